@@ -1,0 +1,1 @@
+"""Plain values that every room speaks in: knobs, plans, recipes, measurements, reports and errors."""

@@ -1,0 +1,134 @@
+"""Numbers with their unit, sample count and interval, and where and how they were taken."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Interval = tuple[float, float]
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MetricMeasurement(_Value):
+    """A metric of a model file on a data set.
+
+    Attributes:
+        metric: Name ("top1", "mse", …); shares such as top1 are 0-1.
+        value: Point estimate.
+        samples: Number of samples it was taken on.
+        ci95: 95 % interval (Wilson for shares, bootstrap or normal otherwise).
+        higher_is_better: Direction of the metric.
+        seconds: Wall time of the evaluation.
+    """
+
+    metric: str
+    value: float
+    samples: int
+    ci95: Interval
+    higher_is_better: bool = True
+    seconds: float | None = None
+
+
+class PairedDifference(_Value):
+    """Candidate minus original on the same samples.
+
+    Attributes:
+        value: Difference of the metric (candidate - original).
+        ci95: 95 % interval of that difference.
+        p_value: McNemar's exact test for shares of correct samples, else None.
+        only_original_correct, only_candidate_correct: Discordant pairs, for shares of correct samples.
+    """
+
+    value: float
+    ci95: Interval
+    p_value: float | None = None
+    only_original_correct: int | None = None
+    only_candidate_correct: int | None = None
+
+
+class Latency(_Value):
+    """Wall time of one inference in milliseconds."""
+
+    median: float
+    p90: float
+    ci95: Interval
+
+
+class Ratio(_Value):
+    """A ratio of medians with the 95 % bootstrap interval of the ratio."""
+
+    median: float
+    ci95: Interval
+
+
+class OperatorTime(_Value):
+    """One operator of the deployed graph: `node` as the runtime names it, `layer` in the original graph."""
+
+    node: str
+    layer: str | None
+    op: str
+    median_ms: float
+    share: float
+
+
+class ModelLatency(_Value):
+    """One model's entry of a latency measurement."""
+
+    path: str
+    batch: int
+    latency_ms: Latency
+    runs: int
+    size_bytes: int
+    peak_memory_bytes: int | None = None
+    ratio_to_first: Ratio
+    operators: tuple[OperatorTime, ...] = ()
+
+
+class DeviceDescription(_Value):
+    """The machine and runtime that a latency was measured on."""
+
+    name: str
+    cpu: str
+    threads: int
+    runtime: str
+    provider: str
+
+
+class Noise(_Value):
+    """Whether the machine was quiet while measuring; `reason` says what disturbed it.
+
+    `drift_ratio` is the largest relative change of the first model's median between parts of the run.
+    """
+
+    quiet: bool
+    drift_ratio: float
+    reason: str = ""
+
+
+class LatencyReport(_Value):
+    """Interleaved latency of several models; the first one is the reference of the ratios."""
+
+    device: DeviceDescription
+    models: tuple[ModelLatency, ...]
+    noise: Noise
+
+
+class SensitivityPoint(_Value):
+    """Change of the metric when one knob of one layer takes one value, everything else untouched.
+
+    Attributes:
+        metric: The metric's value with that setting.
+        drop: Loss against the baseline, positive is worse, whatever the metric's direction.
+        ci95: Interval of the drop, paired on the same samples.
+        coupled: Layers whose channels changed along.
+    """
+
+    layer: str
+    value: float | str
+    metric: float
+    drop: float
+    ci95: Interval
+    samples: int
+    coupled: tuple[str, ...] = Field(default=())

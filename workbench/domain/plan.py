@@ -1,0 +1,130 @@
+"""All settings of a model: defaults, then layer globs, later lines winning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from workbench.domain.errors import RecipeError
+from workbench.domain.knobs import Knob, Setting
+
+
+class Plan(BaseModel):
+    """Settings as the user wrote them.
+
+    Attributes:
+        default: Setting per knob for every layer that no line names.
+        layers: Setting per knob by layer name or glob, in order; later lines win.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    default: dict[str, Setting] = Field(default_factory=dict)
+    layers: dict[str, dict[str, Setting]] = Field(default_factory=dict)
+
+    def with_settings(self, layers: Iterable[str], knob: str, value: Setting | None) -> Plan:
+        """Return a plan in which each named layer has its own line for `knob`; None takes that line away."""
+        lines = {name: dict(settings) for name, settings in self.layers.items()}
+        for layer in layers:
+            line = lines.pop(_escaped(layer), {})
+            line.pop(knob, None)
+            if value is not None:
+                line[knob] = value
+            if line:
+                lines[_escaped(layer)] = line
+        return Plan(default=self.default, layers=lines)
+
+    def knobs(self) -> frozenset[str]:
+        """Return the names of all knobs that occur."""
+        return frozenset(self.default).union(*(line.keys() for line in self.layers.values()))
+
+
+def _escaped(name: str) -> str:
+    """Return `name` as a glob that matches only itself."""
+    return "".join(f"[{char}]" if char in "*?[" else char for char in name)
+
+
+class LayerSettings(Mapping[str, Mapping[str, Setting]]):
+    """A plan resolved against a model: for every layer, the setting of every knob, untouched values included."""
+
+    def __init__(self, settings: Mapping[str, Mapping[str, Setting]], knobs: Sequence[Knob]) -> None:
+        self._settings = {name: MappingProxyType(dict(values)) for name, values in settings.items()}
+        self._untouched = {knob.name: knob.untouched for knob in knobs}
+
+    def __getitem__(self, layer: str) -> Mapping[str, Setting]:
+        return self._settings[layer]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._settings)
+
+    def __len__(self) -> int:
+        return len(self._settings)
+
+    def number(self, layer: str, knob: Knob) -> float:
+        """Return the numeric setting of `knob` on `layer`; the untouched value for a layer that is not listed."""
+        value = self._settings.get(layer, {}).get(knob.name, knob.untouched)
+        return float(value)
+
+    def touched(self, knob: Knob) -> tuple[str, ...]:
+        """Return the layers on which `knob` differs from its untouched value."""
+        return tuple(
+            name for name, values in self._settings.items() if values.get(knob.name, knob.untouched) != knob.untouched
+        )
+
+
+def resolve(
+    plan: Plan, layers: Mapping[str, Iterable[str]], knobs: Sequence[Knob], *, where: str = "plan"
+) -> LayerSettings:
+    """Resolve a plan against a model's layers.
+
+    Args:
+        plan: The settings as written.
+        layers: For every layer name the names of the knobs that apply to it.
+        knobs: All knobs that are known.
+        where: Names the plan's place in messages.
+
+    Raises:
+        RecipeError: an unknown knob, a value out of range, a glob that matches no layer, or a line that names a
+            single layer and a knob which does not apply to it. Defaults and globs skip layers they don't fit.
+    """
+    known = {knob.name: knob for knob in knobs}
+    applicable = {name: frozenset(names) for name, names in layers.items()}
+    settings: dict[str, dict[str, Setting]] = {
+        name: {knob: known[knob].untouched for knob in known if knob in allowed} for name, allowed in applicable.items()
+    }
+
+    def checked(line: Mapping[str, Setting], place: str) -> dict[str, Setting]:
+        unknown = [name for name in line if name not in known]
+        if unknown:
+            raise RecipeError(
+                f"unknown knob {unknown[0]!r}",
+                where=place,
+                expected="one of " + ", ".join(sorted(known)),
+                action="Correct the name or install the plugin that brings it.",
+            )
+        return {name: known[name].check(value, place) for name, value in line.items()}
+
+    default = checked(plan.default, f"{where}.default")
+    for name, values in settings.items():
+        values.update({knob: value for knob, value in default.items() if knob in applicable[name]})
+    for pattern, line in plan.layers.items():
+        place = f"{where}.layers[{pattern!r}]"
+        values = checked(line, place)
+        matched = [name for name in settings if name == pattern or fnmatchcase(name, pattern)]
+        if not matched:
+            raise RecipeError(
+                "matches no layer",
+                where=place,
+                expected=f"a layer name or glob, such as {next(iter(settings), '(this model has no layers)')!r}",
+                action="Run `workbench inspect` for the names.",
+            )
+        for name in matched:
+            for knob, value in values.items():
+                if knob in applicable[name]:
+                    settings[name][knob] = value
+                elif len(matched) == 1 and value != known[knob].untouched:
+                    raise RecipeError(f"layer {name!r} has no knob {knob!r}", where=place, action="Remove the setting.")
+    return LayerSettings(settings, knobs)

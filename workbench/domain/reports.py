@@ -1,0 +1,274 @@
+"""What jobs report about models and candidates: the objects behind the JSON of the command line."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from workbench.domain.measurements import (
+    LatencyReport,
+    MetricMeasurement,
+    ModelLatency,
+    PairedDifference,
+    SensitivityPoint,
+)
+
+
+class _Report(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Dimension = int | str
+ShapeReport = tuple[Dimension, ...]
+
+
+class ModelSummary(_Report):
+    """A model file at a glance; `macs` for one sample, `size_bytes` with external data."""
+
+    path: str
+    sha256: str
+    opset: int
+    params: int
+    macs: int
+    size_bytes: int
+
+
+class TensorReport(_Report):
+    """A graph input or output; unknown dimensions are their names, or "?"."""
+
+    name: str
+    dtype: str
+    shape: ShapeReport
+
+
+class LayerReport(_Report):
+    """A compressible node.
+
+    Attributes:
+        arithmetic_intensity: MACs per byte moved (weights and activations, one sample); None without shapes.
+        group: Id of the channel group of its output channels.
+        blocked: Why its output channels can't be pruned, naming the node; None when they can.
+        path: Module hierarchy from the exporter's metadata, outermost first; () when there is none.
+    """
+
+    name: str
+    op: str
+    weight: str
+    weight_shape: tuple[int, ...]
+    input_shape: ShapeReport | None = None
+    output_shape: ShapeReport | None = None
+    params: int
+    macs: int
+    weight_bytes: int
+    activation_bytes: int | None = None
+    arithmetic_intensity: float | None = None
+    knobs: tuple[str, ...] = ()
+    group: str | None = None
+    blocked: str | None = None
+    path: tuple[str, ...] = ()
+
+
+class GroupMember(_Report):
+    """One side of a layer that loses channels with its group."""
+
+    layer: str
+    axis: Literal["out", "in"]
+
+
+class GroupReport(_Report):
+    """Channels that must be removed together; `unit` channels go at a time."""
+
+    id: str
+    channels: int
+    unit: int
+    layers: tuple[GroupMember, ...]
+    prunable: bool
+    reason: str | None = None
+
+
+class NodeCost(_Report):
+    """Cost of any node; `counted` is False for an operator whose MACs are unknown and taken as zero."""
+
+    name: str
+    op: str
+    macs: int
+    params: int
+    counted: bool = True
+
+
+class DrawnNode(_Report):
+    """A node of the picture: centre `x`, `y` and size in pixels at zoom 1; `layer` if it is compressible."""
+
+    id: str
+    op: str
+    family: str
+    x: float
+    y: float
+    width: float
+    height: float
+    layer: str | None = None
+
+
+class DrawnEdge(_Report):
+    """An edge between two drawn nodes with its bend points."""
+
+    source: str
+    target: str
+    value: str
+    points: tuple[tuple[float, float], ...] = ()
+
+
+class Drawing(_Report):
+    """Coordinates of a graph, top to bottom."""
+
+    nodes: tuple[DrawnNode, ...]
+    edges: tuple[DrawnEdge, ...]
+    width: float
+    height: float
+
+
+class InspectReport(_Report):
+    """What `inspect` finds in a model."""
+
+    model: ModelSummary
+    inputs: tuple[TensorReport, ...] = ()
+    outputs: tuple[TensorReport, ...] = ()
+    layers: tuple[LayerReport, ...]
+    groups: tuple[GroupReport, ...]
+    costs: tuple[NodeCost, ...] = ()
+    uncounted_ops: tuple[str, ...] = ()
+    drawing: Drawing | None = None
+    notes: tuple[str, ...] = ()
+
+
+class StepReport(_Report):
+    """One executed step; `cached` when its result came from an earlier identical run."""
+
+    method: str
+    seconds: float
+    notes: tuple[str, ...] = ()
+    cached: bool = False
+    details: dict[str, Any] = Field(default_factory=dict)
+
+
+class LayerState(_Report):
+    """A layer's weight shape and precisions; `bits` of its weights, `activation_bits` of its input."""
+
+    weight_shape: tuple[int, ...]
+    bits: float
+    activation_bits: float = 32
+
+
+class LayerChange(_Report):
+    """A layer before and after; `after` is None for a layer that is gone."""
+
+    name: str
+    before: LayerState
+    after: LayerState | None
+
+
+class CandidateFile(_Report):
+    """The exported file."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+    params: int
+    macs: int
+
+
+class CandidateReport(_Report):
+    """A candidate with its measurements, all taken on the exported file."""
+
+    model: ModelSummary
+    candidate: CandidateFile
+    metric: MetricMeasurement | None = None
+    baseline_metric: MetricMeasurement | None = None
+    difference: PairedDifference | None = None
+    latency: ModelLatency | None = None
+    latency_report: LatencyReport | None = None
+    layers: tuple[LayerChange, ...] = ()
+    steps: tuple[StepReport, ...] = ()
+    recipe_sha256: str
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+class SweepReport(_Report):
+    """Sensitivities of one method and knob."""
+
+    method: str
+    knob: str
+    metric: str
+    baseline: MetricMeasurement
+    points: tuple[SensitivityPoint, ...]
+    evaluations: int
+    seconds: float
+    skipped: dict[str, str] = Field(default_factory=dict)
+
+
+class SamplePreview(_Report):
+    """One sample as the data wizard shows it.
+
+    Attributes:
+        image_png_base64: The sample before preprocessing as PNG, or None where it is not an image.
+        label: Its label as text.
+        prediction: What the original model predicts for it, as text, or None.
+        correct: Whether prediction and label agree.
+    """
+
+    index: int
+    image_png_base64: str | None = None
+    label: str | None = None
+    prediction: str | None = None
+    correct: bool | None = None
+
+
+class DataPreview(_Report):
+    """First look at a data set with the model: sizes, samples, and the original's metric on a part of it."""
+
+    train_samples: int | None = None
+    test_samples: int | None = None
+    input_shape: tuple[int, ...] = ()
+    classes: int | None = None
+    samples: tuple[SamplePreview, ...] = ()
+    metric: MetricMeasurement | None = None
+    notes: tuple[str, ...] = ()
+
+
+class LayerDetail(_Report):
+    """Weight statistics of one layer for the inspector: histogram counts with bin edges, and per-channel L1 norms."""
+
+    layer: str
+    counts: tuple[int, ...]
+    edges: tuple[float, ...]
+    minimum: float
+    maximum: float
+    mean: float
+    std: float
+    zeros_ratio: float
+    channel_l1: tuple[float, ...] = ()
+
+
+class ParameterSchema(_Report):
+    """A method as forms and tables need it: knobs it reads and the JSON schema of its parameters."""
+
+    id: str
+    title: str
+    stage: str
+    summary: str = ""
+    source: str = ""
+    knobs: tuple[str, ...] = ()
+    needs_data: bool = False
+    json_schema: dict[str, Any] = Field(default_factory=dict)
+    plugin: str = ""
+
+
+class DemoReport(_Report):
+    """What the demo produced."""
+
+    project: str
+    front_png: str
+    best_model: str
+    candidates: tuple[CandidateReport, ...]

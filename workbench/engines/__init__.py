@@ -1,0 +1,1 @@
+"""Two engines that do not know each other, behind contracts.py."""

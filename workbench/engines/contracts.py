@@ -1,0 +1,207 @@
+"""What the two engines promise: methods and jobs are written against these, never against a runtime.
+
+Notation: a batch is a mapping from model input name to an array (N, …) and, where there are labels, targets (N, …).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+from workbench.domain.cancel import CancelToken, Progress
+from workbench.graph.model import ModelGraph
+
+Inputs = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Preprocessed samples as the model takes them, and their labels where there are any."""
+
+    inputs: Inputs
+    targets: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())))
+
+
+class TrainingData(Protocol):
+    """Samples that can be gone through in epochs."""
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        ...
+
+    def shuffled(self, batch_size: int, seed: int) -> Iterator[Batch]:
+        """Yield one epoch of augmented batches in an order that depends on `seed` only; the last may be smaller."""
+        ...
+
+
+class Observer(Protocol):
+    """Accumulates something about one value, batch by batch, in memory that does not grow with the samples."""
+
+    def update(self, array: np.ndarray) -> None:
+        """Take the value of one batch (N, …)."""
+        ...
+
+
+class InferenceSession(Protocol):
+    """A model that is ready to run."""
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the inputs to feed."""
+        ...
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        ...
+
+    def run(self, inputs: Inputs) -> dict[str, np.ndarray]:
+        """Run one batch.
+
+        Raises:
+            CancelledError: the session's cancel token was set while it ran.
+            JobError: the runtime failed; names the node where it says.
+        """
+        ...
+
+
+class InferenceEngine(Protocol):
+    """Runs, measures and calibrates a graph exactly as it will be deployed."""
+
+    def open(
+        self,
+        model: ModelGraph | Path,
+        *,
+        threads: int = 0,
+        optimize: bool = True,
+        cancel: CancelToken | None = None,
+    ) -> InferenceSession:
+        """Make a session; `threads` 0 takes all cores. ModelFileError if the runtime refuses the model."""
+        ...
+
+    def observe(
+        self,
+        graph: ModelGraph,
+        observers: Mapping[str, Sequence[Observer]],
+        batches: Iterable[Batch],
+        *,
+        progress: Progress | None = None,
+        total: int | None = None,
+        cancel: CancelToken | None = None,
+    ) -> None:
+        """Feed every batch's intermediate values to the observers of their names (`total` = samples to come)."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How to train.
+
+    Attributes:
+        epochs: Passes over the data.
+        batch_size: Samples a step.
+        learning_rate: Peak of the cosine schedule.
+        warmup_epochs: Linear warm-up, may be fractional.
+        momentum, weight_decay, nesterov: Of SGD.
+        label_smoothing: 0-1.
+        distillation_weight: Share of the loss that comes from the teacher's softened outputs, 0-1.
+        temperature: Softening of both outputs for distillation (Hinton et al., 2015).
+        batch_norm: "train" updates statistics and parameters, "frozen" leaves the statistics as they are.
+        task: Decides the loss.
+        seed: Of shuffling, augmentation and dropout.
+        threads: Of torch; 0 takes all cores.
+    """
+
+    epochs: int = 1
+    batch_size: int = 128
+    learning_rate: float = 0.02
+    warmup_epochs: float = 0.2
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    nesterov: bool = True
+    label_smoothing: float = 0.0
+    distillation_weight: float = 0.9
+    temperature: float = 4.0
+    batch_norm: Literal["train", "frozen"] = "train"
+    task: Literal["classification", "regression", "segmentation", "language", "outputs"] = "classification"
+    seed: int = 0
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch: mean training loss, the validation score after it (None if not validated), wall seconds."""
+
+    epoch: int
+    loss: float
+    score: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The best graph so far; `stopped_early` when a cancel ended the training after at least one epoch."""
+
+    graph: ModelGraph
+    history: tuple[EpochRecord, ...] = ()
+    best_epoch: int | None = None
+    stopped_early: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+
+class TrainingEngine(Protocol):
+    """Executes the same graph with gradients and writes weights back by name."""
+
+    def unsupported(self, graph: ModelGraph) -> tuple[str, ...]:
+        """Return "Op (node name)" for every node that this engine can't execute; () if it can run the graph."""
+        ...
+
+    def run(self, graph: ModelGraph, inputs: Inputs, values: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        """Run one batch in inference mode; returns the graph's outputs, or the named values.
+
+        Raises:
+            UnsupportedGraphError: names the operators that are missing.
+        """
+        ...
+
+    def reestimate_batch_norm(
+        self,
+        graph: ModelGraph,
+        batches: Iterable[Batch],
+        *,
+        progress: Progress | None = None,
+        total: int | None = None,
+        cancel: CancelToken | None = None,
+    ) -> ModelGraph:
+        """Return the graph with every BatchNormalization's mean and variance taken anew from the batches."""
+        ...
+
+    def fit(
+        self,
+        graph: ModelGraph,
+        data: TrainingData,
+        settings: TrainingSettings,
+        *,
+        teacher: ModelGraph | None = None,
+        validate: Callable[[ModelGraph], float] | None = None,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+        log: Callable[[str], None] | None = None,
+    ) -> TrainingResult:
+        """Train all float initializers and return the epoch that `validate` (higher is better) scores best.
+
+        A cancel after the first epoch returns the best so far with `stopped_early`; before that it raises.
+
+        Raises:
+            UnsupportedGraphError: the graph has an operator that this engine can't execute.
+            DataError: the labels don't fit the model's output.
+            CancelledError: cancelled before one epoch was complete.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""The deployed truth: ONNX Runtime runs, measures and calibrates the graph."""

@@ -1,0 +1,1 @@
+"""Torch executes the same graph with gradients and writes weights back by name."""

@@ -1,0 +1,1 @@
+"""The one graph: the only room that imports onnx and onnx_ir."""

@@ -1,0 +1,1 @@
+"""Passes: pure functions from one model graph to the next, one a file, each followed by a check."""

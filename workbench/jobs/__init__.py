@@ -1,0 +1,1 @@
+"""Job specs, messages and the supervisor that runs them in child processes."""

@@ -1,0 +1,148 @@
+"""What can be asked of a worker: one frozen value per job, the same from the window and from the command line.
+
+Paths are absolute. A job's result is the JSON of the report named in its docstring.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from workbench.domain.data_description import DataDescription
+from workbench.domain.knobs import Setting
+from workbench.domain.recipe import Recipe
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InspectJob(_Spec):
+    """Open a model and describe it → InspectReport."""
+
+    kind: Literal["inspect"] = "inspect"
+    model: str
+    drawing: bool = False
+    dimensions: dict[str, int] = Field(default_factory=dict)
+
+
+class LayerDetailJob(_Spec):
+    """Weight statistics of one layer → LayerDetail."""
+
+    kind: Literal["layer_detail"] = "layer_detail"
+    model: str
+    layer: str
+
+
+class PreviewDataJob(_Spec):
+    """Look at data with a model → DataPreview."""
+
+    kind: Literal["preview_data"] = "preview_data"
+    model: str | None
+    data: DataDescription
+    samples: int = 16
+    metric_samples: int = 500
+
+
+class EvaluateJob(_Spec):
+    """Metric of a model file → MetricMeasurement."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    model: str
+    data: DataDescription
+    samples: int | Literal["all"] = "all"
+    threads: int = 0
+    batch: int = 100
+
+
+class ProfileJob(_Spec):
+    """Interleaved latency of models → LatencyReport."""
+
+    kind: Literal["profile"] = "profile"
+    models: tuple[str, ...]
+    device: str = "local"
+    threads: int = 1
+    batch: int = 1
+    operators: bool = True
+    seconds: float = 5.0
+
+
+class SweepJob(_Spec):
+    """Sensitivities over layers and values → SweepReport; every point also comes as a partial result.
+
+    Attributes:
+        done: Points that an earlier run finished, as "layer\\tvalue", which are not repeated.
+        store: JSON-lines file that finished points are appended to and resumed from, or None.
+    """
+
+    kind: Literal["sweep"] = "sweep"
+    model: str
+    data: DataDescription
+    method: str
+    parameters: dict[str, object] = Field(default_factory=dict)
+    knob: str
+    values: tuple[Setting, ...]
+    layers: tuple[str, ...] = ()
+    samples: int | Literal["all"] = 2000
+    seed: int = 0
+    done: tuple[str, ...] = ()
+    store: str | None = None
+
+
+class CompressJob(_Spec):
+    """Run a recipe, export, measure → CandidateReport.
+
+    Attributes:
+        cache: Folder of step results by content hash, or None to keep none.
+        baseline: Measure the original too (always in the same process as the candidate).
+    """
+
+    kind: Literal["compress"] = "compress"
+    model: str
+    recipe: Recipe
+    out: str
+    cache: str | None = None
+    threads: int = 1
+    batch: int = 1
+    measure_latency: bool = True
+    latency_seconds: float = 4.0
+
+
+class ImportJob(_Spec):
+    """Turn a torch.export archive or a Python factory into ONNX → ModelSummary."""
+
+    kind: Literal["import"] = "import"
+    source: str
+    out: str
+    trusted: bool = False
+
+
+class ListMethodsJob(_Spec):
+    """Load all plugins → list of ParameterSchema under "methods" and load failures under "failures"."""
+
+    kind: Literal["list_methods"] = "list_methods"
+
+
+class CheckPluginJob(_Spec):
+    """Run the compliance checks on a plugin folder → {"plugin", "checks": [{"name", "passed", "message"}]}."""
+
+    kind: Literal["check_plugin"] = "check_plugin"
+    path: str
+
+
+JobSpec = Annotated[
+    InspectJob
+    | LayerDetailJob
+    | PreviewDataJob
+    | EvaluateJob
+    | ProfileJob
+    | SweepJob
+    | CompressJob
+    | ImportJob
+    | ListMethodsJob
+    | CheckPluginJob,
+    Field(discriminator="kind"),
+]
+
+job_spec_adapter: TypeAdapter[JobSpec] = TypeAdapter(JobSpec)

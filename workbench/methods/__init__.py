@@ -1,0 +1,1 @@
+"""The Method protocol, the pipeline that runs a recipe, evaluation and sensitivity."""

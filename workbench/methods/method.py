@@ -1,0 +1,138 @@
+"""What a compression method is, and the tools it is given: the whole of a method author's world."""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from workbench.domain.cancel import CancelToken, Progress
+from workbench.domain.knobs import Knob
+from workbench.domain.plan import LayerSettings
+from workbench.engines.contracts import Batch, InferenceEngine, TrainingData, TrainingEngine
+from workbench.graph.model import ModelGraph
+
+
+class Stage(enum.StrEnum):
+    """The stage a method belongs to, in the order in which recipes usually run them."""
+
+    DECOMPOSE = "decompose"
+    PRUNE = "prune"
+    TRAIN = "train"
+    QUANTIZE = "quantize"
+    ENCODE = "encode"
+
+
+class Parameters(BaseModel):
+    """Base of a method's parameters: unknown keys are refused, and the schema is form, command line and search space."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MethodData(Protocol):
+    """The recipe's data as a method sees it. The test split is never handed to a method."""
+
+    @property
+    def task(self) -> str:
+        """Task of DATA.yaml ("classification", …)."""
+        ...
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric."""
+        ...
+
+    @property
+    def training(self) -> TrainingData:
+        """Training samples less those held out for validation; DataError if the data has no train split."""
+        ...
+
+    def calibration(self, samples: int, batch_size: int = 64) -> Iterator[Batch]:
+        """Yield up to `samples` training samples without augmentation, the same ones for the same seed."""
+        ...
+
+    def validate(self, graph: ModelGraph) -> float:
+        """Return a score (higher is better) on training samples that `training` does not contain."""
+        ...
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a method may use.
+
+    Attributes:
+        reference: The original model, teacher of any training.
+        data: The recipe's data, or None if it names none.
+        inference, training: The engines.
+        rng: Seeded by recipe seed and step, so that a step's result does not depend on the steps before it.
+        seed: The same as a number, for engines that seed themselves.
+    """
+
+    reference: ModelGraph
+    data: MethodData | None
+    inference: InferenceEngine
+    training: TrainingEngine
+    rng: np.random.Generator
+    seed: int
+    progress: Progress = field(default_factory=Progress)
+    cancel: CancelToken = field(default_factory=CancelToken)
+    log: Callable[[str], None] = lambda text: None
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """The new graph, what was done in words, and figures for the report (JSON values)."""
+
+    graph: ModelGraph
+    notes: tuple[str, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class Method(ABC):
+    """A compression algorithm.
+
+    Attributes:
+        id: "family.name", unique among all plugins.
+        title: In the menu of steps.
+        summary: One sentence for the tooltip.
+        source: The paper (authors, year), or "".
+        stage: Where it usually stands in a recipe.
+        knobs: The knobs it reads from the plan.
+        needs_data: Whether it needs training or calibration samples.
+        version: Part of the cache key; raise it when the same input gives another result.
+    """
+
+    id: ClassVar[str]
+    title: ClassVar[str]
+    summary: ClassVar[str] = ""
+    source: ClassVar[str] = ""
+    stage: ClassVar[Stage]
+    knobs: ClassVar[tuple[Knob, ...]] = ()
+    needs_data: ClassVar[bool] = False
+    version: ClassVar[int] = 1
+    Parameters: ClassVar[type[BaseModel]] = Parameters
+
+    def __init__(self, parameters: BaseModel) -> None:
+        self.parameters: Any = parameters
+
+    def check(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
+        """Look at graph and plan before the run; returns warnings.
+
+        Raises:
+            RecipeError: a setting that this method can't honour, naming layer, knob and reason.
+        """
+        return ()
+
+    @abstractmethod
+    def apply(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> MethodResult:
+        """Return the compressed graph; `graph` itself stays as it is.
+
+        Raises:
+            CancelledError: tools.cancel was set.
+            WorkbenchError: the method can't do its work; names the layer.
+        """

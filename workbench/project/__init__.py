@@ -1,0 +1,1 @@
+"""The document the user saves."""

@@ -1,0 +1,1 @@
+"""The child process that brings engines and methods together."""
