@@ -1,0 +1,34 @@
+"""Chooses between the window, the command line and the worker process."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+_WINDOW_FILES = (".onnx", ".mcw", ".pt2")
+
+
+def main() -> int:
+    """Run what the arguments ask for: nothing or a file opens the window, a verb runs the command line."""
+    arguments = sys.argv[1:]
+    if arguments == ["worker"]:
+        from workbench.worker.process import main as worker
+
+        return worker()
+    if not arguments or (len(arguments) == 1 and Path(arguments[0]).suffix.lower() in _WINDOW_FILES):
+        from workbench.app import main as window
+
+        return window(arguments)
+    if arguments[0] == "demo" and "--headless" not in arguments and not {"-h", "--help"} & set(arguments):
+        from workbench.app import can_open_window, demo
+
+        if can_open_window():
+            return demo(arguments[1:])
+        print("No display found: running the demo without a window.", file=sys.stderr)
+    from workbench.cli import main as command_line
+
+    return command_line(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

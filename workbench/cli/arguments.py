@@ -1,0 +1,113 @@
+"""The command line's grammar: verbs, their arguments and help texts."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from workbench import __version__
+from workbench.domain.errors import BadInputError
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise BadInputError(message, where=self.prog, action=f"Run `{self.prog} --help` for the arguments.")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all verbs; errors are raised as BadInputError."""
+    common = _Parser(add_help=False)
+    group = common.add_argument_group("output")
+    group.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    group.add_argument("--quiet", action="store_true", help="no progress and no logs")
+    group.add_argument("--debug", action="store_true", help="show tracebacks")
+
+    root = _Parser(prog="workbench", description="Compress trained networks and measure what is exported.")
+    root.add_argument("--version", action="version", version=f"workbench {__version__}")
+    verbs = root.add_subparsers(dest="verb", metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def verb(name: str, text: str, *, project: bool = False) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=text, description=text, parents=[common])
+        if project:
+            sub.add_argument("--project", metavar="FILE.mcw", help="record what is found in this project")
+        return sub
+
+    demo = verb("demo", "run the embedded demo: model, data, sensitivities, candidates, Pareto front")
+    demo.add_argument("--headless", action="store_true", help="without a window: print the table, write the files")
+    demo.add_argument("--out", metavar="DIR", default="workbench-demo", help="folder to write to (default: %(default)s)")
+
+    inspect = verb("inspect", "list layers, channel groups and costs", project=True)
+    inspect.add_argument("model", metavar="MODEL")
+    inspect.add_argument(
+        "--dimension", metavar="NAME=SIZE", action="append", default=[], help="size of a dynamic dimension; repeatable"
+    )
+
+    evaluate = verb("evaluate", "measure the metric of a model file in ONNX Runtime", project=True)
+    evaluate.add_argument("model", metavar="MODEL")
+    evaluate.add_argument("--data", metavar="DATA.yaml", required=True)
+    evaluate.add_argument("--samples", default="all", help="number of test samples, or all (default)")
+    evaluate.add_argument("--threads", type=int, default=0, help="threads of the runtime; 0 takes all cores")
+
+    profile = verb("profile", "measure latency, models interleaved in one process", project=True)
+    profile.add_argument("models", metavar="MODEL", nargs="+")
+    _latency_arguments(profile)
+    profile.add_argument("--seconds", type=float, default=5.0, help="how long to measure (default: %(default)s)")
+
+    sweep = verb("sweep", "measure the sensitivity of every layer to a knob", project=True)
+    sweep.add_argument("model", metavar="MODEL")
+    sweep.add_argument("--data", metavar="DATA.yaml", required=True)
+    sweep.add_argument("--method", metavar="ID", required=True)
+    sweep.add_argument("--knob", metavar="KNOB", required=True)
+    sweep.add_argument("--values", metavar="V1,V2,…", required=True)
+    sweep.add_argument("--layers", metavar="GLOB", action="append", default=[], help="only these layers; repeatable")
+    sweep.add_argument("--samples", default="2000", help="number of test samples, or all (default: %(default)s)")
+    sweep.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="parameter of the method")
+    sweep.add_argument("--seed", type=int, default=0)
+    sweep.add_argument("--store", metavar="FILE", help="append points to this file and resume from it")
+
+    compress = verb("compress", "make one candidate from a recipe and measure it", project=True)
+    compress.add_argument("model", metavar="MODEL")
+    compress.add_argument("--recipe", metavar="RECIPE.yaml", required=True)
+    compress.add_argument("--out", metavar="OUT.onnx", required=True)
+    compress.add_argument("--cache", metavar="DIR", help="keep step results here and reuse them")
+    compress.add_argument("--no-latency", action="store_true", help="don't measure latency")
+    _latency_arguments(compress)
+
+    project = verb("project", "work with a project file")
+    actions = project.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
+    new = actions.add_parser("new", help="make a project from a model", parents=[common])
+    new.add_argument("file", metavar="FILE.mcw")
+    new.add_argument("--model", metavar="MODEL", required=True)
+    new.add_argument("--data", metavar="DATA.yaml")
+    new.add_argument("--recipe", metavar="RECIPE.yaml", help="plan and steps to begin with")
+    info = actions.add_parser("info", help="say what is in a project", parents=[common])
+    info.add_argument("file", metavar="FILE.mcw")
+    run = actions.add_parser("run", help="run the project's plan and steps and add the candidate", parents=[common])
+    run.add_argument("file", metavar="FILE.mcw")
+    run.add_argument("--name", help="name of the candidate")
+    run.add_argument("--recipe", metavar="RECIPE.yaml", help="run this recipe instead of the project's")
+    export = actions.add_parser("export", help="write a candidate's model and recipe", parents=[common])
+    export.add_argument("file", metavar="FILE.mcw")
+    export.add_argument("--candidate", metavar="NAME", help="name or id (default: the latest)")
+    export.add_argument("--out", metavar="OUT.onnx", required=True)
+    export.add_argument("--recipe", metavar="OUT.yaml", help="write the recipe here too")
+
+    plugin = verb("plugin", "for plugin authors")
+    actions = plugin.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
+    new = actions.add_parser("new", help="write a working template", parents=[common])
+    new.add_argument("folder", metavar="FOLDER")
+    actions.add_parser("list", help="list plugins and their methods", parents=[common])
+    check = actions.add_parser("check", help="run the compliance suite on a plugin folder", parents=[common])
+    check.add_argument("folder", metavar="FOLDER")
+
+    imports = verb("import", "turn a torch.export archive or a Python factory into ONNX")
+    imports.add_argument("source", metavar="SOURCE", help="MODEL.pt2, or path.py:function")
+    imports.add_argument("--out", metavar="MODEL.onnx", required=True)
+    imports.add_argument("--trust", action="store_true", help="run the factory's code without asking")
+    return root
+
+
+def _latency_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--device", default="local", help="where latency is measured (default: this computer)")
+    sub.add_argument("--threads", type=int, default=1, help="threads of the runtime (default: %(default)s)")
+    sub.add_argument("--batch", type=int, default=1, help="samples an inference (default: %(default)s)")

@@ -1,0 +1,201 @@
+"""Reports as text for people; scripts read the JSON instead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from workbench.cli.console import format_seconds, table
+from workbench.domain.measurements import LatencyReport, MetricMeasurement
+from workbench.domain.reports import CandidateReport, InspectReport, SweepReport
+
+_SHARES = frozenset({"top1", "top5", "miou"})
+
+
+def count(number: float) -> str:
+    """Return a count with the usual suffix: 4.6 k, 1.2 M, 3.1 G."""
+    for limit, suffix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if abs(number) >= limit:
+            return f"{number / limit:.3g}{suffix}"
+    return f"{number:g}"
+
+
+def size(number: float) -> str:
+    """Return bytes in decimal units."""
+    return f"{count(number)}B" if number >= 1000 else f"{number:g} B"
+
+
+def shape(dimensions: Sequence[int | str] | None) -> str:
+    """Return a shape as 1×3×32×32."""
+    return "?" if dimensions is None else "×".join(str(dimension) for dimension in dimensions)
+
+
+def metric(measurement: MetricMeasurement) -> str:
+    """Return a metric with its interval, shares in per cent."""
+    low, high = measurement.ci95
+    if measurement.metric in _SHARES:
+        return f"{measurement.value:.2%} (95 % {low:.2%} to {high:.2%}, {measurement.samples:,} samples)"
+    return f"{measurement.value:.5g} (95 % {low:.5g} to {high:.5g}, {measurement.samples:,} samples)"
+
+
+def inspect(report: InspectReport) -> str:
+    """Return the layer table of a model."""
+    model = report.model
+    blocked = {group.id: group.reason for group in report.groups if not group.prunable}
+    rows = [
+        [
+            layer.name,
+            layer.op,
+            shape(layer.weight_shape),
+            shape(layer.output_shape),
+            count(layer.params),
+            count(layer.macs),
+            layer.group or "-",
+            layer.blocked or blocked.get(layer.group or "", None) or "",
+        ]
+        for layer in report.layers
+    ]
+    lines = [
+        f"{model.path}: opset {model.opset}, {count(model.params)} parameters, {count(model.macs)} MACs, "
+        f"{size(model.size_bytes)}, sha256 {model.sha256[:12]}",
+        table(["layer", "op", "weight", "output", "params", "MACs", "group", "not prunable because"], rows, right=(4, 5)),
+        f"{len(report.layers)} layers, {len(report.groups)} channel groups, "
+        f"{sum(group.prunable for group in report.groups)} of them prunable",
+    ]
+    if report.uncounted_ops:
+        lines.append("MACs not counted for: " + ", ".join(report.uncounted_ops))
+    lines.extend(f"note: {note}" for note in report.notes)
+    return "\n".join(lines)
+
+
+def latency(report: LatencyReport, *, operators: int = 12) -> str:
+    """Return latencies beside each other and the slowest operators of each model."""
+    device = report.device
+    rows = [
+        [
+            model.path,
+            f"{model.latency_ms.median:.3f}",
+            f"{model.latency_ms.ci95[0]:.3f} to {model.latency_ms.ci95[1]:.3f}",
+            f"{model.latency_ms.p90:.3f}",
+            f"{model.ratio_to_first.median:.3f}",
+            f"{model.ratio_to_first.ci95[0]:.3f} to {model.ratio_to_first.ci95[1]:.3f}",
+            size(model.size_bytes),
+            str(model.runs),
+        ]
+        for model in report.models
+    ]
+    lines = [
+        f"{device.name}: {device.cpu}, {device.threads} thread(s), {device.runtime}, batch {report.models[0].batch}",
+        table(
+            ["model", "median ms", "95 %", "p90 ms", "ratio", "95 %", "size", "runs"], rows, right=(1, 2, 3, 4, 5, 6, 7)
+        ),
+    ]
+    if not report.noise.quiet:
+        lines.append(f"The machine was not quiet: {report.noise.reason} Treat small differences with care.")
+    for model in report.models:
+        if model.operators:
+            slowest = sorted(model.operators, key=lambda entry: -entry.median_ms)[:operators]
+            lines.append(f"\n{model.path}, slowest operators:")
+            lines.append(
+                table(
+                    ["node", "op", "layer", "ms", "share"],
+                    [[o.node, o.op, o.layer or "-", f"{o.median_ms:.4f}", f"{o.share:.1%}"] for o in slowest],
+                    right=(3, 4),
+                )
+            )
+    return "\n".join(lines)
+
+
+def sweep(report: SweepReport) -> str:
+    """Return sensitivities, one row a layer, one column a value."""
+    values = list(dict.fromkeys(point.value for point in report.points))
+    by_layer: dict[str, dict[float | str, str]] = {}
+    for point in report.points:
+        half = (point.ci95[1] - point.ci95[0]) / 2
+        text = f"{100 * point.drop:.2f} ±{100 * half:.2f}" if report.metric in _SHARES else f"{point.drop:.4g} ±{half:.2g}"
+        by_layer.setdefault(point.layer, {})[point.value] = text
+    rows = [[name, *[points.get(value, "-") for value in values]] for name, points in by_layer.items()]
+    unit = "points" if report.metric in _SHARES else report.metric
+    lines = [
+        f"{report.method}, {report.knob}: drop of {report.metric} in {unit} against {metric(report.baseline)}",
+        table(["layer", *[f"{value}" for value in values]], rows, right=range(1, len(values) + 1)),
+        f"{report.evaluations} evaluations in {format_seconds(report.seconds)}",
+    ]
+    lines.extend(f"skipped {layer}: {reason}" for layer, reason in report.skipped.items())
+    return "\n".join(lines)
+
+
+def candidate(report: CandidateReport) -> str:
+    """Return a candidate's measurements and steps."""
+    file, model = report.candidate, report.model
+    lines = [
+        f"{file.path}: {size(file.size_bytes)} (original {size(model.size_bytes)}), {count(file.params)} parameters "
+        f"(of {count(model.params)}), {count(file.macs)} MACs (of {count(model.macs)})"
+    ]
+    if report.metric is not None:
+        lines.append(f"{report.metric.metric}: {metric(report.metric)}")
+    if report.baseline_metric is not None:
+        lines.append(f"original: {metric(report.baseline_metric)}")
+    if report.difference is not None:
+        low, high = report.difference.ci95
+        lines.append(f"difference: {report.difference.value:+.4f} (95 % {low:+.4f} to {high:+.4f})")
+    if report.latency is not None and report.latency_report is not None:
+        ratio = report.latency.ratio_to_first
+        lines.append(
+            f"latency: {report.latency.latency_ms.median:.3f} ms, {ratio.median:.3f} of the original "
+            f"(95 % {ratio.ci95[0]:.3f} to {ratio.ci95[1]:.3f}; {report.latency_report.device.threads} thread(s), "
+            f"batch {report.latency.batch})"
+        )
+        if not report.latency_report.noise.quiet:
+            lines.append(f"the machine was not quiet: {report.latency_report.noise.reason}")
+    for number, step in enumerate(report.steps, 1):
+        cached = ", from cache" if step.cached else ""
+        lines.append(f"step {number} {step.method}: {format_seconds(step.seconds)}{cached}")
+        lines.extend(f"    {note}" for note in step.notes)
+    lines.extend(f"warning: {warning}" for warning in report.warnings)
+    lines.append(f"recipe sha256 {report.recipe_sha256[:12]}, file sha256 {file.sha256[:12]}")
+    return "\n".join(lines)
+
+
+def candidates(reports: Sequence[tuple[str, CandidateReport]]) -> str:
+    """Return a table of candidates by name, the original first."""
+    rows = []
+    first = reports[0][1]
+    if first.baseline_metric is not None and first.latency_report is not None:
+        original = first.latency_report.models[0]
+        rows.append(
+            [
+                "original",
+                _short(first.baseline_metric),
+                "",
+                f"{original.latency_ms.median:.3f}",
+                "1.000",
+                size(first.model.size_bytes),
+                count(first.model.macs),
+            ]
+        )
+    for name, report in reports:
+        difference = report.difference
+        drop = ""
+        if difference is not None:
+            half = (difference.ci95[1] - difference.ci95[0]) / 2
+            drop = f"{100 * difference.value:+.2f} ±{100 * half:.2f}"
+        rows.append(
+            [
+                name,
+                "" if report.metric is None else _short(report.metric),
+                drop,
+                "" if report.latency is None else f"{report.latency.latency_ms.median:.3f}",
+                "" if report.latency is None else f"{report.latency.ratio_to_first.median:.3f}",
+                size(report.candidate.size_bytes),
+                count(report.candidate.macs),
+            ]
+        )
+    label = "metric" if first.metric is None else first.metric.metric
+    return table(["candidate", label, "change", "ms", "ratio", "size", "MACs"], rows, right=range(1, 7))
+
+
+def _short(measurement: MetricMeasurement) -> str:
+    half = (measurement.ci95[1] - measurement.ci95[0]) / 2
+    if measurement.metric in _SHARES:
+        return f"{100 * measurement.value:.2f} % ±{100 * half:.2f}"
+    return f"{measurement.value:.4g} ±{half:.2g}"

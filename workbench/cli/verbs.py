@@ -1,0 +1,233 @@
+"""Turns a verb's arguments into a job spec, runs the job here and prints its report."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from workbench.cli import formats
+from workbench.cli.console import Console, table
+from workbench.cli.demo import demo
+from workbench.cli.project_verbs import project, record
+from workbench.data.description_file import read_data_description
+from workbench.domain.cancel import CancelToken, Progress
+from workbench.domain.errors import BadInputError, RecipeError
+from workbench.domain.measurements import LatencyReport, MetricMeasurement
+from workbench.domain.reports import CandidateReport, InspectReport, ModelSummary, SweepReport
+from workbench.jobs.context import JobContext
+from workbench.jobs.specs import (
+    CheckPluginJob,
+    CompressJob,
+    EvaluateJob,
+    ImportJob,
+    InspectJob,
+    ListMethodsJob,
+    ProfileJob,
+    SweepJob,
+)
+from workbench.methods.recipe_file import read_recipe
+from workbench.worker.dispatch import run_job
+
+Verb = Callable[[argparse.Namespace, Console, CancelToken], int]
+
+
+def context(console: Console, cancel: CancelToken) -> JobContext:
+    """Return a job context that reports to the console."""
+    return JobContext(progress=Progress(console.progress), cancel=cancel, log=console.log)
+
+
+def _inspect(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
+    sizes = dict(_pair(text, "--dimension") for text in options.dimension)
+    bad = next((f"{name}={size}" for name, size in sizes.items() if not size.isdigit() or int(size) < 1), None)
+    if bad is not None:
+        raise BadInputError(f"--dimension {bad}", expected="NAME=SIZE with a size of at least 1")
+    spec = InspectJob(
+        model=_absolute(options.model), dimensions={name: int(size) for name, size in sizes.items()},
+        drawing=options.project is not None,
+    )
+    payload = run_job(spec, context(console, cancel))
+    report = InspectReport.model_validate(payload)
+    record(options, inspect=report)
+    console.result(report.model_dump(mode="json", exclude={"drawing"}), formats.inspect(report))
+    return 0
+
+
+def _evaluate(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
+    spec = EvaluateJob(
+        model=_absolute(options.model),
+        data=read_data_description(Path(options.data)),
+        samples=_samples(options.samples),
+        threads=_at_least(options.threads, 0, "--threads"),
+    )
+    payload = run_job(spec, context(console, cancel))
+    measurement = MetricMeasurement.model_validate(payload)
+    record(options, baseline=measurement, data=spec.data)
+    console.result(payload, f"{measurement.metric}: {formats.metric(measurement)}")
+    return 0
+
+
+def _profile(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
+    if not options.seconds > 0:
+        raise BadInputError(f"--seconds is {options.seconds}", expected="a positive number")
+    spec = ProfileJob(
+        models=tuple(_absolute(model) for model in options.models),
+        device=options.device,
+        threads=_at_least(options.threads, 1, "--threads"),
+        batch=_at_least(options.batch, 1, "--batch"),
+        seconds=options.seconds,
+    )
+    payload = run_job(spec, context(console, cancel))
+    report = LatencyReport.model_validate(payload)
+    record(options, baseline_latency=report)
+    console.result(payload, formats.latency(report))
+    return 0
+
+
+def _sweep(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
+    model = _absolute(options.model)
+    layers: tuple[str, ...] = ()
+    if options.layers:
+        quiet = JobContext(cancel=cancel)
+        names = [layer.name for layer in InspectReport.model_validate(run_job(InspectJob(model=model), quiet)).layers]
+        layers = tuple(name for name in names if any(fnmatchcase(name, glob) for glob in options.layers))
+        if not layers:
+            raise BadInputError(
+                f"--layers {' '.join(options.layers)} matches no layer",
+                where=model,
+                action="Run `workbench inspect` for the names.",
+            )
+    spec = SweepJob(
+        model=model,
+        data=read_data_description(Path(options.data)),
+        method=options.method,
+        parameters=dict(_parameter(text) for text in options.set),
+        knob=options.knob,
+        values=tuple(_value(text) for text in options.values.split(",")),
+        layers=layers,
+        samples=_samples(options.samples),
+        seed=options.seed,
+        store=None if options.store is None else _absolute(options.store),
+    )
+    payload = run_job(spec, context(console, cancel))
+    report = SweepReport.model_validate(payload)
+    record(options, sweep=report, data=spec.data)
+    console.result(payload, formats.sweep(report))
+    return 0
+
+
+def _compress(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
+    recipe = read_recipe(Path(options.recipe))
+    if options.device != "local":
+        recipe = recipe.model_copy(update={"device": options.device})
+    spec = CompressJob(
+        model=_absolute(options.model),
+        recipe=recipe,
+        out=_absolute(options.out),
+        cache=None if options.cache is None else _absolute(options.cache),
+        threads=_at_least(options.threads, 1, "--threads"),
+        batch=_at_least(options.batch, 1, "--batch"),
+        measure_latency=not options.no_latency,
+    )
+    payload = run_job(spec, context(console, cancel))
+    report = CandidateReport.model_validate(payload)
+    record(options, candidate=(report, recipe))
+    console.result(payload, formats.candidate(report))
+    return 0
+
+
+def _import(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
+    name, colon, function = options.source.rpartition(":")
+    factory = bool(colon) and name.endswith(".py")
+    source = f"{_absolute(name)}:{function}" if factory else _absolute(options.source)
+    trusted = options.trust
+    if factory and not trusted:
+        console.error(f"Importing runs the code in {name}. Only do this with code that you trust.")
+        trusted = _confirm("Run it? [y/N] ")
+    spec = ImportJob(source=source, out=_absolute(options.out), trusted=trusted)
+    payload = run_job(spec, context(console, cancel))
+    model = ModelSummary.model_validate(payload)
+    console.result(payload, f"{model.path}: {formats.count(model.params)} parameters, opset {model.opset}")
+    return 0
+
+
+def _plugin(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
+    if options.action == "new":
+        from workbench.plugin_host.template import new_plugin
+
+        folder = Path(options.folder).absolute()
+        written = new_plugin(folder, folder.name)
+        console.result({"folder": str(folder), "files": [str(path) for path in written]}, f"wrote {folder}")
+        return 0
+    if options.action == "list":
+        payload = run_job(ListMethodsJob(), context(console, cancel))
+        rows = [[m["id"], m["stage"], m["title"], ", ".join(m["knobs"]), m["plugin"]] for m in payload["methods"]]
+        text = table(["method", "stage", "title", "knobs", "plugin"], rows)
+        failures = [f"not loaded: {failure['message']}" for failure in payload["failures"]]
+        console.result(payload, "\n".join([text, *failures]))
+        return 0
+    payload = run_job(CheckPluginJob(path=_absolute(options.folder)), context(console, cancel))
+    lines = [f"{'ok  ' if c['passed'] else 'FAIL'} {c['name']}  {c['message']}".rstrip() for c in payload["checks"]]
+    console.result(payload, "\n".join(lines))
+    return 0 if all(check["passed"] for check in payload["checks"]) else 1
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
+
+
+def _samples(text: str) -> int | Literal["all"]:
+    if text == "all":
+        return "all"
+    if not text.isdigit() or int(text) < 1:
+        raise BadInputError(f"--samples is {text!r}", expected="a positive number, or all")
+    return int(text)
+
+
+def _at_least(number: int, low: int, name: str) -> int:
+    if number < low:
+        raise BadInputError(f"{name} is {number}", expected=f"a number of at least {low}")
+    return number
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign or not name or not value:
+        raise BadInputError(f"{option} {text}", expected="NAME=VALUE")
+    return name, value
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    name, value = _pair(text, "--set")
+    return name, yaml.safe_load(value)
+
+
+def _value(text: str) -> float | int | str:
+    value = yaml.safe_load(text.strip() or '""')
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)) or value == "":
+        raise RecipeError(f"--values contains {text!r}", expected="numbers or words separated by commas")
+    return value
+
+
+def _confirm(question: str) -> bool:
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+VERBS: dict[str, Verb] = {
+    "demo": demo,
+    "inspect": _inspect,
+    "evaluate": _evaluate,
+    "profile": _profile,
+    "sweep": _sweep,
+    "compress": _compress,
+    "project": project,
+    "plugin": _plugin,
+    "import": _import,
+}

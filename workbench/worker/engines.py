@@ -1,0 +1,76 @@
+"""The two engines of this process, each loaded when a job first needs it: torch alone takes two seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+
+import numpy as np
+
+from workbench.domain.cancel import CancelToken, Progress
+from workbench.engines.contracts import (
+    Batch,
+    InferenceEngine,
+    Inputs,
+    TrainingData,
+    TrainingEngine,
+    TrainingResult,
+    TrainingSettings,
+)
+from workbench.graph.model import ModelGraph
+
+
+@cache
+def inference_engine() -> InferenceEngine:
+    """Return this process's ONNX Runtime engine."""
+    from workbench.engines.inference_ort import OrtEngine
+
+    return OrtEngine()
+
+
+@cache
+def _torch_engine() -> TrainingEngine:
+    from workbench.engines.training_torch import TorchEngine
+
+    return TorchEngine()
+
+
+class DeferredTrainingEngine:
+    """A TrainingEngine that imports torch at its first use."""
+
+    def unsupported(self, graph: ModelGraph) -> tuple[str, ...]:
+        """See TrainingEngine."""
+        return _torch_engine().unsupported(graph)
+
+    def run(self, graph: ModelGraph, inputs: Inputs, values: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        """See TrainingEngine."""
+        return _torch_engine().run(graph, inputs, values)
+
+    def reestimate_batch_norm(
+        self,
+        graph: ModelGraph,
+        batches: Iterable[Batch],
+        *,
+        progress: Progress | None = None,
+        total: int | None = None,
+        cancel: CancelToken | None = None,
+    ) -> ModelGraph:
+        """See TrainingEngine."""
+        return _torch_engine().reestimate_batch_norm(graph, batches, progress=progress, total=total, cancel=cancel)
+
+    def fit(
+        self,
+        graph: ModelGraph,
+        data: TrainingData,
+        settings: TrainingSettings,
+        *,
+        teacher: ModelGraph | None = None,
+        validate: Callable[[ModelGraph], float] | None = None,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+        log: Callable[[str], None] | None = None,
+    ) -> TrainingResult:
+        """See TrainingEngine."""
+        return _torch_engine().fit(
+            graph, data, settings, teacher=teacher, validate=validate, progress=progress, cancel=cancel, log=log
+        )
