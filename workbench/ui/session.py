@@ -1,0 +1,375 @@
+"""What every panel gets: the one document, the one selection, the jobs, and the actions that start them.
+
+No widget in here, so that the whole course from an opened model to a candidate is tested without a window.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QObject, Signal
+
+from workbench.domain.data_description import DataDescription
+from workbench.domain.errors import BadInputError, RecipeError, StorageError, WorkbenchError
+from workbench.domain.knobs import FIRST_PARTY_KNOBS, Knob, Setting
+from workbench.domain.measurements import LatencyReport, MetricMeasurement, SensitivityPoint
+from workbench.domain.plan import LayerSettings
+from workbench.domain.reports import (
+    CandidateReport,
+    DataPreview,
+    InspectReport,
+    LayerDetail,
+    ParameterSchema,
+    SweepReport,
+)
+from workbench.jobs.specs import (
+    CompressJob,
+    EvaluateJob,
+    InspectJob,
+    LayerDetailJob,
+    ListMethodsJob,
+    PreviewDataJob,
+    ProfileJob,
+    SweepJob,
+)
+from workbench.project.commands import Command, ReplacePlan, SetData, SetModel, SetSteps
+from workbench.project.document import Document
+from workbench.project.state import Candidate, Change, ModelReference, ProjectState
+from workbench.ui import workflow
+from workbench.ui.bridge import JobsBridge
+from workbench.ui.selection import Selection
+from workbench.ui.theme import Theme
+
+ALL_CHANGES = ~Change.NONE
+
+
+class Session(QObject):
+    """One open project and everything that can be done with it.
+
+    Signals:
+        documentChanged: A `Change`; the document's state is already the new one. Opening another project sends all.
+        methodsChanged: `methods` and `knobs` were read from the plugins.
+        failed: A WorkbenchError for the banner.
+        said: A line for the status bar.
+    """
+
+    documentChanged = Signal(object)
+    methodsChanged = Signal()
+    failed = Signal(object)
+    said = Signal(str)
+
+    def __init__(
+        self,
+        document: Document,
+        jobs: JobsBridge,
+        theme: Theme,
+        scratch: Path,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.jobs = jobs
+        self.theme = theme
+        self.selection = Selection(self)
+        self.methods: tuple[ParameterSchema, ...] = ()
+        self.knobs: tuple[Knob, ...] = FIRST_PARTY_KNOBS
+        self._scratch = scratch
+        self._document = document
+        self._unsubscribe = document.subscribe(self._document_changed)
+        jobs.setParent(self)
+        jobs.jobFailed.connect(self._job_failed)
+
+    # --- the document -------------------------------------------------------------------------------------------
+
+    @property
+    def document(self) -> Document:
+        """The open project; another object after another project was opened."""
+        return self._document
+
+    @property
+    def state(self) -> ProjectState:
+        """The document's current value."""
+        return self._document.state
+
+    def set_document(self, document: Document) -> None:
+        """Show another project."""
+        self._unsubscribe()
+        self._document = document
+        self._unsubscribe = document.subscribe(self._document_changed)
+        self.selection.set_layers(())
+        self.selection.set_candidate(None)
+        self.documentChanged.emit(ALL_CHANGES)
+
+    def do(self, command: Command) -> None:
+        """Apply an edit; a fault is shown in the banner and changes nothing."""
+        try:
+            self._document.do(command)
+        except WorkbenchError as error:
+            self.failed.emit(error)
+
+    def settings(self) -> LayerSettings | None:
+        """Return every layer's settings under the plan; None without a model or while the plan does not fit it."""
+        if self.state.inspect is None:
+            return None
+        try:
+            return workflow.settings_of(self.state.plan, self.state.inspect, self.knobs)
+        except RecipeError:
+            return None
+
+    def knob(self, name: str) -> Knob | None:
+        """Return the knob called `name`, or None if no plugin brings it."""
+        return next((knob for knob in self.knobs if knob.name == name), None)
+
+    def missing(self, *needs: str) -> str | None:
+        """Return why an action can't start, in words that say what enables it, or None.
+
+        Args:
+            needs: Among "model", "data", "methods", "plan", "candidate".
+        """
+        state = self.state
+        reasons = {
+            "model": (state.inspect is None, "Open a model first"),
+            "data": (state.data is None, "Choose data first"),
+            "methods": (not self.methods, "The plugins are still being read"),
+            "plan": (not (state.plan.knobs() or state.steps), "Give at least one layer a setting, or add a step"),
+            "candidate": (self.selection.candidate is None, "Select a candidate in the Pareto plot"),
+        }
+        return next((reasons[need][1] for need in needs if reasons[need][0]), None)
+
+    # --- jobs ---------------------------------------------------------------------------------------------------
+
+    def list_methods(self) -> str:
+        """Read the plugins' methods in a worker."""
+        return self.jobs.submit(ListMethodsJob(), "Read plugins", "interactive", on_result=self._methods_listed)
+
+    def open_model(self, path: Path) -> str:
+        """Inspect a model file; it becomes the project's model once it turns out to be one."""
+        title = f"Open {path.name}"
+
+        def opened(payload: dict[str, Any]) -> None:
+            report = InspectReport.model_validate(payload)
+            reference = ModelReference(path=str(path.absolute()), sha256=report.model.sha256)
+            self.do(SetModel(reference, title=title))
+            self._document.record(Change.MODEL, inspect=report)
+            self.said.emit(f"{path.name}: {len(report.layers)} layers")
+
+        return self.jobs.submit(
+            InspectJob(model=str(path.absolute()), drawing=True), title, "interactive", on_result=opened
+        )
+
+    def reinspect(self) -> str | None:
+        """Describe the project's model again, e.g. after opening a project whose description is gone."""
+        return None if self.state.model is None else self.open_model(Path(self.state.model.path))
+
+    def open_data(self, description: DataDescription, folder: Path) -> str | None:
+        """Choose the data and measure the original on it."""
+        self.do(SetData(description, str(folder)))
+        return self.evaluate_baseline()
+
+    def preview_data(
+        self,
+        description: DataDescription,
+        on_preview: Callable[[DataPreview], None],
+        on_failed: Callable[[WorkbenchError], None],
+    ) -> str:
+        """Look at data, with the model's predictions where there is one."""
+        model = None if self.state.model is None else self.state.model.path
+        return self.jobs.submit(
+            PreviewDataJob(model=model, data=description),
+            "Preview data",
+            "interactive",
+            on_result=lambda payload: on_preview(DataPreview.model_validate(payload)),
+            on_failed=on_failed,
+        )
+
+    def layer_detail(self, layer: str, on_detail: Callable[[LayerDetail], None]) -> str | None:
+        """Read a layer's weight statistics."""
+        if self.state.model is None:
+            return None
+        return self.jobs.submit(
+            LayerDetailJob(model=self.state.model.path, layer=layer),
+            f"Read weights of {layer}",
+            "interactive",
+            on_result=lambda payload: on_detail(LayerDetail.model_validate(payload)),
+        )
+
+    def evaluate_baseline(self) -> str | None:
+        """Measure the original's metric on the test data."""
+        state = self.state
+        if (data := self._data()) is None or state.model is None:
+            return None
+
+        def evaluated(payload: dict[str, Any]) -> None:
+            if self.state.data == state.data and self._same_model(state):
+                self._document.record(Change.BASELINE, baseline=MetricMeasurement.model_validate(payload))
+
+        spec = EvaluateJob(model=state.model.path, data=data, samples=state.evaluate.samples)
+        return self.jobs.submit(spec, "Evaluate the original", "heavy", on_result=evaluated)
+
+    def profile_baseline(self) -> str | None:
+        """Measure the original's latency, operator by operator."""
+        state = self.state
+        if state.model is None:
+            return None
+
+        def profiled(payload: dict[str, Any]) -> None:
+            if self._same_model(state):
+                self._document.record(Change.BASELINE, baseline_latency=LatencyReport.model_validate(payload))
+
+        spec = ProfileJob(
+            models=(state.model.path,),
+            device=state.latency.device,
+            threads=state.latency.threads,
+            batch=state.latency.batch,
+        )
+        return self.jobs.submit(spec, "Measure latency of the original", "heavy", on_result=profiled)
+
+    def sweep(
+        self, method: str, knob: str, values: tuple[Setting, ...] = (), layers: Iterable[str] = (), samples: int = 2000
+    ) -> str | None:
+        """Measure sensitivities; every point is stored as it comes, and points that exist are not repeated."""
+        state = self.state
+        chosen = self.knob(knob)
+        if (data := self._data()) is None or state.model is None or chosen is None:
+            return None
+        metric = data.metric
+
+        def fits() -> bool:
+            return self._same_model(state) and self.state.data == state.data
+
+        def add(points: tuple[SensitivityPoint, ...], baseline: MetricMeasurement | None = None) -> None:
+            if fits():
+                merged = workflow.with_points(self.state.sensitivities, method, knob, metric, points, baseline)
+                self._document.record(Change.SENSITIVITY, sensitivities=merged)
+
+        def finished(payload: dict[str, Any]) -> None:
+            report = SweepReport.model_validate(payload)
+            add(report.points, report.baseline)
+
+        spec = SweepJob(
+            model=state.model.path,
+            data=data,
+            method=method,
+            knob=knob,
+            values=values or workflow.sweep_values(chosen),
+            layers=tuple(layers),
+            samples=samples,
+            seed=state.seed,
+            done=workflow.finished_points(state, method, knob),
+        )
+        return self.jobs.submit(
+            spec,
+            f"Sensitivity of {chosen.title.lower()} ({method})",
+            "heavy",
+            on_result=finished,
+            on_partial=lambda name, payload: add((SensitivityPoint.model_validate(payload),)),
+        )
+
+    def run(self, name: str | None = None) -> str | None:
+        """Compress with the current plan and steps; the result becomes a candidate."""
+        state = self.state
+        if state.model is None:
+            return None
+        steps = workflow.steps_for(state.plan, state.steps, self.methods)
+        if steps != state.steps:
+            self.do(SetSteps(steps, title="Add steps for the plan"))
+        recipe = self.state.recipe()
+        out = self._scratch / "runs" / f"{recipe.sha256()[:16]}.onnx"
+        out.parent.mkdir(parents=True, exist_ok=True)
+
+        def finished(payload: dict[str, Any]) -> None:
+            report = CandidateReport.model_validate(payload)
+            candidate = workflow.new_candidate(self.state, recipe, report, name)
+            self._keep_artifact(candidate, out)
+            self._document.record(Change.CANDIDATES, candidates=(*self.state.candidates, candidate))
+            self.selection.set_candidate(candidate.id)
+
+        spec = CompressJob(
+            model=state.model.path,
+            recipe=recipe,
+            out=str(out),
+            cache=str(self._scratch / "steps"),
+            threads=state.latency.threads,
+            batch=state.latency.batch,
+        )
+        return self.jobs.submit(spec, f"Compress: {_steps_in_words(steps)}", "heavy", on_result=finished)
+
+    # --- candidates ---------------------------------------------------------------------------------------------
+
+    def candidate(self) -> Candidate | None:
+        """Return the selected candidate, or None."""
+        chosen = self.selection.candidate
+        return next((entry for entry in self.state.candidates if entry.id == chosen), None)
+
+    def artifact_path(self, id: str) -> Path:
+        """Return where a candidate's file lies.
+
+        Raises:
+            BadInputError: the file is gone.
+        """
+        candidate = self.state.candidate(id)
+        path = Path(candidate.report.candidate.path)
+        if not path.is_file():
+            raise BadInputError(
+                f"The file of {candidate.name} is gone",
+                where=str(path),
+                action="Restore its settings as plan and run it again.",
+            )
+        return path
+
+    def export_candidate(self, id: str, path: Path) -> None:
+        """Copy a candidate's file to where the user wants it; a fault is shown in the banner."""
+        try:
+            source = self.artifact_path(id)
+            staged = path.with_name(path.name + ".part")
+            try:
+                shutil.copyfile(source, staged)
+                staged.replace(path)
+            except OSError as error:
+                raise StorageError(
+                    f"Can't write {path.name}: {error.strerror}",
+                    where=str(path.parent),
+                    action="Choose another folder. The candidate itself is untouched.",
+                ) from error
+        except WorkbenchError as error:
+            self.failed.emit(error)
+            return
+        self.said.emit(f"Exported {path.name}")
+
+    def restore_candidate_plan(self, id: str) -> None:
+        """Take over a candidate's plan and steps as the current ones; undo brings the old ones back."""
+        candidate = self.state.candidate(id)
+        self.do(ReplacePlan(candidate.recipe.plan, title=f"Restore plan of {candidate.name}"))
+        self.do(SetSteps(candidate.recipe.steps, title=f"Restore steps of {candidate.name}"))
+
+    # --- within -------------------------------------------------------------------------------------------------
+
+    def _data(self) -> DataDescription | None:
+        data = self.state.data
+        return None if data is None else data.model_copy(update={"folder": self.state.data_folder})
+
+    def _same_model(self, before: ProjectState) -> bool:
+        now = self.state.model
+        return now is not None and before.model is not None and now.sha256 == before.model.sha256
+
+    def _keep_artifact(self, candidate: Candidate, path: Path) -> None:
+        """Put the exported file among the project's artifacts."""
+
+    def _methods_listed(self, payload: dict[str, Any]) -> None:
+        self.methods = tuple(ParameterSchema.model_validate(entry) for entry in payload.get("methods", ()))
+        self.methodsChanged.emit()
+        for failure in payload.get("failures", ()):
+            self.failed.emit(WorkbenchError.from_json(failure))
+
+    def _document_changed(self, change: Change) -> None:
+        self.documentChanged.emit(change)
+
+    def _job_failed(self, record: Any) -> None:
+        self.failed.emit(record.error)
+
+
+def _steps_in_words(steps: tuple[Any, ...]) -> str:
+    enabled = [step.method for step in steps if step.enabled]
+    return ", ".join(enabled) if enabled else "export unchanged"

@@ -1,0 +1,56 @@
+"""The few rules that Fusion needs to look like one instrument: quiet titles, thin borders, an 8-pixel grid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workbench.ui.theme import Roles
+
+
+def stylesheet(roles: Roles) -> str:
+    """Return the application's style sheet in the colours of a look.
+
+    Widgets opt in by object name or by the dynamic properties "role" ("title", "muted", "primary", "card", "link").
+    """
+    return f"""
+QMainWindow::separator {{ background: {roles.window}; width: 4px; height: 4px; }}
+QMainWindow::separator:hover {{ background: {roles.accent}; }}
+QDockWidget {{ titlebar-close-icon: none; titlebar-normal-icon: none; }}
+QDockWidget > QWidget {{ background: {roles.base}; }}
+QToolTip {{ background: {roles.raised}; color: {roles.text}; border: 1px solid {roles.border}; padding: 4px; }}
+QMenuBar {{ background: {roles.window}; border-bottom: 1px solid {roles.border}; padding: 1px 4px; }}
+QMenuBar::item {{ padding: 4px 8px; border-radius: 3px; background: transparent; color: {roles.text}; }}
+QMenuBar::item:selected {{ background: {roles.hover}; }}
+QStatusBar {{ background: {roles.window}; border-top: 1px solid {roles.border}; }}
+QStatusBar::item {{ border: none; }}
+QHeaderView::section {{
+    background: {roles.raised}; color: {roles.muted}; border: none;
+    border-right: 1px solid {roles.grid}; border-bottom: 1px solid {roles.border}; padding: 3px 6px;
+}}
+QTableView, QTreeView, QListView {{ border: none; gridline-color: {roles.grid}; }}
+QLabel[role="title"] {{ font-weight: 600; }}
+QLabel[role="muted"] {{ color: {roles.muted}; }}
+QLabel[role="error"] {{ color: {roles.error}; }}
+QLabel[role="warning"] {{ color: {roles.warning}; }}
+QFrame[role="card"] {{ background: {roles.base}; border: 1px solid {roles.border}; border-radius: 6px; }}
+QPushButton[role="primary"] {{
+    background: {roles.accent}; color: {roles.on_accent}; border: 1px solid {roles.accent};
+    border-radius: 4px; padding: 5px 14px; font-weight: 600;
+}}
+QPushButton[role="primary"]:hover {{ border-color: {roles.text}; }}
+QPushButton[role="primary"]:disabled {{
+    background: {roles.raised}; color: {roles.faint}; border-color: {roles.border};
+}}
+QPushButton[role="link"] {{
+    border: none; background: transparent; color: {roles.accent}; text-align: left; padding: 3px 4px;
+}}
+QPushButton[role="link"]:hover {{ text-decoration: underline; }}
+QPushButton[role="link"]:disabled {{ color: {roles.faint}; }}
+QTabBar::tab {{
+    background: {roles.window}; color: {roles.muted}; padding: 5px 12px; border: none;
+    border-bottom: 2px solid transparent;
+}}
+QTabBar::tab:selected {{ color: {roles.text}; border-bottom: 2px solid {roles.accent}; }}
+QTabBar::tab:hover {{ color: {roles.text}; }}
+"""
