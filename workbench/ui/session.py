@@ -206,7 +206,7 @@ class Session(QObject):
                 self._document.record(Change.BASELINE, baseline=MetricMeasurement.model_validate(payload))
 
         spec = EvaluateJob(model=state.model.path, data=data, samples=state.evaluate.samples)
-        return self.jobs.submit(spec, "Evaluate the original", "heavy", on_result=evaluated)
+        return self.jobs.submit(spec, "Evaluate the original", "batch", on_result=evaluated)
 
     def profile_baseline(self) -> str | None:
         """Measure the original's latency, operator by operator."""
@@ -224,7 +224,7 @@ class Session(QObject):
             threads=state.latency.threads,
             batch=state.latency.batch,
         )
-        return self.jobs.submit(spec, "Measure latency of the original", "heavy", on_result=profiled)
+        return self.jobs.submit(spec, "Measure latency of the original", "batch", on_result=profiled)
 
     def sweep(
         self, method: str, knob: str, values: tuple[Setting, ...] = (), layers: Iterable[str] = (), samples: int = 2000
@@ -262,7 +262,7 @@ class Session(QObject):
         return self.jobs.submit(
             spec,
             f"Sensitivity of {chosen.title.lower()} ({method})",
-            "heavy",
+            "batch",
             on_result=finished,
             on_partial=lambda name, payload: add((SensitivityPoint.model_validate(payload),)),
         )
@@ -294,7 +294,7 @@ class Session(QObject):
             threads=state.latency.threads,
             batch=state.latency.batch,
         )
-        return self.jobs.submit(spec, f"Compress: {_steps_in_words(steps)}", "heavy", on_result=finished)
+        return self.jobs.submit(spec, f"Compress: {_steps_in_words(steps)}", "batch", on_result=finished)
 
     # --- candidates ---------------------------------------------------------------------------------------------
 
@@ -366,8 +366,8 @@ class Session(QObject):
     def _document_changed(self, change: Change) -> None:
         self.documentChanged.emit(change)
 
-    def _job_failed(self, record: Any) -> None:
-        self.failed.emit(record.error)
+    def _job_failed(self, job: str, error: WorkbenchError) -> None:
+        self.failed.emit(error)
 
 
 def _steps_in_words(steps: tuple[Any, ...]) -> str:
