@@ -1,0 +1,113 @@
+"""Prints the figures of the main job on ResNet-20 and CIFAR-10, each beside what it should be.
+
+usage: python tests/benchmarks/main_job_resnet20.py [--epochs 3] [--out FOLDER]
+
+Everything goes through the command line's own jobs, in this process, on the shared models and data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from workbench.data.description_file import read_data_description
+from workbench.domain.data_description import DataDescription
+from workbench.domain.plan import Plan
+from workbench.domain.recipe import Recipe, Step
+from workbench.domain.reports import CandidateReport
+from workbench.jobs.context import JobContext
+from workbench.jobs.specs import CompressJob, EvaluateJob
+from workbench.worker.dispatch import run_job
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+DATA = """
+task: classification
+metric: top1
+train: {{reader: npz, path: {data}/cifar10/train.npz, inputs: x, targets: y}}
+test:  {{reader: npz, path: {data}/cifar10/test.npz,  inputs: x, targets: y}}
+preprocess: {{scale: 255, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], layout: NHWC->NCHW}}
+augment: [flip, {{crop: 4}}]
+"""
+
+
+def compress(model: Path, recipe: Recipe, out: Path, cache: Path) -> tuple[CandidateReport, float]:
+    """Make one candidate and return its report and the seconds it took."""
+    began = time.perf_counter()
+    spec = CompressJob(model=str(model), recipe=recipe, out=str(out), cache=str(cache), latency_seconds=8.0)
+    payload = run_job(spec, JobContext(log=print))
+    return CandidateReport.model_validate(payload), time.perf_counter() - began
+
+
+def show(title: str, report: CandidateReport, seconds: float, wanted: str) -> dict[str, Any]:
+    """Print one candidate's figures and return them."""
+    assert report.metric is not None
+    assert report.latency is not None
+    assert report.latency_report is not None
+    ratio = report.latency.ratio_to_first
+    figures = {
+        "title": title,
+        "top1": report.metric.value,
+        "macs_ratio": report.candidate.macs / report.model.macs,
+        "size_bytes": report.candidate.size_bytes,
+        "latency_ratio": ratio.median,
+        "latency_ratio_ci95": ratio.ci95,
+        "quiet": report.latency_report.noise.quiet,
+        "seconds": seconds,
+    }
+    print(
+        f"{title:34s} top1 {report.metric.value:.4f}  MACs {figures['macs_ratio']:.3f}  "
+        f"{report.candidate.size_bytes / 1e3:.0f} kB  ratio {ratio.median:.3f} ({ratio.ci95[0]:.3f}-{ratio.ci95[1]:.3f})"
+        f"  {seconds:.0f} s   wanted: {wanted}",
+        flush=True,
+    )
+    return figures
+
+
+def recipe(data: DataDescription, plan: dict[str, float | int | str], *steps: Step) -> Recipe:
+    """Return a recipe that sets the same for all layers."""
+    return Recipe(data=data, plan=Plan(default=plan), steps=steps)
+
+
+def main() -> None:
+    """Run all and print."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--epochs", type=int, default=3)
+    arguments.add_argument("--ratio", type=float, default=0.3)
+    arguments.add_argument("--multiple", type=int, default=8)
+    arguments.add_argument("--learning-rate", type=float, default=None)
+    arguments.add_argument("--out", type=Path)
+    options = arguments.parse_args()
+    model = SHARED / "models" / "resnet20_cifar10_folded.onnx"
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.out or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "data.yaml").write_text(DATA.format(data=SHARED))
+        data = read_data_description(folder / "data.yaml")
+        cache = folder / "steps"
+        value = run_job(EvaluateJob(model=str(model), data=data), JobContext())["value"]
+        print(f"{'original':34s} top1 {value:.4f}   wanted: exactly 0.9173")
+        figures = [show("empty recipe", *compress(model, recipe(data, {}), folder / "empty.onnx", cache), "0.9173, 1.0")]
+        quantize = Step(method="quantize.ptq", parameters={"calibration_samples": 256})
+        bits: dict[str, float | int | str] = {"weight_bits": 8, "activation_bits": 8}
+        done = compress(model, recipe(data, bits, quantize), folder / "w8a8.onnx", cache)
+        figures.append(show("W8A8", *done, ">= 0.9160, onnxruntime 0.446"))
+        training: dict[str, Any] = {"epochs": options.epochs}
+        if options.learning_rate is not None:
+            training["learning_rate"] = options.learning_rate
+        prune = Step(method="prune.l1", parameters={"channel_multiple": options.multiple})
+        train = Step(method="train.finetune", parameters=training)
+        half: dict[str, float | int | str] = {"prune_ratio": options.ratio}
+        done = compress(model, recipe(data, half, prune, train), folder / "pruned.onnx", cache)
+        figures.append(show(f"pruned + {options.epochs} epochs", *done, "about 0.5 MACs"))
+        both = recipe(data, {**half, **bits}, prune, train, quantize)
+        done = compress(model, both, folder / "pruned_w8a8.onnx", cache)
+        figures.append(show(f"pruned + {options.epochs} epochs + W8A8", *done, ">= 0.885 at ratio <= 0.40"))
+        print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
