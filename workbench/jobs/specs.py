@@ -69,10 +69,10 @@ class ProfileJob(_Spec):
 
 
 class SweepJob(_Spec):
-    """Sensitivities over layers and values → SweepReport; every point also comes as a partial result.
+    r"""Sensitivities over layers and values → SweepReport; every point also comes as a partial result.
 
     Attributes:
-        done: Points that an earlier run finished, as "layer\\tvalue", which are not repeated.
+        done: Points that an earlier run finished, as "layer\tvalue", which are not repeated.
         store: JSON-lines file that finished points are appended to and resumed from, or None.
     """
 
