@@ -1,0 +1,307 @@
+"""What the layer table shows, as one frozen snapshot: resolved from the document without Qt, so that it can be tested.
+
+A plan is read leniently here: a line that a run would refuse is listed under `problems` and the table still stands.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from workbench.domain.errors import RecipeError
+from workbench.domain.knobs import PRUNE_RATIO, Knob, Setting
+from workbench.domain.measurements import Interval
+from workbench.domain.plan import Plan
+from workbench.domain.reports import InspectReport, LayerReport, ParameterSchema
+from workbench.project.commands import SetSettings
+from workbench.project.state import ProjectState, Sensitivities
+from workbench.ui.models import numbers
+
+COUPLED_KNOBS = frozenset({PRUNE_RATIO.name})
+"""Knobs that change output channels, and with them every layer of the channel group."""
+
+FIXED_COLUMNS = ("Layer", "Op", "Shape", "Params", "MACs")
+
+
+@dataclass(frozen=True)
+class KnobCell:
+    """A layer's setting of one knob.
+
+    Attributes:
+        value: The setting in force; None for a knob that does not apply to the layer.
+        own: Whether a line of the plan gives it, rather than the default.
+        reason: Why it can't be changed; None when it can.
+        note: Shown on hover beside the value, e.g. what moves along.
+    """
+
+    value: Setting | None
+    own: bool = False
+    reason: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Drop:
+    """One measured sensitivity: loss of the metric at one value of the knob."""
+
+    value: Setting
+    drop: float
+    ci95: Interval
+    samples: int
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer as the table shows it; `coupled` are the other layers that lose channels with it."""
+
+    name: str
+    label: str
+    op: str
+    shape: str
+    params: int
+    macs: int
+    knobs: tuple[KnobCell, ...]
+    drops: tuple[Drop, ...]
+    group: str
+    coupled: tuple[str, ...]
+    blocked: str | None
+
+    @property
+    def worst_drop(self) -> float | None:
+        """Largest loss among the measured values, or None before any measurement."""
+        return max((drop.drop for drop in self.drops), default=None)
+
+
+@dataclass(frozen=True)
+class LayerTable:
+    """The whole table.
+
+    Attributes:
+        knobs: One column each.
+        unread: Knobs that no enabled step of the recipe reads.
+        sweep: Which sensitivities are shown ("Weight bits by quantize.ptq"), "" for none.
+        metric: Metric of the sensitivities.
+        top_drop: End of the heat scale: the largest drop shown.
+        problems: Lines of the plan that a run would refuse.
+    """
+
+    knobs: tuple[Knob, ...] = ()
+    unread: frozenset[str] = frozenset()
+    rows: tuple[LayerRow, ...] = ()
+    sweep: str = ""
+    metric: str = "top1"
+    top_drop: float = 0.0
+    problems: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Headings from left to right."""
+        return (*FIXED_COLUMNS, *(knob.title for knob in self.knobs), "Sensitivity", "Group")
+
+    @property
+    def sensitivity_column(self) -> int:
+        """Index of the sensitivity column."""
+        return len(FIXED_COLUMNS) + len(self.knobs)
+
+    def knob_at(self, column: int) -> Knob | None:
+        """Return the knob of a column, or None for any other column."""
+        index = column - len(FIXED_COLUMNS)
+        return self.knobs[index] if 0 <= index < len(self.knobs) else None
+
+
+def resolve_layers(
+    state: ProjectState,
+    knobs: Sequence[Knob],
+    methods: Iterable[ParameterSchema] = (),
+    sweep: int = 0,
+) -> LayerTable:
+    """Return the table for a document.
+
+    Args:
+        state: The document's value.
+        knobs: All knobs that are known; those that no layer has get no column.
+        methods: The known methods, to tell which knobs the recipe's enabled steps read.
+        sweep: Which of the document's sensitivities to show.
+    """
+    report = state.inspect
+    if report is None:
+        return LayerTable()
+    offered = {name for layer in report.layers for name in layer.knobs} | {
+        name for name in COUPLED_KNOBS if any(layer.blocked or layer.group for layer in report.layers)
+    }
+    shown = tuple(knob for knob in knobs if knob.name in offered or knob.name in state.plan.default)
+    labels = layer_labels(report)
+    settings, problems = _settings(state.plan, report, knobs)
+    sensitivities = state.sensitivities[sweep] if 0 <= sweep < len(state.sensitivities) else None
+    drops = _drops(sensitivities, knobs)
+    rows = tuple(_row(layer, report, shown, settings[layer.name], labels, drops) for layer in report.layers)
+    known = {method.id: method for method in methods}
+    read = {knob for step in state.steps if step.enabled and step.method in known for knob in known[step.method].knobs}
+    return LayerTable(
+        knobs=shown,
+        unread=frozenset(knob.name for knob in shown if knob.name not in read) if known else frozenset(),
+        rows=rows,
+        sweep="" if sensitivities is None else sweep_title(sensitivities, knobs),
+        metric="top1" if sensitivities is None else sensitivities.metric,
+        top_drop=max((row.worst_drop or 0.0 for row in rows), default=0.0),
+        problems=problems,
+    )
+
+
+def layer_labels(report: InspectReport) -> dict[str, str]:
+    """Return a short, unique label for every layer: its innermost module where the exporter recorded one."""
+    wanted = {layer.name: layer.path[-1] if layer.path else layer.name for layer in report.layers}
+    taken = Counter(wanted.values())
+    return {
+        name: label if taken[label] == 1 or label == name else f"{label} ({name})" for name, label in wanted.items()
+    }
+
+
+def coupled_layers(report: InspectReport, layer: str, knob: str) -> tuple[str, ...]:
+    """Return the layers, `layer` first, that take the same setting of `knob` because their channels go together."""
+    if knob not in COUPLED_KNOBS:
+        return (layer,)
+    group = next((found.group for found in report.layers if found.name == layer), None)
+    if group is None:
+        return (layer,)
+    members = [found.name for found in report.layers if found.group == group and found.name != layer]
+    return (layer, *members)
+
+
+def setting_command(
+    report: InspectReport, layers: Iterable[str], knob: Knob, value: Setting | None
+) -> SetSettings | None:
+    """Return the edit that gives layers a setting, coupled layers included; None if it applies to none of them."""
+    by_name = {layer.name: layer for layer in report.layers}
+    chosen: dict[str, None] = {}
+    for name in layers:
+        if name in by_name and not_settable(by_name[name], knob) is None:
+            chosen.update(dict.fromkeys(coupled_layers(report, name, knob.name)))
+    return SetSettings(tuple(chosen), knob.name, value) if chosen else None
+
+
+def not_settable(layer: LayerReport, knob: Knob) -> str | None:
+    """Return why a layer can't take a setting of the knob, or None if it can."""
+    if knob.name in COUPLED_KNOBS and layer.blocked:
+        return f"Its channels can't be removed: {layer.blocked}"
+    if knob.name not in layer.knobs:
+        return f"{layer.op} layers have no {knob.title.lower()} setting"
+    return None
+
+
+def sweep_title(sensitivities: Sensitivities, knobs: Iterable[Knob]) -> str:
+    """Return what was swept, e.g. "W bits, quantize.ptq"."""
+    title = next((knob.title for knob in knobs if knob.name == sensitivities.knob), sensitivities.knob)
+    return f"{title}, {sensitivities.method}"
+
+
+def to_csv(table: LayerTable, names: Iterable[str] | None = None) -> str:
+    """Return rows as CSV with exact numbers; `names` picks and orders the rows, None takes all."""
+    wanted = list(table.rows)
+    if names is not None:
+        by_name = {row.name: row for row in table.rows}
+        wanted = [by_name[name] for name in names if name in by_name]
+    values = sorted({drop.value for row in wanted for drop in row.drops}, key=str)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    head = ["layer", "op", "shape", "params", "macs", *(knob.name for knob in table.knobs), "group"]
+    writer.writerow([*head, *(f"drop at {value}" for value in values)])
+    for row in wanted:
+        drops = {drop.value: drop.drop for drop in row.drops}
+        cells = ["" if cell.value is None else cell.value for cell in row.knobs]
+        fixed = [row.name, row.op, row.shape, row.params, row.macs]
+        writer.writerow([*fixed, *cells, row.group, *(drops.get(value, "") for value in values)])
+    return out.getvalue()
+
+
+def _row(
+    layer: LayerReport,
+    report: InspectReport,
+    knobs: Sequence[Knob],
+    settings: Mapping[str, tuple[Setting, bool]],
+    labels: Mapping[str, str],
+    drops: Mapping[str, tuple[Drop, ...]],
+) -> LayerRow:
+    coupled = coupled_layers(report, layer.name, PRUNE_RATIO.name)[1:]
+    cells = []
+    for knob in knobs:
+        reason = not_settable(layer, knob)
+        if reason is not None:
+            cells.append(KnobCell(None, reason=reason))
+            continue
+        value, own = settings.get(knob.name, (knob.untouched, False))
+        note = ""
+        if knob.name in COUPLED_KNOBS and coupled:
+            note = f"Moves together with {', '.join(labels[name] for name in coupled)}"
+        cells.append(KnobCell(value, own=own, note=note))
+    return LayerRow(
+        name=layer.name,
+        label=labels[layer.name],
+        op=layer.op,
+        shape=numbers.shape_text(layer.weight_shape),
+        params=layer.params,
+        macs=layer.macs,
+        knobs=tuple(cells),
+        drops=drops.get(layer.name, ()),
+        group=layer.group or "",
+        coupled=coupled,
+        blocked=layer.blocked,
+    )
+
+
+def _settings(
+    plan: Plan, report: InspectReport, knobs: Sequence[Knob]
+) -> tuple[dict[str, dict[str, tuple[Setting, bool]]], tuple[str, ...]]:
+    """Return (setting, whether a line gives it) by layer and knob, and the lines that can't be honoured."""
+    known = {knob.name: knob for knob in knobs}
+    problems: list[str] = []
+
+    def checked(line: Mapping[str, Setting], where: str) -> dict[str, Setting]:
+        good: dict[str, Setting] = {}
+        for name, value in line.items():
+            if name not in known:
+                problems.append(f"{where}: no installed method has the knob {name!r}")
+                continue
+            try:
+                good[name] = known[name].check(value, where)
+            except RecipeError as error:
+                problems.append(str(error))
+        return good
+
+    default = checked(plan.default, "plan default")
+    settings: dict[str, dict[str, tuple[Setting, bool]]] = {
+        layer.name: {knob: (default.get(knob, known[knob].untouched), False) for knob in known}
+        for layer in report.layers
+    }
+    for pattern, line in plan.layers.items():
+        values = checked(line, pattern)
+        matched = [name for name in settings if name == pattern or fnmatchcase(name, pattern)]
+        if not matched:
+            problems.append(f"{pattern}: matches no layer of this model")
+        for name in matched:
+            settings[name].update({knob: (value, True) for knob, value in values.items()})
+    return settings, tuple(problems)
+
+
+def _drops(sensitivities: Sensitivities | None, knobs: Iterable[Knob]) -> dict[str, tuple[Drop, ...]]:
+    if sensitivities is None:
+        return {}
+    knob = next((knob for knob in knobs if knob.name == sensitivities.knob), None)
+    # Points are stored with floats; bits are shown as the whole numbers they are.
+    whole = knob is not None and isinstance(knob.untouched, int)
+    found: dict[str, list[Drop]] = {}
+    for point in sensitivities.points:
+        value = int(point.value) if whole and not isinstance(point.value, str) else point.value
+        found.setdefault(point.layer, []).append(Drop(value, point.drop, point.ci95, point.samples))
+    return {layer: tuple(sorted(drops, key=_mildest_first)) for layer, drops in found.items()}
+
+
+def _mildest_first(drop: Drop) -> tuple[bool, float]:
+    if isinstance(drop.value, str):
+        return (True, 0.0)
+    # Bits count down towards the harsher setting, shares count up.
+    return (False, -drop.value if drop.value > 1 else drop.value)

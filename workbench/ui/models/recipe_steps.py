@@ -1,0 +1,135 @@
+"""The recipe panel's snapshot: steps with their warnings, whether it can run and why not, and presets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.domain.recipe import Step
+from workbench.domain.reports import ParameterSchema
+from workbench.project.state import ProjectState
+
+STAGES = ("decompose", "prune", "train", "quantize", "encode")
+
+
+@dataclass(frozen=True)
+class StepView:
+    """One step as the list shows it; `schema` is None when no installed plugin brings the method."""
+
+    step: Step
+    title: str
+    stage: str
+    schema: ParameterSchema | None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RecipeView:
+    """All steps, and why a run is impossible (None when it is possible)."""
+
+    steps: tuple[StepView, ...] = ()
+    blocked: str | None = None
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Steps and plan defaults that a menu entry puts in place; `settings` are knob defaults."""
+
+    title: str
+    doc: str
+    steps: tuple[Step, ...]
+    settings: tuple[tuple[str, Any], ...] = ()
+
+    def missing(self, methods: Iterable[ParameterSchema]) -> tuple[str, ...]:
+        """Return the ids of its methods that no installed plugin brings."""
+        known = {method.id for method in methods}
+        return tuple(step.method for step in self.steps if step.method not in known)
+
+
+PRESETS = (
+    Preset(
+        "Quantize to 8 bits",
+        "Weights and activations of every layer to 8 bits, calibrated on training samples; no training.",
+        (Step(method="quantize.ptq"),),
+        (("weight_bits", 8), ("activation_bits", 8)),
+    ),
+    Preset(
+        "Prune and fine-tune",
+        "Remove half of the output channels by L1 norm, then train for three epochs.",
+        (Step(method="prune.l1"), Step(method="train.finetune", parameters={"epochs": 3})),
+        (("prune_ratio", 0.5),),
+    ),
+    Preset(
+        "Prune, fine-tune, quantize",
+        "Remove half of the output channels by L1 norm, train for three epochs, then quantize to 8 bits.",
+        (
+            Step(method="prune.l1"),
+            Step(method="train.finetune", parameters={"epochs": 3}),
+            Step(method="quantize.ptq"),
+        ),
+        (("prune_ratio", 0.5), ("weight_bits", 8), ("activation_bits", 8)),
+    ),
+)
+
+
+def resolve_recipe(state: ProjectState, methods: Sequence[ParameterSchema], *, loading: bool = False) -> RecipeView:
+    """Return the panel's snapshot; `loading` while the list of methods has not arrived yet."""
+    known = {method.id: method for method in methods}
+    steps = tuple(_step(step, state, known, loading) for step in state.steps)
+    return RecipeView(steps, run_blocked(state, methods, loading=loading))
+
+
+def run_blocked(state: ProjectState, methods: Sequence[ParameterSchema], *, loading: bool = False) -> str | None:
+    """Return why the recipe can't run now and what would enable it, or None when it can."""
+    known = {method.id: method for method in methods}
+    enabled = [step for step in state.steps if step.enabled]
+    if state.model is None:
+        return "Open a model first"
+    if not state.steps and not state.plan.knobs():
+        return "Add a step, or give a layer a setting"
+    if state.steps and not enabled:
+        return "Every step is switched off: enable one"
+    if loading:
+        return "The installed methods are still being read"
+    unknown = [step.method for step in enabled if step.method not in known]
+    if unknown:
+        return f"No installed plugin brings {unknown[0]}: install it, or disable or remove the step"
+    hungry = [known[step.method].title for step in enabled if known[step.method].needs_data]
+    if hungry and state.data is None:
+        return f"{hungry[0]} needs samples: choose data first"
+    return None
+
+
+def moved(steps: Sequence[Step], source: int, target: int) -> tuple[Step, ...]:
+    """Return the steps with the one at `source` at place `target` of the result."""
+    rest = [*steps[:source], *steps[source + 1 :]]
+    return (*rest[:target], steps[source], *rest[target:])
+
+
+def by_stage(methods: Iterable[ParameterSchema]) -> tuple[tuple[str, tuple[ParameterSchema, ...]], ...]:
+    """Return the methods grouped by stage, stages in the order in which recipes run them."""
+    found: dict[str, list[ParameterSchema]] = {}
+    for method in methods:
+        found.setdefault(method.stage, []).append(method)
+    order = [*STAGES, *sorted(set(found) - set(STAGES))]
+    return tuple((stage, tuple(sorted(found[stage], key=lambda m: m.title))) for stage in order if stage in found)
+
+
+def _step(step: Step, state: ProjectState, known: dict[str, ParameterSchema], loading: bool) -> StepView:
+    schema = known.get(step.method)
+    if schema is None:
+        text = "Still being read" if loading else "No installed plugin brings this method; it can't run, but it is kept"
+        return StepView(step, step.method, "", None, (text,))
+    warnings = []
+    if schema.needs_data and state.data is None:
+        warnings.append("Needs samples: choose data")
+    if schema.knobs and not _touches(state, schema.knobs):
+        warnings.append(f"The plan sets none of {', '.join(schema.knobs)}: this step would change nothing")
+    properties = schema.json_schema.get("properties", {})
+    warnings.extend(f"{key} is not a parameter of this method" for key in step.parameters if key not in properties)
+    return StepView(step, schema.title, schema.stage, schema, tuple(warnings))
+
+
+def _touches(state: ProjectState, knobs: Iterable[str]) -> bool:
+    return bool(state.plan.knobs() & set(knobs))
