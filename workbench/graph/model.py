@@ -20,6 +20,9 @@ from workbench.domain.errors import UnsupportedGraphError
 
 Dimension = int | str | None
 
+# Protobuf refuses 2 GiB; the structure itself needs some room below it.
+_PROTOBUF_LIMIT = 2**31 - 2**25
+
 
 @dataclass(frozen=True)
 class ValueInfo:
@@ -54,6 +57,7 @@ class Node:
         inputs, outputs: Value names; "" for an optional one that is absent.
         attributes: Python values: int, float, str, tuples of them, numpy arrays for tensors, Subgraph for bodies.
         path: Module hierarchy that the exporter recorded, outermost first.
+        metadata: Notes that travel with the node in the file (`workbench.weight_bits` and the like).
     """
 
     name: str
@@ -63,6 +67,7 @@ class Node:
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     path: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     def attribute(self, name: str, default: Any = None) -> Any:
         """Return an attribute's value, or `default` where the node does not set it."""
@@ -75,19 +80,40 @@ class ModelGraph:
     Args:
         model: The onnx_ir model; the graph owns it from now on.
         source: Path it was read from, for messages.
+        notes: What had to be set right when it was read, in words.
     """
 
-    def __init__(self, model: ir.Model, *, source: str | None = None) -> None:
+    def __init__(self, model: ir.Model, *, source: str | None = None, notes: Iterable[str] = ()) -> None:
         self._model = model
         self.source = source
+        self.notes = tuple(notes)
 
     def edit(self) -> ir.Model:
         """Return a copy of the structure that shares all weight tensors, for passes to change and freeze."""
         return self._model.clone()
 
+    def edited(self, model: ir.Model) -> ModelGraph:
+        """Return `model`, an edited copy, as a graph of the same origin."""
+        return ModelGraph(model, source=self.source, notes=self.notes)
+
     def proto(self) -> onnx.ModelProto:
-        """Return the graph as a protobuf message (weights are read into it)."""
-        return ir.to_proto(self._model)
+        """Return the graph as one protobuf message; weights that lie in external files are read into it.
+
+        Raises:
+            UnsupportedGraphError: the model is larger than protobuf's 2 GB; save it with external data instead.
+        """
+        if self.weight_bytes > _PROTOBUF_LIMIT:
+            raise UnsupportedGraphError(
+                "the model is larger than 2 GB and can't be handled in one piece", where=self.source
+            )
+        model = self._model
+        if any(isinstance(value.const_value, ir.ExternalTensor) for value in _all_initializers(model)):
+            model = self.edit()
+            for value in _all_initializers(model):
+                if isinstance(value.const_value, ir.ExternalTensor):
+                    tensor = value.const_value
+                    value.const_value = ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=tensor.name)
+        return ir.to_proto(model)
 
     def to_bytes(self) -> bytes:
         """Return the serialised model: the same graph gives the same bytes.
@@ -95,12 +121,13 @@ class ModelGraph:
         Raises:
             UnsupportedGraphError: the model is larger than protobuf's 2 GB; save it with external data instead.
         """
-        try:
-            return self.proto().SerializeToString(deterministic=True)
-        except ValueError as error:
-            raise UnsupportedGraphError(
-                "the model is larger than 2 GB and can't be handled in one piece", where=self.source
-            ) from error
+        return self.proto().SerializeToString(deterministic=True)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Stored size of all initializers in bytes, those of subgraphs included, without reading them."""
+        tensors = (value.const_value for value in _all_initializers(self._model))
+        return sum(int(tensor.nbytes) for tensor in tensors if tensor is not None and tensor.dtype != ir.DataType.STRING)
 
     @property
     def opset(self) -> int:
@@ -175,7 +202,7 @@ class ModelGraph:
         return _info(self._values[name])
 
     def is_constant(self, name: str) -> bool:
-        """Whether `name` is an initializer that is not also an input, or the output of a Constant node."""
+        """Whether `name` is an initializer or the output of a Constant node."""
         return self._constant_tensor(name) is not None
 
     def constant(self, name: str) -> np.ndarray | None:
@@ -221,7 +248,7 @@ class ModelGraph:
             value.const_value = ir.tensor(np.ascontiguousarray(array), name=name)
             value.shape = ir.Shape(array.shape)
             value.dtype = value.const_value.dtype
-        return ModelGraph(model, source=self.source)
+        return self.edited(model)
 
     def with_outputs(self, names: Iterable[str]) -> ModelGraph:
         """Return a graph whose outputs are the named values, in that order; KeyError for an unknown one."""
@@ -233,7 +260,12 @@ class ModelGraph:
         chosen = [values[name] for name in names]
         model.graph.outputs.clear()
         model.graph.outputs.extend(chosen)
-        return ModelGraph(model, source=self.source)
+        return self.edited(model)
+
+
+def _all_initializers(model: ir.Model) -> Iterable[ir.Value]:
+    for graph in model.graphs():
+        yield from graph.initializers.values()
 
 
 def _info(value: ir.Value) -> ValueInfo:
@@ -270,6 +302,7 @@ def _node(node: ir.Node) -> Node:
         outputs=tuple(value.name or "" for value in node.outputs),
         attributes=MappingProxyType({name: _attribute(attr) for name, attr in node.attributes.items()}),
         path=_module_path(node),
+        metadata=MappingProxyType(dict(node.metadata_props)),
     )
 
 
@@ -299,9 +332,15 @@ def _subgraph(graph: ir.Graph) -> Subgraph:
 
 
 def _module_path(node: ir.Node) -> tuple[str, ...]:
-    """Return the exporter's name scopes (torch ≥ 2.5 writes them as the text of a list), without the node's own."""
+    """Return the exporter's name scopes without the node's own.
+
+    Torch's newer exporter writes them as the text of a list; the older one, and TensorFlow's, into the node's name.
+    """
     text = node.metadata_props.get("pkg.torch.onnx.name_scopes", "")
-    scopes = [part.strip().strip("'\"") for part in text.strip("[]").split(",")]
+    if text:
+        scopes = [part.strip().strip("'\"") for part in text.strip("[]").split(",")]
+    else:
+        scopes = (node.name or "").split("/")
     return tuple(scope for scope in scopes[:-1] if scope)
 
 
