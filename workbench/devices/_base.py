@@ -1,0 +1,56 @@
+"""What a device promises, so that jobs measure latency without knowing where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from workbench.domain.cancel import CancelToken, Progress
+from workbench.domain.measurements import DeviceDescription, LatencyReport
+
+
+class Device(Protocol):
+    """A machine that runs model files and says how long they take."""
+
+    @property
+    def name(self) -> str:
+        """Name in recipes and on the command line."""
+        ...
+
+    def describe(self, threads: int) -> DeviceDescription:
+        """Return what the machine is and what it runs models with."""
+        ...
+
+    def measure(
+        self,
+        models: Sequence[Path],
+        *,
+        threads: int = 1,
+        batch: int = 1,
+        seconds: float = 5.0,
+        operators: bool = True,
+        dimensions: Mapping[str, int] | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> LatencyReport:
+        """Measure the models against each other; the first is the reference of the ratios.
+
+        Args:
+            models: Files, the reference first.
+            threads: Threads of the runtime.
+            batch: Samples in one inference.
+            seconds: Measuring time for all models together, warm-up and profiles excluded.
+            operators: Whether to measure every operator too.
+            dimensions: Sizes of dynamic dimensions other than the batch, by name.
+            seed: Of the inputs, the order of the rounds and the bootstrap.
+            progress: Of the measurement.
+            cancel: Checked between runs, and interrupts one that is under way.
+
+        Raises:
+            ModelFileError: the runtime refuses a model.
+            BadInputError: a dynamic dimension without a value, or models that differ in their fixed batch.
+            CancelledError: `cancel` was set.
+        """
+        ...

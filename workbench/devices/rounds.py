@@ -1,0 +1,113 @@
+"""Times several models in interleaved rounds, so that whatever the machine does meanwhile hits all of them alike."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from workbench.domain.cancel import CancelToken, Progress
+from workbench.engines.inference_ort.session import OrtSession
+
+_WARM_UP_SHARE = 0.25
+_WARM_UP_LIMIT_S = 2.0
+_STABLE_WITHIN = 0.02
+_BURST_MS = 4.0
+_LONGEST_BURST = 16
+_FEWEST_ROUNDS = 10
+_MOST_ROUNDS = 2000
+
+
+@dataclass(frozen=True)
+class Timings:
+    """What the rounds gave.
+
+    Attributes:
+        rounds_ms: (rounds, models) median of each model's burst in each round.
+        runs_ms: For every model all its timed runs.
+        busy_seconds: Wall seconds that the rounds took.
+    """
+
+    rounds_ms: np.ndarray
+    runs_ms: tuple[np.ndarray, ...]
+    busy_seconds: float
+
+
+def time_rounds(
+    sessions: Sequence[OrtSession],
+    inputs: Sequence[Mapping[str, np.ndarray]],
+    *,
+    seconds: float,
+    seed: int,
+    progress: Progress,
+    cancel: CancelToken | None,
+) -> Timings:
+    """Run all models in rounds of random order for `seconds`, at least 10 rounds.
+
+    A visit to a model is a burst: one run that only brings its weights back into the caches, then timed runs for
+    about 4 ms (1 to 16). Models that take longer than that are timed once a round, every run counting.
+
+    Raises:
+        CancelledError: `cancel` was set.
+    """
+    rng = np.random.default_rng(seed)
+    warm_ms = _warm_up(sessions, inputs, min(seconds * _WARM_UP_SHARE, _WARM_UP_LIMIT_S), cancel)
+    bursts = [min(max(round(_BURST_MS / ms), 1), _LONGEST_BURST) for ms in warm_ms]
+    warmers = [ms < _BURST_MS for ms in warm_ms]
+    rounds: list[list[float]] = []
+    runs: list[list[float]] = [[] for _ in sessions]
+    enabled = gc.isenabled()
+    gc.disable()
+    began = time.perf_counter()
+    try:
+        while len(rounds) < _FEWEST_ROUNDS or (len(rounds) < _MOST_ROUNDS and time.perf_counter() - began < seconds):
+            row = [0.0] * len(sessions)
+            for index in rng.permutation(len(sessions)):
+                if cancel is not None:
+                    cancel.raise_if_cancelled()
+                if warmers[index]:
+                    sessions[index].run_exactly(inputs[index])
+                burst = [_run_ms(sessions[index], inputs[index]) for _ in range(bursts[index])]
+                runs[index].extend(burst)
+                row[index] = float(np.median(burst))
+            rounds.append(row)
+            done = (time.perf_counter() - began) / max(seconds, 1e-9)
+            progress.update(max(min(done, 1.0), 0.0), f"round {len(rounds)}")
+    finally:
+        if enabled:
+            gc.enable()
+    return Timings(np.array(rounds), tuple(np.array(run) for run in runs), time.perf_counter() - began)
+
+
+def _warm_up(
+    sessions: Sequence[OrtSession],
+    inputs: Sequence[Mapping[str, np.ndarray]],
+    limit_s: float,
+    cancel: CancelToken | None,
+) -> list[float]:
+    """Run each model until its time stays within 2 %, or its share of `limit_s` is over; returns its milliseconds."""
+    medians = []
+    for session, arrays in zip(sessions, inputs, strict=True):
+        times: list[float] = []
+        began = time.perf_counter()
+        while True:
+            if cancel is not None:
+                cancel.raise_if_cancelled()
+            times.append(_run_ms(session, arrays))
+            if len(times) >= 10:
+                late, before = float(np.median(times[-5:])), float(np.median(times[-10:-5]))
+                if abs(late - before) <= _STABLE_WITHIN * before:
+                    break
+            if len(times) >= 3 and time.perf_counter() - began > limit_s / len(sessions):
+                break
+        medians.append(float(np.median(times[-5:])))
+    return medians
+
+
+def _run_ms(session: OrtSession, arrays: Mapping[str, np.ndarray]) -> float:
+    began = time.perf_counter_ns()
+    session.run_exactly(arrays)
+    return (time.perf_counter_ns() - began) / 1e6

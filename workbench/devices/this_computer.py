@@ -1,0 +1,147 @@
+"""Latency on the machine at hand, all models interleaved in one process."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import onnxruntime
+
+from workbench.devices.load import LoadWatch
+from workbench.devices.memory import peak_memory_bytes
+from workbench.devices.rounds import time_rounds
+from workbench.devices.statistics import judge, summarize
+from workbench.domain.cancel import CancelToken, Progress
+from workbench.domain.errors import BadInputError
+from workbench.domain.measurements import DeviceDescription, LatencyReport, ModelLatency, OperatorTime
+from workbench.engines.inference_ort.profile import profile_operators
+from workbench.engines.inference_ort.sample_inputs import batch_of, random_inputs
+from workbench.engines.inference_ort.session import PROVIDER, available_cores, open_session
+from workbench.graph.storage import model_size_bytes, open_model
+
+_PROFILE_SECONDS = 1.0
+
+
+class ThisComputer:
+    """The machine that the workbench runs on; implements Device."""
+
+    name = "local"
+
+    def describe(self, threads: int) -> DeviceDescription:
+        """Return processor, threads and runtime of this machine."""
+        return DeviceDescription(
+            name=self.name,
+            cpu=cpu_name(),
+            threads=threads or available_cores(),
+            runtime=f"onnxruntime {onnxruntime.__version__}",
+            provider=PROVIDER,
+        )
+
+    def measure(
+        self,
+        models: Sequence[Path],
+        *,
+        threads: int = 1,
+        batch: int = 1,
+        seconds: float = 5.0,
+        operators: bool = True,
+        dimensions: Mapping[str, int] | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> LatencyReport:
+        """Measure the models in interleaved rounds; see Device.measure.
+
+        Threads spin while a model runs, as they do when deployed, and stop when it returns, so that one model's
+        threads take no time from the next.
+
+        Raises:
+            ModelFileError: the runtime refuses a model.
+            BadInputError: no models, a dynamic dimension without a value, or differing fixed batches.
+            CancelledError: `cancel` was set.
+        """
+        if not models:
+            raise BadInputError("there is no model to measure", action="Name at least one .onnx file.")
+        progress = progress or Progress()
+        progress.update(0.0, "opening")
+        sessions = [open_session(path, threads=threads, cancel=cancel) for path in models]
+        batches = [batch_of(session.inputs, batch, path.name) for session, path in zip(sessions, models, strict=True)]
+        if len(set(batches)) > 1:
+            raise BadInputError(
+                "the models have different fixed batches: "
+                + ", ".join(f"{path.name} {size}" for path, size in zip(models, batches, strict=True)),
+                action="Export them with a dynamic batch, or measure each by itself.",
+            )
+        inputs = [
+            random_inputs(session.inputs, batch=batches[0], dimensions=dimensions, seed=seed, where=path.name)
+            for session, path in zip(sessions, models, strict=True)
+        ]
+        watch = LoadWatch()
+        timings = time_rounds(
+            sessions, inputs, seconds=seconds, seed=seed, progress=progress.part(0.0, 0.8, "timing"), cancel=cancel
+        )
+        noise = judge(timings.rounds_ms[:, 0], watch.read(), threads or available_cores())
+        summaries = summarize(timings.rounds_ms, timings.runs_ms, seed)
+        entries = []
+        for index, path in enumerate(models):
+            progress.update(0.8 + 0.2 * index / len(models), f"operators and memory of {path.name}")
+            if cancel is not None:
+                cancel.raise_if_cancelled()
+            profiled: tuple[OperatorTime, ...] = ()
+            if operators:
+                graph = open_model(path)
+                profiled = profile_operators(
+                    path, inputs[index], graph, threads=threads, seconds=_PROFILE_SECONDS, cancel=cancel
+                )
+            latency, ratio = summaries[index]
+            entries.append(
+                ModelLatency(
+                    path=str(path),
+                    batch=batches[0],
+                    latency_ms=latency,
+                    runs=len(timings.runs_ms[index]),
+                    size_bytes=model_size_bytes(path),
+                    peak_memory_bytes=peak_memory_bytes(path, batch=batches[0], threads=threads, dimensions=dimensions),
+                    ratio_to_first=ratio,
+                    operators=profiled,
+                )
+            )
+        progress.update(1.0)
+        return LatencyReport(device=self.describe(threads), models=tuple(entries), noise=noise)
+
+
+def measure(
+    models: Sequence[Path],
+    *,
+    threads: int = 1,
+    batch: int = 1,
+    seconds: float = 5.0,
+    operators: bool = True,
+    dimensions: Mapping[str, int] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> LatencyReport:
+    """Measure on this computer; see Device.measure."""
+    return ThisComputer().measure(
+        models,
+        threads=threads,
+        batch=batch,
+        seconds=seconds,
+        operators=operators,
+        dimensions=dimensions,
+        seed=seed,
+        progress=progress,
+        cancel=cancel,
+    )
+
+
+def cpu_name() -> str:
+    """Return the processor's name as the system gives it."""
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text(errors="replace").splitlines():
+            if line.lower().startswith(("model name", "hardware")):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,167 @@
+"""Time per operator of the deployed graph, joined to the layers of the graph that the user knows.
+
+The runtime fuses and renames: a fused convolution is called after a node, after the value it now computes, or
+either with a suffix. The join undoes the suffixes, then walks from a value back to the layer that computes it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from workbench.domain.cancel import CancelToken
+from workbench.domain.measurements import OperatorTime
+from workbench.engines.inference_ort.session import open_session, session_options
+from workbench.graph.model import ModelGraph, Node
+
+_SUFFIX = re.compile(r"(_token_\d+|_nchwc|_nhwc|_fused|/\w+Fusion|_QuantizeLinear|_DequantizeLinear|_Output)$")
+_MINIMUM_RUNS = 10
+_MAXIMUM_RUNS = 200
+_WEIGHT_INPUTS = {
+    "Conv": slice(1, 2),
+    "ConvTranspose": slice(1, 2),
+    "Gemm": slice(0, 2),
+    "MatMul": slice(0, 2),
+    "Gather": slice(0, 1),
+    "LSTM": slice(1, 3),
+    "GRU": slice(1, 3),
+    "RNN": slice(1, 3),
+}
+# Operators that a runtime fuses into the layer before them, seen from their output.
+_FUSED = frozenset({"Relu", "Clip", "LeakyRelu", "QuantizeLinear", "DequantizeLinear", "BatchNormalization", "Cast"})
+
+
+def profile_operators(
+    path: Path,
+    inputs: Mapping[str, np.ndarray],
+    graph: ModelGraph,
+    *,
+    threads: int = 1,
+    seconds: float = 1.0,
+    cancel: CancelToken | None = None,
+) -> tuple[OperatorTime, ...]:
+    """Measure every operator that the runtime executes for a model file.
+
+    Args:
+        path: The file.
+        inputs: One batch that fits the model.
+        graph: The graph in that file, for the join; node names are those of the original where passes kept them.
+        threads: Threads within an operator.
+        seconds: Time to spend (10 to 200 runs).
+        cancel: Checked between runs.
+
+    Returns:
+        One entry per executed operator in order of execution; shares are of the sum of medians. Operators that
+        belong to no layer (residual adds, pooling, layout changes) have layer None.
+
+    Raises:
+        ModelFileError: the runtime refuses the model.
+        CancelledError: `cancel` was set.
+    """
+    with tempfile.TemporaryDirectory(prefix="workbench-profile-") as folder:
+        options = session_options(threads=threads)
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        session = open_session(path, options=options)
+        began = time.perf_counter()
+        runs = 0
+        try:
+            while runs < _MINIMUM_RUNS or (runs < _MAXIMUM_RUNS and time.perf_counter() - began < seconds):
+                if cancel is not None:
+                    cancel.raise_if_cancelled()
+                session.run_exactly(inputs)
+                runs += 1
+        finally:
+            written = session.end_profiling()
+        events = json.loads(written.read_text())
+    return _joined(_medians(events), LayerJoin(graph))
+
+
+class LayerJoin:
+    """Finds the layer that an operator of the deployed graph came from.
+
+    Args:
+        graph: The graph in the file.
+    """
+
+    def __init__(self, graph: ModelGraph) -> None:
+        self._graph = graph
+        self._layers = frozenset(node.name for node in graph.nodes if _has_weights(graph, node))
+        self._nodes = {node.name: node for node in graph.nodes}
+
+    def layer_of(self, operator: str, op: str) -> str | None:
+        """Return the layer of the runtime's operator called `operator`, or None.
+
+        Args:
+            operator: Its name in the profile, e.g. "relu_3_nchwc" or "node_conv2d_1_token_4".
+            op: Its type; layout changes and quantizers never belong to a layer.
+        """
+        if op in ("ReorderInput", "ReorderOutput", "Transpose", "QuantizeLinear", "DequantizeLinear"):
+            return None
+        name = operator
+        while True:
+            if name in self._layers:
+                return name
+            if name in self._nodes:
+                return None
+            producer = self._graph.producer(name)
+            if producer is not None:
+                return self._upstream(producer)
+            # One suffix at a time: a value may itself be called "x_Output".
+            suffix = _SUFFIX.search(name)
+            if suffix is None:
+                return None
+            name = name[: suffix.start()]
+
+    def _upstream(self, node: Node) -> str | None:
+        while node.name not in self._layers:
+            if node.op not in _FUSED:
+                return None
+            producer = self._graph.producer(node.inputs[0])
+            if producer is None:
+                return None
+            node = producer
+        return node.name
+
+
+def _has_weights(graph: ModelGraph, node: Node) -> bool:
+    """Whether a node is a layer: one of the weighted operators whose weight is stored, quantized or not."""
+    position = _WEIGHT_INPUTS.get(node.op)
+    if position is None or node.domain != "":
+        return False
+    for name in node.inputs[position]:
+        stored = name
+        producer = graph.producer(stored)
+        while producer is not None and producer.op in ("DequantizeLinear", "Cast", "Transpose"):
+            stored = producer.inputs[0]
+            producer = graph.producer(stored)
+        if graph.is_constant(stored):
+            return True
+    return False
+
+
+def _medians(events: list[dict[str, object]]) -> dict[tuple[str, str], float]:
+    """Return the median milliseconds of each (operator name, type) in order of first execution."""
+    times: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for event in events:
+        arguments = event.get("args")
+        name = str(event.get("name", ""))
+        if event.get("cat") == "Node" and isinstance(arguments, dict) and name.endswith("_kernel_time"):
+            times[name.removesuffix("_kernel_time"), str(arguments["op_name"])].append(float(str(event["dur"])) / 1000)
+    return {key: statistics.median(values) for key, values in times.items()}
+
+
+def _joined(medians: Mapping[tuple[str, str], float], join: LayerJoin) -> tuple[OperatorTime, ...]:
+    total = sum(medians.values()) or 1.0
+    return tuple(
+        OperatorTime(node=name, layer=join.layer_of(name, op), op=op, median_ms=median, share=median / total)
+        for (name, op), median in medians.items()
+    )

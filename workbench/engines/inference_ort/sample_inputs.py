@@ -1,0 +1,92 @@
+"""Makes up inputs that a model accepts, for measuring time where the values do not matter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from workbench.domain.errors import BadInputError
+from workbench.engines.inference_ort.feeding import numpy_dtype
+from workbench.graph.model import ValueInfo
+
+
+def batch_of(inputs: Sequence[ValueInfo], batch: int, where: str | None) -> int:
+    """Return the batch size that the model runs with: its own where it is fixed, else `batch`.
+
+    Raises:
+        BadInputError: a batch other than 1 was asked for and the model has another fixed one.
+    """
+    fixed = [info.shape[0] for info in inputs if info.shape and isinstance(info.shape[0], int)]
+    if not fixed or len(fixed) < sum(bool(info.shape) for info in inputs) or batch in fixed:
+        return batch
+    if batch != 1:
+        raise BadInputError(
+            f"the model has a fixed batch of {fixed[0]}",
+            where=where,
+            found=f"batch {batch}",
+            action=f"Measure with batch {fixed[0]}, or export the model with a dynamic batch.",
+        )
+    return int(fixed[0])
+
+
+def random_inputs(
+    inputs: Sequence[ValueInfo],
+    *,
+    batch: int = 1,
+    dimensions: Mapping[str, int] | None = None,
+    seed: int = 0,
+    where: str | None = None,
+) -> dict[str, np.ndarray]:
+    """Return one array per input: floats are uniform in 0-1, integers and booleans 0 or 1.
+
+    Args:
+        inputs: The model's inputs.
+        batch: Size of a dynamic first dimension.
+        dimensions: Sizes of other dynamic dimensions by name; an unnamed one is "input:axis".
+        seed: Of the values.
+        where: Names the model in messages.
+
+    Raises:
+        BadInputError: a dynamic dimension has no value (all are named), or an input is not a tensor of numbers.
+    """
+    rng = np.random.default_rng(seed)
+    known = dict(dimensions or {})
+    batch_names = {info.shape[0] for info in inputs if info.shape and isinstance(info.shape[0], str)}
+    missing: list[str] = []
+    arrays: dict[str, np.ndarray] = {}
+    for info in inputs:
+        if info.dtype is None or info.dtype == "string" or info.shape is None:
+            raise BadInputError(
+                f"no inputs can be made up for {info.name!r}",
+                where=where,
+                expected="a tensor of numbers with a known rank",
+                found=f"type {info.dtype or 'unknown'}",
+            )
+        shape: list[int] = []
+        for axis, size in enumerate(info.shape):
+            key = size if isinstance(size, str) else f"{info.name}:{axis}"
+            if isinstance(size, int):
+                shape.append(size)
+            elif key in known:
+                shape.append(known[key])
+            elif axis == 0 or size in batch_names:
+                shape.append(batch)
+            else:
+                missing.append(key)
+        if not missing:
+            arrays[info.name] = _random(rng, numpy_dtype(info.dtype), tuple(shape))
+    if missing:
+        names = ", ".join(dict.fromkeys(missing))
+        raise BadInputError(
+            f"the model has dynamic dimensions without a value: {names}",
+            where=where,
+            action=f"Give each a size, for example {missing[0]}=224.",
+        )
+    return arrays
+
+
+def _random(rng: np.random.Generator, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    if dtype.kind in "iub":
+        return rng.integers(0, 2, size=shape).astype(dtype)
+    return rng.random(size=shape, dtype=np.float32).astype(dtype)
