@@ -1,0 +1,125 @@
+"""Shapes of all values, and which sizes the user still has to name before costs and shapes can be known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from workbench.domain.errors import BadInputError
+from workbench.graph.model import Dimension, ModelGraph
+from workbench.graph.statics import Statics, analyse
+
+_NAMELESS = frozenset({"", "?", "None", "none", "-1", "unknown"})
+
+
+@dataclass(frozen=True)
+class OpenDimension:
+    """A size of a graph input that the file leaves open.
+
+    Attributes:
+        key: How to give it a value: its name, or "input:axis" where it has none.
+        input, axis: Where it first occurs.
+        batch: Whether it counts samples (the first axis of an input of rank 2 or more); costs take 1 for it.
+    """
+
+    key: str
+    input: str
+    axis: int
+    batch: bool
+
+
+def open_dimensions(graph: ModelGraph, dimensions: Mapping[str, int] | None = None) -> tuple[OpenDimension, ...]:
+    """Return the input sizes that neither the file nor `dimensions` fixes, batch sizes included.
+
+    Raises:
+        BadInputError: `dimensions` has a key that is no dimension of the model, or a size below 1.
+    """
+    given = dict(dimensions or {})
+    found: dict[str, OpenDimension] = {}
+    keys: set[str] = set()
+    for info in graph.inputs:
+        for axis, size in enumerate(info.shape or ()):
+            place = f"{info.name}:{axis}"
+            named = isinstance(size, str) and size not in _NAMELESS
+            keys.update({place, str(size)} if named else {place})
+            if isinstance(size, int) or place in given or (named and size in given):
+                continue
+            key = str(size) if named else place
+            batch = axis == 0 and len(info.shape or ()) > 1
+            if key not in found or (batch and not found[key].batch):
+                found[key] = OpenDimension(key, info.name, axis, batch)
+    for key, value in given.items():
+        if key not in keys:
+            names = sorted(name for name in keys if ":" not in name) or sorted(keys)
+            raise BadInputError(
+                f"the model has no dimension {key!r}", where=graph.source, expected="one of " + ", ".join(names)
+            )
+        if value < 1:
+            raise BadInputError(f"dimension {key!r} is {value}", where=graph.source, expected="a size of 1 or more")
+    return tuple(found.values())
+
+
+def require_dimensions(graph: ModelGraph, dimensions: Mapping[str, int] | None = None) -> None:
+    """Refuse a model whose inputs have open sizes besides the batch.
+
+    Raises:
+        BadInputError: names the dimension and how to give it a value.
+    """
+    for open_dimension in open_dimensions(graph, dimensions):
+        if not open_dimension.batch:
+            raise BadInputError(
+                f"dimension {open_dimension.key!r} (axis {open_dimension.axis} of input {open_dimension.input!r}) has no value",
+                where=graph.source,
+                action=f"Give it one, for example {open_dimension.key}=224.",
+            )
+
+
+def infer_shapes(graph: ModelGraph, dimensions: Mapping[str, int] | None = None) -> ModelGraph:
+    """Return the graph with the type and shape of every value filled in as far as they can be known.
+
+    Args:
+        graph: The model; big weights are not read.
+        dimensions: Values for input sizes, by the name of the dimension or as "input:axis".
+
+    Raises:
+        BadInputError: a key that is no dimension of the model, or a size below 1.
+        UnsupportedGraphError: the graph contradicts itself.
+    """
+    open_dimensions(graph, dimensions)
+    return with_shapes(graph, analyse(graph.edit(), dimensions, source=graph.source))
+
+
+def sample_shapes(graph: ModelGraph, dimensions: Mapping[str, int] | None = None) -> Statics:
+    """Return the shapes for one sample: open batch sizes are 1, other open sizes stay unknown.
+
+    Raises:
+        BadInputError: a key that is no dimension of the model, or a size below 1.
+        UnsupportedGraphError: the graph contradicts itself.
+    """
+    chosen = dict(dimensions or {})
+    chosen.update({entry.key: 1 for entry in open_dimensions(graph, dimensions) if entry.batch})
+    return analyse(graph.edit(), chosen, source=graph.source)
+
+
+def fixed_batch(graph: ModelGraph) -> int:
+    """Return the batch size that the file fixes for all its inputs and outputs, or 1."""
+    sizes: set[Dimension] = {
+        info.shape[0] for info in (*graph.inputs, *graph.outputs) if info.shape is not None and len(info.shape) > 1
+    }
+    (size,) = sizes if len(sizes) == 1 else (1,)
+    return size if isinstance(size, int) and size > 1 else 1
+
+
+def with_shapes(graph: ModelGraph, statics: Statics) -> ModelGraph:
+    """Return the graph with the shapes and types of `statics` written to its values."""
+    model = graph.edit()
+    for value in (*model.graph.inputs, *(value for node in model.graph for value in node.outputs)):
+        dims = statics.shapes.get(value.name or "")
+        if dims is not None:
+            value.shape = ir.Shape(dims)
+        dtype = statics.dtypes.get(value.name or "")
+        if dtype is not None and value.type is None:
+            value.type = ir.TensorType(dtype)
+    return graph.edited(model)
