@@ -1,0 +1,16 @@
+"""Which channels must be removed together: channel identities are followed through the whole graph."""
+
+from workbench.graph.channels.analysis import Analysis, analyse, channel_groups
+from workbench.graph.channels.group import ChannelGroup, Member
+from workbench.graph.channels.reports import blocked_layers, group_reports, layer_groups
+
+__all__ = [
+    "Analysis",
+    "ChannelGroup",
+    "Member",
+    "analyse",
+    "blocked_layers",
+    "channel_groups",
+    "group_reports",
+    "layer_groups",
+]

@@ -1,0 +1,193 @@
+"""Walks the graph once, unites what must go together and forms channel groups of it."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from workbench.domain.errors import RecipeError
+from workbench.graph.channels import rules  # noqa: F401  (registers the operator families)
+from workbench.graph.channels.cut import Cut
+from workbench.graph.channels.flow import Axes, Flow, Labels, Slot, called
+from workbench.graph.channels.forming import form_groups
+from workbench.graph.channels.group import ChannelGroup
+from workbench.graph.channels.registry import spread_rule
+from workbench.graph.channels.tracing import trace_shape
+from workbench.graph.model import Dimension, ModelGraph, Subgraph
+from workbench.graph.passes.fold_constants import fold_constants
+from workbench.graph.statics import Statics
+from workbench.graph.statics import analyse as analyse_statics
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything known of a graph's channels.
+
+    Attributes:
+        graph: The graph that the names below belong to: the given one with its constants folded.
+        groups: Channel groups in graph order.
+        values: Labels of every computed value.
+        uses: (constant, labels) by (node, input index).
+        slots: Layer axes.
+        contracted: Inputs that are summed over channels.
+        unit_atoms: For every group id, for every unit its atoms.
+        blocked: Why an atom has to stay, by its class.
+        classes: Class of every atom: atoms of a class are one channel.
+    """
+
+    graph: ModelGraph
+    statics: Statics
+    groups: tuple[ChannelGroup, ...]
+    values: Mapping[str, Axes]
+    uses: Mapping[tuple[str, int], tuple[str, Axes]]
+    slots: tuple[Slot, ...]
+    contracted: tuple[tuple[str, int], ...]
+    classes: np.ndarray
+    unit_classes: Mapping[str, np.ndarray]
+    blocked: Mapping[int, str]
+
+    @cached_property
+    def by_id(self) -> Mapping[str, ChannelGroup]:
+        """Groups by id."""
+        return {group.id: group for group in self.groups}
+
+    def gone(self, removal: Mapping[str, Sequence[int]]) -> np.ndarray:
+        """Return per atom whether it goes with the units in `removal` (group id → units).
+
+        Raises:
+            RecipeError: an unknown group or unit, one that is locked, or a removal that leaves nothing of an axis.
+        """
+        gone = np.zeros(self.classes.max(initial=-1) + 1, dtype=bool)
+        for identity, units in removal.items():
+            group = self.by_id.get(identity)
+            if group is None:
+                raise RecipeError(
+                    f"there is no channel group {identity!r}",
+                    expected="an id that `workbench inspect` lists under groups",
+                )
+            _check_units(group, units)
+            gone[self.unit_classes[identity][np.asarray(list(units), dtype=np.int64)]] = True
+        return gone[self.classes]
+
+    def cut(self, removal: Mapping[str, Sequence[int]]) -> Cut:
+        """Return what a removal does to every value; raises as `gone` does."""
+        return Cut(self.graph, self.values, self.uses, self.statics.shapes, self.gone(removal))
+
+
+def _check_units(group: ChannelGroup, units: Sequence[int]) -> None:
+    chosen = {int(unit) for unit in units}
+    where = f"channel group {group.id!r}"
+    if not chosen:
+        return
+    if group.reason is not None:
+        raise RecipeError(f"can't be pruned: {group.reason}", where=where)
+    if min(chosen) < 0 or max(chosen) >= group.units:
+        raise RecipeError(
+            f"has no unit {max(chosen) if max(chosen) >= group.units else min(chosen)}",
+            where=where,
+            expected=f"units 0 to {group.units - 1}",
+        )
+    if chosen & group.locked:
+        raise RecipeError(f"unit {min(chosen & group.locked)} can't be removed: {group.lock_reason}", where=where)
+    if len(chosen) == group.units or any(needed <= chosen for needed in group.essential):
+        raise RecipeError(
+            "would lose all of its channels",
+            where=where,
+            expected="at least one channel to stay",
+            action="Lower the ratio.",
+        )
+
+
+_analyses: weakref.WeakKeyDictionary[ModelGraph, Analysis] = weakref.WeakKeyDictionary()
+
+
+def channel_groups(graph: ModelGraph) -> tuple[ChannelGroup, ...]:
+    """Return the coupled channel groups of a graph, prunable ones and others (which say why not), in graph order."""
+    return analyse(graph).groups
+
+
+def analyse(graph: ModelGraph) -> Analysis:
+    """Follow all channels through `graph`; the result is kept for as long as the graph lives."""
+    known = _analyses.get(graph)
+    if known is None:
+        known = _analyse(graph)
+        _analyses[graph] = known
+    return known
+
+
+def _analyse(original: ModelGraph) -> Analysis:
+    graph = fold_constants(original)
+    statics = analyse_statics(graph.edit(), source=graph.source)
+    flow = Flow(graph, statics.shapes)
+    _enter(graph, flow)
+    for node in graph.nodes:
+        if node.op == "Constant" and not node.domain:
+            continue
+        trace_shape(node, flow)
+        rule = spread_rule(node)
+        inner = _bodies_read(node.attributes.values())
+        if rule is None or inner:
+            for name in inner:
+                flow.block_all(flow.values.get(name), f"{called(node)} can't be seen through")
+            flow.give_up(node)
+        else:
+            rule(node, flow)
+    for info in graph.outputs:
+        flow.block_all(flow.values.get(info.name), f"reaches graph output {info.name!r}")
+    classes = _unite(flow.atoms, flow.pairs)
+    blocked: dict[int, str] = {}
+    for labels, reason in flow.blocks:
+        for number in np.unique(classes[labels]).tolist():
+            blocked.setdefault(number, reason)
+    groups, unit_classes = form_groups(flow, classes, blocked)
+    return Analysis(
+        graph=graph,
+        statics=statics,
+        groups=groups,
+        values=flow.values,
+        uses=flow.uses,
+        slots=tuple(flow.slots),
+        contracted=tuple(flow.contracted),
+        classes=classes,
+        unit_classes=unit_classes,
+        blocked=blocked,
+    )
+
+
+def _enter(graph: ModelGraph, flow: Flow) -> None:
+    for info in graph.inputs:
+        shape = flow.shape(info.name)
+        if shape is not None:
+            axes = flow.fixed(shape, f"reaches graph input {info.name!r}")
+            if axes is not None:
+                flow.values[info.name] = axes
+
+
+def _unite(atoms: int, pairs: Sequence[tuple[Labels, Labels]]) -> np.ndarray:
+    if not atoms:
+        return np.zeros(0, dtype=np.int64)
+    if not pairs:
+        return np.arange(atoms)
+    first = np.concatenate([pair[0] for pair in pairs])
+    second = np.concatenate([pair[1] for pair in pairs])
+    links = coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(atoms, atoms))
+    return np.asarray(connected_components(links, directed=False)[1], dtype=np.int64)
+
+
+def _bodies_read(attributes: Sequence[object] | object) -> tuple[str, ...]:
+    """Return the outer values that subgraphs read."""
+    names: list[str] = []
+    for attribute in attributes if not isinstance(attributes, Subgraph) else (attributes,):  # type: ignore[attr-defined]
+        for body in attribute if isinstance(attribute, tuple) else (attribute,):
+            if isinstance(body, Subgraph):
+                for inner in body.nodes:
+                    names.extend(name for name in inner.inputs if name)
+                    names.extend(_bodies_read(tuple(inner.attributes.values())))
+                names.extend(info.name for info in body.outputs)
+    return tuple(names)

@@ -1,0 +1,55 @@
+"""What the inspector and the command line show of channel groups."""
+
+from __future__ import annotations
+
+from workbench.domain.reports import GroupMember, GroupReport
+from workbench.graph.channels.analysis import analyse
+from workbench.graph.channels.group import ChannelGroup
+from workbench.graph.model import ModelGraph
+
+
+def group_reports(graph: ModelGraph) -> tuple[GroupReport, ...]:
+    """Return every channel group with its members, and the reason of those that can't be pruned."""
+    return tuple(
+        GroupReport(
+            id=group.id,
+            channels=group.channels,
+            unit=group.unit,
+            layers=tuple(GroupMember(layer=member.layer, axis=member.axis) for member in group.members),
+            prunable=group.prunable,
+            reason=group.reason,
+        )
+        for group in analyse(graph).groups
+    )
+
+
+def layer_groups(graph: ModelGraph) -> dict[str, tuple[ChannelGroup, ...]]:
+    """Return by layer the groups that its output channels belong to; a depthwise layer may be in several."""
+    found: dict[str, list[ChannelGroup]] = {}
+    for group in analyse(graph).groups:
+        for member in group.out_members:
+            if group not in found.setdefault(member.layer, []):
+                found[member.layer].append(group)
+    return {layer: tuple(groups) for layer, groups in found.items()}
+
+
+def blocked_layers(graph: ModelGraph) -> dict[str, str]:
+    """Return by layer why none of its output channels can be removed; layers that can be pruned are not in it."""
+    analysis = analyse(graph)
+    found = layer_groups(graph)
+    reasons = {
+        layer: next(group.reason for group in groups if group.reason is not None)
+        for layer, groups in found.items()
+        if not any(group.prunable for group in groups)
+    }
+    for slot in analysis.slots:
+        if slot.layer not in found and slot.axis == "in":
+            reasons.setdefault(slot.layer, _without_group(analysis.graph, slot.layer))
+    return {str(layer): str(reason) for layer, reason in reasons.items()}
+
+
+def _without_group(graph: ModelGraph, layer: str) -> str:
+    node = graph.node(layer)
+    if node.op in ("LSTM", "GRU", "RNN"):
+        return f"the hidden units of node {layer!r} ({node.op}) can't be seen through"
+    return f"node {layer!r} ({node.op}) has a single output channel, or passes on channels that can't be removed"

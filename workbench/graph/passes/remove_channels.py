@@ -1,0 +1,111 @@
+"""Takes whole channels out of a graph: weights, per-channel scales, split sizes, pads and reshape targets shrink with them.
+
+Which channels go together is known from `workbench.graph.channels`; what removal means is stated by `mask_channels`, with
+which this pass must agree for every choice of channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from workbench.graph.channels.analysis import Analysis, analyse
+from workbench.graph.channels.cut import Cut
+from workbench.graph.channels.registry import Change, shrink_rule
+from workbench.graph.check import check
+from workbench.graph.model import ModelGraph
+from workbench.graph.shapes import infer_shapes
+from workbench.graph.surgery import add_initializer, free_name, remove_unused, set_initializer
+
+
+def remove_channels(graph: ModelGraph, removal: Mapping[str, Sequence[int]]) -> ModelGraph:
+    """Return the graph without the named channels; constants are folded on the way, layer names stay.
+
+    Args:
+        graph: The graph; it stays as it is.
+        removal: For channel groups by id the units to remove (see ChannelGroup).
+
+    Raises:
+        RecipeError: an unknown group or unit, one that must stay, or a removal that leaves a layer without channels.
+        ModelFileError: the result is not a valid graph (a fault of an operator's rule).
+    """
+    analysis = analyse(graph)
+    cut = analysis.cut(removal)
+    model = analysis.graph.edit()
+    changes = _changes(analysis, cut)
+    _slice_constants(
+        model, analysis, cut, {(name, index) for name, change in changes.items() for index in change.inputs}
+    )
+    nodes = {node.name: node for node in model.graph}
+    for name, change in changes.items():
+        _apply(model, nodes[name], change)
+    remove_unused(model)
+    for node in model.graph:
+        for value in node.outputs:
+            if not value.is_graph_output():
+                value.shape = None
+    smaller = infer_shapes(analysis.graph.edited(model))
+    check(smaller)
+    return smaller
+
+
+def _changes(analysis: Analysis, cut: Cut) -> dict[str, Change]:
+    changes: dict[str, Change] = {}
+    for node in analysis.graph.nodes:
+        rule = shrink_rule(node)
+        change = None if rule is None else rule(node, cut)
+        if change is not None:
+            changes[node.name] = change
+    return changes
+
+
+def _slice_constants(model: ir.Model, analysis: Analysis, cut: Cut, replaced: set[tuple[str, int]]) -> None:
+    """Slice every constant for each of its readers; readers that lose different positions get a copy of their own."""
+    nodes = {node.name: node for node in model.graph}
+    readers: dict[str, dict[bytes, list[tuple[str, int]]]] = {}
+    kept: dict[bytes, tuple[np.ndarray | None, ...]] = {}
+    for (node, index), (name, axes) in analysis.uses.items():
+        if (node, index) in replaced:
+            continue
+        stays = tuple(cut.stays(labels) for labels in axes)
+        key = b"|".join(b"" if axis is None else np.packbits(axis).tobytes() for axis in stays)
+        readers.setdefault(name, {}).setdefault(key, []).append((node, index))
+        kept[name.encode() + b":" + key] = stays
+    for name, variants in readers.items():
+        value = model.graph.initializers.get(name)
+        array = analysis.graph.constant(name)
+        if value is None or array is None:
+            continue
+        followed = sum(len(users) for users in variants.values())
+        alone = len(variants) == 1 and len(value.uses()) == followed and not value.is_graph_output()
+        for key, users in variants.items():
+            stays = kept[name.encode() + b":" + key]
+            if all(axis is None for axis in stays):
+                continue
+            smaller = array
+            for axis, keep in enumerate(stays):
+                if keep is not None:
+                    smaller = np.compress(keep, smaller, axis=axis)
+            if alone:
+                set_initializer(value, smaller)
+                continue
+            copy = add_initializer(model, free_name(model, f"{name}_{users[0][0]}"), smaller)
+            for node, index in users:
+                nodes[node].replace_input_with(index, copy)
+
+
+def _apply(model: ir.Model, node: ir.Node, change: Change) -> None:
+    for index, array in change.inputs.items():
+        copy = add_initializer(model, free_name(model, f"{node.name}_input{index}"), array)
+        if index >= len(node.inputs):
+            node.resize_inputs(index + 1)
+        node.replace_input_with(index, copy)
+    for key, value in change.attributes.items():
+        if value is None:
+            node.attributes.pop(key, None)
+        elif isinstance(value, int):
+            node.attributes[key] = ir.AttrInt64(key, value)
+        else:
+            node.attributes[key] = ir.AttrInt64s(key, list(value))
