@@ -1,0 +1,30 @@
+"""Where the program keeps what belongs to the user but to no project of theirs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import platformdirs
+
+_NAME = "model-compression-workbench"
+
+
+def data_folder() -> Path:
+    """Return the folder of untitled projects, plugins and caches; it may not exist yet."""
+    return platformdirs.user_data_path(_NAME, appauthor=False)
+
+
+def config_folder() -> Path:
+    """Return the folder of settings and recent files; it may not exist yet."""
+    return platformdirs.user_config_path(_NAME, appauthor=False)
+
+
+def untitled_folder() -> Path:
+    """Return the folder of projects that have no name yet."""
+    return data_folder() / "untitled"
+
+
+def untitled_projects() -> tuple[Path, ...]:
+    """Return the projects that have no name yet, newest first, such as those that a crash left."""
+    found = untitled_folder().glob("*.mcw")
+    return tuple(sorted(found, key=lambda path: path.stat().st_mtime, reverse=True))
