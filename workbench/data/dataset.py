@@ -186,7 +186,7 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of everything that decides the samples: description, files and the chosen part."""
-        content = self.description.model_dump(mode="json", exclude={"train", "test"})
+        content = self.description.model_dump(mode="json", exclude={"train", "test", "folder"})
         entry = getattr(self.description, self.split)
         content["split"] = None if entry is None else entry.model_dump(mode="json", exclude={"path"})
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())

@@ -42,7 +42,7 @@ def data_description_content(description: DataDescription, folder: Path) -> dict
 
     Paths stay as they are; where they start elsewhere than at `folder`, the key `folder` says so.
     """
-    content = description.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    content = description.model_dump(mode="json", exclude_defaults=True, exclude_none=True, exclude={"folder"})
     start = Path(os.path.abspath(description.folder))
     if start != folder:
         try:

@@ -49,7 +49,7 @@ class Crop(BaseModel):
 
 
 class DataDescription(BaseModel):
-    """The content of DATA.yaml; `folder` is where its relative paths start and is not written to the file."""
+    """The content of DATA.yaml; `folder` is where its relative paths start (in a file: relative to that file)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -60,4 +60,4 @@ class DataDescription(BaseModel):
     preprocess: Preprocess = Preprocess()
     augment: tuple[Literal["flip"] | Crop, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict)
-    folder: str = Field(default=".", exclude=True)
+    folder: str = "."

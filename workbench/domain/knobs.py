@@ -54,7 +54,9 @@ class Knob:
             raise RecipeError(f"{self.name} is {value!r}", where=where, expected=expected)
         if isinstance(value, str):
             return value
-        if value != value or (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
+        below = self.low is not None and value < self.low
+        above = self.high is not None and value > self.high
+        if value != value or below or above:
             raise RecipeError(f"{self.name} is {value!r}", where=where, expected=expected)
         return int(value) if isinstance(self.untouched, int) else float(value)
 

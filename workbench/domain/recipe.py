@@ -49,6 +49,10 @@ class Recipe(BaseModel):
     device: str = "local"
 
     def sha256(self) -> str:
-        """Return the hash of the recipe's canonical JSON."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """Return the hash of the canonical JSON; the order of the plan's lines counts, the data's folder does not."""
+        content = self.model_dump(mode="json")
+        content["plan"]["layers"] = list(content["plan"]["layers"].items())
+        if isinstance(content["data"], dict):
+            del content["data"]["folder"]
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

@@ -12,8 +12,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from workbench.domain.cancel import CancelToken, Progress
-from workbench.domain.knobs import Knob
+from workbench.domain.knobs import PRUNE_RATIO, Knob
 from workbench.domain.plan import LayerSettings
+from workbench.domain.reports import LayerReport
 from workbench.engines.contracts import Batch, InferenceEngine, TrainingData, TrainingEngine
 from workbench.graph.model import ModelGraph
 
@@ -29,7 +30,7 @@ class Stage(enum.StrEnum):
 
 
 class Parameters(BaseModel):
-    """Base of a method's parameters: unknown keys are refused, and the schema is form, command line and search space."""
+    """Base of a method's parameters: unknown keys are refused; the schema is form, command line and search space."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -119,6 +120,11 @@ class Method(ABC):
 
     def __init__(self, parameters: BaseModel) -> None:
         self.parameters: Any = parameters
+
+    @classmethod
+    def blocked(cls, knob: Knob, layer: LayerReport) -> str | None:
+        """Return why `knob` can't be turned on `layer`, or None if it can; defaults and globs skip blocked layers."""
+        return layer.blocked if knob.name == PRUNE_RATIO.name else None
 
     def check(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
         """Look at graph and plan before the run; returns warnings.
