@@ -208,6 +208,8 @@ class _Walk:
             return None
         if not node.inputs and node.op_type != "Constant":
             return None
+        if node.op_type == "CastLike":
+            return self._cast_like(node)
         arrays: dict[str, np.ndarray] = {}
         for value in node.inputs:
             if value is not None and value.name:
@@ -233,6 +235,12 @@ class _Walk:
             dtype = self.found.dtypes.get(value.name or "")
             typed.append(np.asarray(result) if dtype is None else np.asarray(result).astype(dtype.numpy(), copy=False))
         return typed
+
+    def _cast_like(self, node: ir.Node) -> list[np.ndarray] | None:
+        """Cast a known array to the type of a value whose contents need not be known."""
+        array = self.array(node.inputs[0])
+        dtype = self.found.dtypes.get(node.outputs[0].name or "")
+        return None if array is None or array.dtype == object or dtype is None else [array.astype(dtype.numpy())]
 
     def _stays_small(self, node: ir.Node, bytes_in: int) -> bool:
         for value in node.outputs:

@@ -155,6 +155,11 @@ def _fix_target(model: ir.Model, node: ir.Node, statics: Statics) -> None:
     if contents is None or contents.dtype != object or contents.ndim != 1:
         return
     wanted = list(contents)
+    resolved = statics.shapes.get(node.outputs[0].name or "", ())
+    if node.op_type == "Reshape" and len(resolved) == len(wanted):
+        wanted = [
+            size if old == -1 and isinstance(size, int) else old for old, size in zip(wanted, resolved, strict=True)
+        ]
     dims = statics.shapes.get(node.inputs[0].name or "")
     open_axes = [axis for axis, size in enumerate(wanted) if not isinstance(size, int)]
     if node.op_type == "Reshape":
@@ -171,5 +176,3 @@ def _fix_target(model: ir.Model, node: ir.Node, statics: Statics) -> None:
             wanted[axis] = 1
     name = free_name(model, f"{node.name}_shape")
     node.replace_input_with(1, add_initializer(model, name, np.asarray(wanted, dtype=np.int64)))
-
-

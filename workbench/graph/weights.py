@@ -1,0 +1,153 @@
+"""Finds a layer's stored weight, also where quantization or half precision put nodes between it and the layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from workbench.graph.model import ModelGraph, Node
+
+# Inputs that may hold the weight, by operator; the first constant one is it.
+WEIGHT_INPUTS: dict[str, tuple[int, ...]] = {
+    "Conv": (1,),
+    "ConvTranspose": (1,),
+    "DeformConv": (1,),
+    "FusedConv": (1,),
+    "Gemm": (1, 0),
+    "FusedGemm": (1, 0),
+    "MatMul": (1, 0),
+    "FusedMatMul": (1, 0),
+    "Gather": (0,),
+    "LSTM": (1,),
+    "GRU": (1,),
+    "RNN": (1,),
+    "ConvInteger": (1,),
+    "MatMulInteger": (1,),
+    "QLinearConv": (3,),
+    "QLinearMatMul": (3,),
+}
+
+_TRANSPARENT = frozenset(
+    {"DequantizeLinear", "QuantizeLinear", "Cast", "Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze"}
+)
+# Integer types of 8 bits and fewer hold quantized values; 16 and more are indices and shapes unless something dequantizes them.
+_FLOATS = frozenset({"float32", "float64", "float16", "bfloat16"})
+
+
+@dataclass(frozen=True)
+class Weight:
+    """The stored weight of a layer.
+
+    Attributes:
+        name: Initializer or Constant output that holds it.
+        shape: As stored.
+        dtype: As stored ("float32", "int8", "int4" …).
+        bits: Of one stored element.
+        nbytes: Stored size.
+        through: Nodes between it and the layer, from the weight on (DequantizeLinear, Cast, Transpose …).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    bits: float
+    nbytes: int
+    through: tuple[Node, ...] = ()
+
+    @property
+    def quantized(self) -> bool:
+        """Whether a DequantizeLinear stands between it and the layer."""
+        return any(node.op == "DequantizeLinear" for node in self.through)
+
+
+def weight_of(graph: ModelGraph, node: Node) -> Weight | None:
+    """Return the stored weight of a node, seen through Q/DQ, casts and reshapes; None if it has no constant one."""
+    for index in WEIGHT_INPUTS.get(node.op, ()):
+        if index < len(node.inputs) and node.inputs[index]:
+            weight = stored(graph, node.inputs[index])
+            if weight is not None:
+                return weight
+    return None
+
+
+def stored(graph: ModelGraph, value: str) -> Weight | None:
+    """Return the constant that `value` is, or is made of without arithmetic; None if it depends on the input."""
+    through: list[Node] = []
+    while not graph.is_constant(value):
+        producer = graph.producer(value)
+        if producer is None or producer.op not in _TRANSPARENT or producer.domain != "" or not producer.inputs:
+            return None
+        through.append(producer)
+        value = producer.inputs[0]
+    info = graph.value(value)
+    dtype = info.dtype or str(graph.constant(value).dtype)  # type: ignore[union-attr]
+    return Weight(
+        name=value,
+        shape=graph.constant_shape(value) or (),
+        dtype=dtype,
+        bits=_bits(dtype),
+        nbytes=graph.constant_bytes(value),
+        through=tuple(reversed(through)),
+    )
+
+
+def weight_values(graph: ModelGraph, weight: Weight) -> np.ndarray:
+    """Return the weight as the layer sees it, dequantized, as float array (layer's own axis order)."""
+    array = np.asarray(graph.constant(weight.name))
+    if not any(node.op in ("DequantizeLinear", "QuantizeLinear") for node in weight.through) and array.dtype.kind != "f":
+        array = array.astype(np.float32)
+    for node in weight.through:
+        array = _apply(graph, node, array)
+    return array if array.dtype == np.float64 else array.astype(np.float32)
+
+
+def _apply(graph: ModelGraph, node: Node, array: np.ndarray) -> np.ndarray:
+    if node.op == "Transpose":
+        return array.transpose(node.attribute("perm", tuple(reversed(range(array.ndim)))))
+    if node.op in ("DequantizeLinear", "QuantizeLinear"):
+        return _rescale(graph, node, array)
+    if node.op in ("Reshape", "Squeeze", "Unsqueeze"):
+        shape = graph.value(node.outputs[0]).shape
+        if shape is not None and all(isinstance(size, int) for size in shape):
+            return array.reshape([int(size) for size in shape if isinstance(size, int)])
+    return array
+
+
+def _rescale(graph: ModelGraph, node: Node, array: np.ndarray) -> np.ndarray:
+    scale = graph.constant(node.inputs[1])
+    zero = graph.constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
+    if scale is None:
+        return array
+    axis = int(node.attribute("axis", 1))
+    block = int(node.attribute("block_size", 0))
+    scales = _aligned(scale, array, axis, block)
+    zeros = 0 if zero is None else _aligned(zero, array, axis, block)
+    if node.op == "DequantizeLinear":
+        return (array.astype(np.float32) - zeros) * scales
+    limits = np.iinfo(np.uint8) if zero is None or zero.dtype == np.uint8 else np.iinfo(np.int8)
+    return np.clip(np.rint(array / scales) + zeros, limits.min, limits.max)
+
+
+def _aligned(parameter: np.ndarray, array: np.ndarray, axis: int, block: int) -> np.ndarray:
+    """Return scale or zero point in a shape that broadcasts to the weight: per tensor, per channel or per block."""
+    values = parameter.astype(np.float32)
+    if values.size == 1:
+        return values.reshape(())
+    if block:
+        return np.repeat(values, block, axis=axis).take(np.arange(array.shape[axis]), axis=axis)
+    shape = [1] * array.ndim
+    shape[axis] = -1
+    return values.reshape(shape)
+
+
+def is_float(dtype: str) -> bool:
+    """Whether a stored type holds plain (unquantized) real numbers."""
+    return dtype in _FLOATS
+
+
+def _bits(dtype: str) -> float:
+    names = {"float32": "FLOAT", "float64": "DOUBLE"}
+    kind = ir.DataType.__members__.get(names.get(dtype, dtype.upper()))
+    return 32.0 if kind is None or kind == ir.DataType.STRING else float(kind.bitwidth)
