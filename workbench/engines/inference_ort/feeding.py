@@ -91,7 +91,7 @@ def _fitted(array: np.ndarray, info: ValueInfo, where: str | None) -> np.ndarray
         return array
     wanted = numpy_dtype(info.dtype)
     if array.dtype == wanted:
-        return np.ascontiguousarray(array)
+        return np.asarray(array, order="C")
     cast = _cast(array, wanted)
     if cast is None:
         raise DataError(
@@ -108,7 +108,7 @@ def _cast(array: np.ndarray, wanted: np.dtype) -> np.ndarray | None:
     if array.dtype == object or "other" in kinds:
         return None
     with np.errstate(all="ignore"):
-        cast: np.ndarray = np.ascontiguousarray(array.astype(wanted))
+        cast: np.ndarray = np.asarray(array.astype(wanted), order="C")
         if kinds == ("float", "float"):
             overflow = np.isinf(cast.astype(np.float64)) & np.isfinite(array.astype(np.float64))
             return None if overflow.any() else cast
