@@ -245,9 +245,9 @@ class ModelGraph:
         model = self.edit()
         for name, array in arrays.items():
             value = model.graph.initializers[name]
-            value.const_value = ir.tensor(np.ascontiguousarray(array), name=name)
+            value.const_value = ir.tensor(np.asarray(array, order="C"), name=name)
             value.shape = ir.Shape(array.shape)
-            value.dtype = value.const_value.dtype
+            value.type = ir.TensorType(value.const_value.dtype)
         return self.edited(model)
 
     def with_outputs(self, names: Iterable[str]) -> ModelGraph:
