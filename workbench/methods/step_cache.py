@@ -1,0 +1,151 @@
+"""Keeps the results of steps by the hash of all that decides them, so that a changed last step reruns only itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from workbench.domain.errors import ModelFileError, StorageError
+from workbench.graph.model import ModelGraph
+from workbench.graph.storage import open_model
+from workbench.methods.method import MethodResult
+
+_LIBRARIES: Final = ("numpy", "onnx", "onnx-ir", "onnxruntime", "torch", "scipy")
+DEFAULT_LIMIT_BYTES: Final = 4 * 1024**3
+
+
+@dataclass(frozen=True)
+class StepKey:
+    """What decides a step's result.
+
+    Attributes:
+        graph: Hash of the graph that goes in.
+        reference: Hash of the original model, teacher of trainings.
+        method: Id, version and parameters of the method, and its plugin with version.
+        settings: For every layer the settings of the knobs that the method reads.
+        seed: Of the step.
+        data: Fingerprint of the data that methods see.
+    """
+
+    graph: str
+    reference: str
+    method: tuple[str, int, str, str]
+    parameters: dict[str, Any]
+    settings: dict[str, dict[str, Any]]
+    seed: int
+    data: str
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all of it and of the versions of the libraries that compute it."""
+        content = [
+            self.graph,
+            self.reference,
+            self.method,
+            self.parameters,
+            self.settings,
+            self.seed,
+            self.data,
+            {name: _version(name) for name in _LIBRARIES},
+        ]
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def graph_sha256(graph: ModelGraph) -> str:
+    """Return the hash of a graph's bytes."""
+    return hashlib.sha256(graph.to_bytes()).hexdigest()
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+class StepCache:
+    """A folder with one graph (.onnx) and one note (.json) per step result, least recently used ones removed first.
+
+    Several processes may share it: entries are written whole under another name and then renamed.
+
+    Args:
+        folder: Made if it does not exist.
+        limit_bytes: Size beyond which old entries go.
+    """
+
+    def __init__(self, folder: Path, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
+        self._folder = folder
+        self._limit = limit_bytes
+
+    def get(self, key: str) -> MethodResult | None:
+        """Return the kept result, or None if there is none (or it was damaged, which removes it)."""
+        graph_file, note_file = self._files(key)
+        try:
+            note = json.loads(note_file.read_text(encoding="utf-8"))
+            result = MethodResult(_in_memory(graph_file), tuple(note["notes"]), note["details"])
+            os.utime(note_file)
+        except FileNotFoundError:
+            return None
+        except (ModelFileError, OSError, ValueError, KeyError, TypeError):
+            self._remove(key)
+            return None
+        return result
+
+    def put(self, key: str, result: MethodResult) -> None:
+        """Keep a result.
+
+        Raises:
+            StorageError: the folder can't be written to; nothing half-written stays.
+        """
+        graph_file, note_file = self._files(key)
+        note = json.dumps({"notes": result.notes, "details": result.details})
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            _write_whole(graph_file, result.graph.to_bytes())
+            # The note comes last: an entry without one does not exist.
+            _write_whole(note_file, note.encode())
+        except OSError as error:
+            self._remove(key)
+            raise StorageError(f"the step cache {self._folder} can't be written", found=str(error)) from error
+        self._evict(keep=key)
+
+    def size_bytes(self) -> int:
+        """Return the size of all entries."""
+        return sum(path.stat().st_size for path in self._folder.glob("*") if path.is_file())
+
+    def _files(self, key: str) -> tuple[Path, Path]:
+        return self._folder / f"{key}.onnx", self._folder / f"{key}.json"
+
+    def _remove(self, key: str) -> None:
+        for path in reversed(self._files(key)):
+            path.unlink(missing_ok=True)
+
+    def _evict(self, keep: str) -> None:
+        total = self.size_bytes()
+        notes = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        for note in notes:
+            if total <= self._limit:
+                return
+            if note.stem != keep:
+                total -= sum(path.stat().st_size for path in self._files(note.stem) if path.exists())
+                self._remove(note.stem)
+
+
+def _in_memory(path: Path) -> ModelGraph:
+    graph = open_model(path)
+    return ModelGraph(graph.edit())
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
