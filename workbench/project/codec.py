@@ -1,4 +1,4 @@
-"""The document's values as JSON text and back, exactly: infinities and folders of data included."""
+"""The document's values as JSON text and back, exactly: infinities included."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from workbench.domain.data_description import DataDescription
 from workbench.domain.measurements import MetricMeasurement, SensitivityPoint
 from workbench.project.state import Candidate, ProjectState
 
@@ -22,27 +21,17 @@ _ADAPTERS: dict[str, TypeAdapter[Any]] = {name: TypeAdapter(type_) for name, typ
 
 def encode_field(name: str, value: Any) -> str:
     """Return a field of ProjectState as JSON."""
-    content = _ADAPTERS[name].dump_python(value, mode="json")
-    if isinstance(value, DataDescription):
-        content = {"description": content, "folder": value.folder}
-    return _text(content)
+    return _text(_ADAPTERS[name].dump_python(value, mode="json"))
 
 
 def decode_field(name: str, text: str) -> Any:
     """Return the field that `encode_field` wrote; ValueError if it does not fit."""
-    content = json.loads(text)
-    if name == "data" and content is not None:
-        return DataDescription.model_validate({**content["description"], "folder": content["folder"]})
-    return _ADAPTERS[name].validate_python(content)
+    return _ADAPTERS[name].validate_python(json.loads(text))
 
 
 def encode_candidate(candidate: Candidate) -> str:
     """Return a candidate as JSON."""
-    content = candidate.model_dump(mode="json")
-    data = candidate.recipe.data
-    if isinstance(data, DataDescription):
-        content["recipe"]["data"]["folder"] = data.folder
-    return _text(content)
+    return _text(candidate.model_dump(mode="json"))
 
 
 def decode_candidate(text: str) -> Candidate:
