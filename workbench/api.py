@@ -10,22 +10,21 @@ from workbench.domain.errors import (
     UnsupportedGraphError,
     WorkbenchError,
 )
+from workbench.domain.interface import API_VERSION
 from workbench.domain.knobs import ACTIVATION_BITS, PRUNE_RATIO, WEIGHT_BITS, Knob, Setting
 from workbench.domain.plan import LayerSettings, Origin
 from workbench.engines.contracts import Batch, Observer, TrainingData, TrainingResult, TrainingSettings
 from workbench.engines.inference_ort.calibration import CALIBRATORS, Calibrator
 from workbench.graph.channels import ChannelGroup, Member, channel_groups
 from workbench.graph.model import ModelGraph, Node, ValueInfo
-from workbench.graph.passes.fold_constants import fold_constants
-from workbench.graph.passes.remove_channels import remove_channels
 from workbench.graph.passes.fold_batch_norm import fold_batch_norm
+from workbench.graph.passes.fold_constants import fold_constants
 from workbench.graph.passes.half_precision import store_half
 from workbench.graph.passes.insert_qdq import Placement, insert_qdq
+from workbench.graph.passes.remove_channels import remove_channels
 from workbench.graph.passes.upgrade_opset import upgrade_opset
 from workbench.graph.quantization import ActivationQuantization, WeightQuantization
 from workbench.methods.method import Method, MethodResult, Parameters, Stage, Tools
-
-API_VERSION = 1
 
 __all__ = [
     "ACTIVATION_BITS",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from types import MappingProxyType
@@ -47,12 +48,26 @@ def _escaped(name: str) -> str:
     return "".join(f"[{char}]" if char in "*?[" else char for char in name)
 
 
+class Origin(enum.IntEnum):
+    """Where a setting comes from; the higher one wins where layers are coupled."""
+
+    DEFAULT = 0
+    GLOB = 1
+    LINE = 2
+
+
 class LayerSettings(Mapping[str, Mapping[str, Setting]]):
     """A plan resolved against a model: for every layer, the setting of every knob, untouched values included."""
 
-    def __init__(self, settings: Mapping[str, Mapping[str, Setting]], knobs: Sequence[Knob]) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, Mapping[str, Setting]],
+        knobs: Sequence[Knob],
+        origins: Mapping[tuple[str, str], Origin] | None = None,
+    ) -> None:
         self._settings = {name: MappingProxyType(dict(values)) for name, values in settings.items()}
         self._untouched = {knob.name: knob.untouched for knob in knobs}
+        self._origins = dict(origins or {})
 
     def __getitem__(self, layer: str) -> Mapping[str, Setting]:
         return self._settings[layer]
@@ -67,6 +82,14 @@ class LayerSettings(Mapping[str, Mapping[str, Setting]]):
         """Return the numeric setting of `knob` on `layer`; the untouched value for a layer that is not listed."""
         value = self._settings.get(layer, {}).get(knob.name, knob.untouched)
         return float(value)
+
+    def origin(self, layer: str, knob: Knob) -> Origin:
+        """Return where a setting comes from; settings that were made without a plan count as the layer's own line."""
+        return self._origins.get((layer, knob.name), Origin.LINE if not self._origins else Origin.DEFAULT)
+
+    def explicit(self, layer: str, knob: Knob) -> bool:
+        """Whether the plan has a line for `knob` that names this layer alone."""
+        return self.origin(layer, knob) is Origin.LINE
 
     def touched(self, knob: Knob) -> tuple[str, ...]:
         """Return the layers on which `knob` differs from its untouched value."""
@@ -110,6 +133,7 @@ def resolve(
     default = checked(plan.default, f"{where}.default")
     for name, values in settings.items():
         values.update({knob: value for knob, value in default.items() if knob in applicable[name]})
+    origins = {(name, knob): Origin.DEFAULT for name, values in settings.items() for knob in values}
     for pattern, line in plan.layers.items():
         place = f"{where}.layers[{pattern!r}]"
         values = checked(line, place)
@@ -125,6 +149,7 @@ def resolve(
             for knob, value in values.items():
                 if knob in applicable[name]:
                     settings[name][knob] = value
+                    origins[name, knob] = Origin.LINE if len(matched) == 1 else Origin.GLOB
                 elif len(matched) == 1 and value != known[knob].untouched:
                     raise RecipeError(f"layer {name!r} has no knob {knob!r}", where=place, action="Remove the setting.")
-    return LayerSettings(settings, knobs)
+    return LayerSettings(settings, knobs, origins)

@@ -19,7 +19,7 @@ from workbench.graph.channels.forming import form_groups
 from workbench.graph.channels.group import ChannelGroup
 from workbench.graph.channels.registry import spread_rule
 from workbench.graph.channels.tracing import trace_shape
-from workbench.graph.model import Dimension, ModelGraph, Subgraph
+from workbench.graph.model import ModelGraph, Subgraph
 from workbench.graph.passes.fold_constants import fold_constants
 from workbench.graph.statics import Statics
 from workbench.graph.statics import analyse as analyse_statics

@@ -1,7 +1,7 @@
 """Says what removing a channel means: the same graph with that channel zero wherever something reads it.
 
-The mask sits behind every layer that makes the channel, and once more in front of every operator that sums over channels,
-since biases, normalisation and activations such as Sigmoid make something of a zero on the way.
+The mask sits behind every layer that makes the channel, and once more in front of every operator that sums over
+channels, since biases, normalisation and activations such as Sigmoid make something of a zero on the way.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ def mask_channels(graph: ModelGraph, removal: Mapping[str, Sequence[int]]) -> Mo
 
     def masked(value: ir.Value, before: ir.Node, after: bool) -> ir.Value | None:
         keep = _mask(tuple(cut.stays(labels) for labels in analysis.values.get(value.name or "", ())))
-        dtype = analysis.statics.dtypes.get(value.name or "")
-        if keep is None or dtype is None:
+        if keep is None:
             return None
+        # Behind operators that type inference does not know (old experimental ones) values are taken as float.
+        dtype = analysis.statics.dtypes.get(value.name or "", ir.DataType.FLOAT)
         key = keep.tobytes() + repr((keep.shape, dtype.name)).encode()
         modern = analysis.graph.opset >= 9
         if key not in masks:
@@ -47,8 +48,8 @@ def mask_channels(graph: ModelGraph, removal: Mapping[str, Sequence[int]]) -> Mo
             node = ir.node("Where", [masks[key], value, zero])
         else:
             node = ir.node("Mul", [value, masks[key]])
-        node.name = free_name(model, f"{value.name}_masking")
         node.outputs[0].name = free_name(model, f"{value.name}_masked")
+        node.name = node.outputs[0].name
         if after:
             model.graph.insert_after(before, node)
         else:

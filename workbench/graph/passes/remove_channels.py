@@ -1,7 +1,7 @@
-"""Takes whole channels out of a graph: weights, per-channel scales, split sizes, pads and reshape targets shrink with them.
+"""Takes whole channels out of a graph: weights, scales, split sizes, pads and reshape targets shrink with them.
 
-Which channels go together is known from `workbench.graph.channels`; what removal means is stated by `mask_channels`, with
-which this pass must agree for every choice of channels.
+Which channels go together is known from `workbench.graph.channels`; what removal means is stated by `mask_channels`,
+with which this pass must agree for every choice of channels.
 """
 
 from __future__ import annotations

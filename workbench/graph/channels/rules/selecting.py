@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from workbench.graph.channels.cut import Cut
@@ -89,7 +91,7 @@ def split_parts(node: Node, cut: Cut) -> Change | None:
     if stays is None:
         return None
     edges = np.cumsum([0, *_split_sizes(node, cut.constant(node, 1), len(stays))])
-    sizes = [int(stays[start:end].sum()) for start, end in zip(edges[:-1], edges[1:], strict=True)]
+    sizes = [int(stays[start:end].sum()) for start, end in pairwise(edges)]
     if node.attribute("split") is not None or (len(node.inputs) < 2 and cut.opset < 13):
         return Change(attributes={"split": tuple(sizes)})
     return Change(attributes={"num_outputs": None}, inputs={1: np.asarray(sizes, dtype=np.int64)})
@@ -99,7 +101,7 @@ def split_parts(node: Node, cut: Cut) -> Change | None:
 def slice_(node: Node, flow: Flow) -> None:
     """Runs of channels can be cut out; other steps along channels are not followed."""
     axes = flow.axes(node, 0)
-    bounds = _bounds(node, flow, len(axes or ()))
+    bounds = _bounds(node, flow, len(axes)) if axes else None
     if axes is None or bounds is None:
         flow.give_up(node, "cuts at computed positions")
         return
@@ -127,9 +129,7 @@ def _bounds(node: Node, view: Flow | Cut, rank: int) -> Bounds | None:
     if node.attribute("starts") is not None:
         starts, ends = node.attribute("starts"), node.attribute("ends")
         axes = node.attribute("axes", tuple(range(len(starts))))
-        return (
-            {axis % rank: (start, end, 1) for axis, start, end in zip(axes, starts, ends, strict=True)} if rank else {}
-        )
+        return {axis % rank: (start, end, 1) for axis, start, end in zip(axes, starts, ends, strict=True)}
     parts = [view.constant(node, index) for index in range(1, 5)]
     starts, ends, chosen, steps = (None if part is None else [int(value) for value in part.ravel()] for part in parts)
     if chosen is None:
@@ -156,11 +156,13 @@ def _clamped(start: int, end: int, size: int) -> tuple[int, int]:
 def slice_bounds(node: Node, cut: Cut) -> Change | None:
     """Bounds count channels, so they move with what is removed before them."""
     inside = cut.input(node, 0)
-    bounds = _bounds(node, cut, len(inside))
+    bounds = _bounds(node, cut, len(inside)) if inside else None
     if not bounds or all(inside[axis] is None for axis in bounds):
         return None
     starts: list[int] = []
     ends: list[int] = []
+    given = cut.constant(node, 1)
+    kind = np.dtype(np.int64) if given is None else given.dtype
     for axis, (start, end, _) in bounds.items():
         stays = inside[axis]
         if stays is None:
@@ -174,7 +176,7 @@ def slice_bounds(node: Node, cut: Cut) -> Change | None:
         ends.append(int(stays[:last].sum()))
     if node.attribute("starts") is not None:
         return Change(attributes={"starts": tuple(starts), "ends": tuple(ends)})
-    return Change(inputs={1: np.asarray(starts, dtype=np.int64), 2: np.asarray(ends, dtype=np.int64)})
+    return Change(inputs={1: np.asarray(starts, dtype=kind), 2: np.asarray(ends, dtype=kind)})
 
 
 @spreads("Gather")
@@ -224,7 +226,7 @@ def gather_indices(node: Node, cut: Cut) -> Change | None:
 def pad(node: Node, flow: Flow) -> None:
     """Padding positions are atoms of their own: whoever adds the value couples them with real channels."""
     axes = flow.axes(node, 0)
-    amounts = _pad_amounts(node, flow, len(axes or ()))
+    amounts = _pad_amounts(node, flow, len(axes)) if axes else None
     if axes is None or amounts is None:
         flow.give_up(node, "pads by computed amounts")
         return
@@ -267,8 +269,8 @@ def _pad_amounts(node: Node, view: Flow | Cut, rank: int) -> list[tuple[int, int
 def pad_amounts(node: Node, cut: Cut) -> Change | None:
     """Padding positions that are removed are simply not added."""
     inside, outside = cut.input(node, 0), cut.output(node)
-    amounts = _pad_amounts(node, cut, len(outside))
-    if not outside or amounts is None:
+    amounts = _pad_amounts(node, cut, len(outside)) if outside else None
+    if amounts is None:
         return None
     changed = list(amounts)
     for axis, (begin, end) in enumerate(amounts):

@@ -1,0 +1,144 @@
+"""What all channel-pruning criteria share; a criterion says how important each unit of a channel group is."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+from workbench.api import (
+    PRUNE_RATIO,
+    ChannelGroup,
+    LayerSettings,
+    Method,
+    MethodResult,
+    ModelGraph,
+    Parameters,
+    RecipeError,
+    Stage,
+    Tools,
+    fold_constants,
+    remove_channels,
+)
+
+from .selection import choose, group_ratios
+
+
+class PruningParameters(Parameters):
+    """Parameters of every criterion."""
+
+    channel_multiple: int = Field(
+        default=1, ge=1, le=256, description="Kept channels are rounded to this multiple; runtimes like 8 or 16."
+    )
+    statistics_samples: int = Field(
+        default=1000,
+        ge=0,
+        le=100_000,
+        description="Samples that batch-norm statistics are taken anew from; 0 leaves them.",
+    )
+
+
+class ChannelPruning(Method):
+    """Removes the least important channels of every group that the plan gives a ratio."""
+
+    stage = Stage.PRUNE
+    knobs = (PRUNE_RATIO,)
+    Parameters = PruningParameters
+
+    @abstractmethod
+    def importance(self, graph: ModelGraph, group: ChannelGroup, tools: Tools) -> np.ndarray:
+        """Return the importance of every unit of `group`, (units,); the least important go first."""
+
+    def check(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
+        """Refuse settings that can't be honoured; returns notes on default settings that don't apply.
+
+        Raises:
+            RecipeError: contradictory settings in one group, or a line for a layer that can't be pruned.
+        """
+        folded = fold_constants(graph)
+        chosen, notes = group_ratios(folded, plan)
+        for entry in chosen:
+            _require_float(folded, entry.group)
+        return notes
+
+    def apply(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> MethodResult:
+        """Return the graph without the channels that the plan takes away.
+
+        Raises:
+            RecipeError: as `check`.
+            CancelledError: tools.cancel was set.
+        """
+        graph = fold_constants(graph)
+        chosen, skipped = group_ratios(graph, plan)
+        if not chosen:
+            return MethodResult(graph, notes=("No layer has a prune ratio above 0.", *skipped))
+        for entry in chosen:
+            _require_float(graph, entry.group)
+        notes: list[str] = []
+
+        def scored(group: ChannelGroup) -> np.ndarray:
+            tools.cancel.raise_if_cancelled()
+            return self.importance(graph, group, tools)
+
+        tools.progress.update(0.3, "ranking channels")
+        removal = choose(chosen, scored, multiple=self.parameters.channel_multiple)
+        tools.progress.update(0.4, "removing channels")
+        smaller = remove_channels(graph, removal) if removal else graph
+        smaller = self._with_new_statistics(smaller, tools, notes)
+        before, after = _parameters(graph), _parameters(smaller)
+        groups = {
+            entry.group.id: {
+                "ratio": entry.ratio,
+                "channels": entry.group.channels,
+                "units": entry.group.units,
+                "removed_units": len(removal.get(entry.group.id, ())),
+            }
+            for entry in chosen
+        }
+        gone = sum(len(units) for units in removal.values())
+        total = sum(entry.group.units for entry in chosen)
+        notes.insert(
+            0, f"{len(removal)} channel groups lost {gone} of {total} units; parameters {before:,} → {after:,}."
+        )
+        details: dict[str, Any] = {"groups": groups, "params_before": before, "params_after": after}
+        return MethodResult(smaller, notes=(*notes, *skipped), details=details)
+
+    def _with_new_statistics(self, graph: ModelGraph, tools: Tools, notes: list[str]) -> ModelGraph:
+        """Take batch-norm statistics anew: those of the wider network no longer hold behind the removed channels."""
+        samples = self.parameters.statistics_samples
+        if not samples or not any(node.op == "BatchNormalization" for node in graph.nodes):
+            return graph
+        if tools.data is None:
+            notes.append("Batch-norm statistics are those of the original, since the recipe names no data.")
+            return graph
+        missing = tools.training.unsupported(graph)
+        if missing:
+            notes.append(
+                f"Batch-norm statistics are those of the original: can't run {', '.join(missing[:3])} in training."
+            )
+            return graph
+        fresh = tools.training.reestimate_batch_norm(
+            graph,
+            tools.data.calibration(samples),
+            progress=tools.progress.part(0.5, 1.0, "batch-norm statistics"),
+            total=samples,
+            cancel=tools.cancel,
+        )
+        notes.append(f"Batch-norm statistics taken anew from {samples} samples.")
+        return fresh
+
+
+def _require_float(graph: ModelGraph, group: ChannelGroup) -> None:
+    for member in group.out_members:
+        array = graph.constant(member.weight) if member.weight else None
+        if array is not None and array.dtype.kind in "iu":
+            raise RecipeError(
+                "its weights are already quantized",
+                where=f"layer {member.layer!r}",
+                action="Put pruning before quantization in the recipe.",
+            )
+
+
+def _parameters(graph: ModelGraph) -> int:
+    return sum(int(np.prod(graph.constant_shape(name) or (1,), dtype=np.int64)) for name in graph.initializers)
