@@ -116,7 +116,9 @@ class TrainingSettings:
         batch_norm: "train" updates statistics and parameters, "frozen" leaves the statistics as they are.
         task: Decides the loss.
         seed: Of shuffling, augmentation and dropout.
-        threads: Of torch; 0 takes all cores.
+        threads: Of torch; 0 takes all cores. The last bits of the result depend on their number.
+        precision: Of products and convolutions; "auto" takes bfloat16 where the hardware multiplies it. Weights,
+            statistics and the loss are always float32.
     """
 
     epochs: int = 1
@@ -133,6 +135,7 @@ class TrainingSettings:
     task: Literal["classification", "regression", "segmentation", "language", "outputs"] = "classification"
     seed: int = 0
     threads: int = 0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,33 @@
-"""ONNX operators in torch, one file a family."""
+"""Operators by family; importing this package registers them all."""
+
+from workbench.engines.training_torch.operators import (
+    control_flow,
+    convolution,
+    elementwise,
+    indexing,
+    linear,
+    microsoft,
+    normalization,
+    pooling,
+    quantization,
+    recurrent,
+    reduction,
+    resize,
+    shapes,
+)
+
+__all__ = [
+    "control_flow",
+    "convolution",
+    "elementwise",
+    "indexing",
+    "linear",
+    "microsoft",
+    "normalization",
+    "pooling",
+    "quantization",
+    "recurrent",
+    "reduction",
+    "resize",
+    "shapes",
+]

@@ -1,0 +1,216 @@
+"""The training loop: epochs over data, a teacher beside the student, the best epoch kept, cancel at any batch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workbench.domain.cancel import CancelToken, Progress, TimeLeft
+from workbench.domain.errors import CancelledError, DataError, JobError
+from workbench.engines.contracts import EpochRecord, Inputs, TrainingData, TrainingResult, TrainingSettings
+from workbench.engines.training_torch.devices import (
+    Precision,
+    autocast,
+    precision_of,
+    reproducible,
+    training_device,
+)
+from workbench.engines.training_torch.from_graph import GraphModule, prefers_channels_last
+from workbench.engines.training_torch.losses import Losses, trained_values
+from workbench.engines.training_torch.schedule import CosineSchedule
+from workbench.graph.model import ModelGraph
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who looks on while a model is trained.
+
+    Attributes:
+        validate: Scores a graph (higher is better) after every epoch, or None to keep the last epoch.
+        progress, cancel, log: As in TrainingEngine.fit.
+    """
+
+    validate: Callable[[ModelGraph], float] | None
+    progress: Progress
+    cancel: CancelToken
+    log: Callable[[str], None]
+
+
+class Trainer:
+    """Trains one graph.
+
+    Args:
+        graph: What to train.
+        settings: How.
+        teacher: The original model, or None to train on labels alone.
+
+    Raises:
+        UnsupportedGraphError: student or teacher has an operator that is missing.
+        JobError: there is nothing that could be trained.
+    """
+
+    def __init__(self, graph: ModelGraph, settings: TrainingSettings, teacher: ModelGraph | None) -> None:
+        self._settings = settings
+        self._device = training_device()
+        self._precision: Precision = precision_of(settings, self._device)
+        channels_last = prefers_channels_last(graph)
+        self._student = GraphModule(graph, device=self._device, channels_last=channels_last)
+        if not self._student.weights:
+            raise JobError(
+                "the model has no weight that could be trained",
+                where=graph.source,
+                action="Leave training steps out of the recipe.",
+            )
+        self._values = trained_values(graph, settings.task)
+        self._teacher: GraphModule | None = None
+        self._teacher_values: tuple[str, ...] = ()
+        if teacher is not None and (settings.distillation_weight > 0 or settings.task == "outputs"):
+            self._teacher = GraphModule(teacher, trainable=False, device=self._device, channels_last=channels_last)
+            self._teacher_values = trained_values(teacher, settings.task)
+        self._losses = Losses.of(settings)
+        self._optimizer = _optimizer(self._student, settings)
+
+    def run(self, data: TrainingData, watch: Watch) -> TrainingResult:
+        """Train; see TrainingEngine.fit."""
+        settings, batches = self._settings, -(-len(data) // self._settings.batch_size)
+        schedule = CosineSchedule.of(settings.learning_rate, settings.epochs, settings.warmup_epochs, batches)
+        history: list[EpochRecord] = []
+        best = _Best(self._student.graph)
+        left = TimeLeft()
+        stopped = False
+        with reproducible(settings.seed, settings.threads) as threads:
+            for epoch in range(settings.epochs):
+                began = time.monotonic()
+                try:
+                    loss = self._epoch(data, epoch, batches, schedule, watch, left)
+                except CancelledError:
+                    if not history:
+                        raise
+                    stopped = True
+                    break
+                graph = self._student.written_back()
+                score, stopped = _validated(graph, watch)
+                best.offer(graph, score, epoch + 1)
+                history.append(EpochRecord(epoch + 1, loss, score, time.monotonic() - began))
+                watch.log(_line(history[-1], settings.epochs))
+                if stopped:
+                    break
+        where = f"{threads} threads" if self._device.type == "cpu" else "CUDA"
+        notes = [f"trained in {self._precision} on {where}"]
+        if stopped:
+            notes.append(f"cancelled after {len(history)} of {settings.epochs} epochs")
+        return TrainingResult(best.graph, tuple(history), best.epoch, stopped, tuple(notes))
+
+    def _epoch(
+        self,
+        data: TrainingData,
+        epoch: int,
+        batches: int,
+        schedule: CosineSchedule,
+        watch: Watch,
+        left: TimeLeft,
+    ) -> float:
+        settings, total, samples = self._settings, 0.0, 0
+        self._student.mode.dropout = True
+        self._student.mode.batch_norm = "train" if settings.batch_norm == "train" else "fixed"
+        seed = int(np.random.SeedSequence([settings.seed, epoch]).generate_state(1)[0])
+        for number, batch in enumerate(data.shuffled(settings.batch_size, seed)):
+            watch.cancel.raise_if_cancelled()
+            if len(batch) < 2 <= settings.batch_size and batches > 1:
+                continue  # one sample has no batch statistics
+            rate = schedule.rate(epoch * batches + number)
+            for group in self._optimizer.param_groups:
+                group["lr"] = rate
+            loss = self._step(batch.inputs, batch.targets)
+            if not math.isfinite(loss):
+                raise JobError(
+                    f"training diverged: the loss is {loss} in epoch {epoch + 1}",
+                    found=f"learning rate {settings.learning_rate:g}",
+                    action=f"Use a lower learning rate, such as {settings.learning_rate / 10:g}.",
+                )
+            total, samples = total + loss * len(batch), samples + len(batch)
+            done = (epoch + (number + 1) / batches) / settings.epochs
+            watch.progress.update(done, _progress_text(epoch, settings.epochs, total / samples, left.seconds(done)))
+        if not samples:
+            raise DataError("there are no training samples", action="Name a train split in the data description.")
+        return total / samples
+
+    def _step(self, inputs: Inputs, targets: np.ndarray | None) -> float:
+        fed = self._student.feed(inputs)
+        wanted: list[Tensor] | None = None
+        if self._teacher is not None:
+            with torch.inference_mode(), autocast(self._precision, self._device):
+                results = self._teacher(fed, self._teacher_values)
+            # Tensors of inference mode can't take part in a backward pass, copies of them can.
+            wanted = [results[name].float().clone() for name in self._teacher_values]
+        with autocast(self._precision, self._device):
+            outputs = self._student(fed, self._values)
+        loss: Tensor = self._losses([outputs[name] for name in self._values], targets, wanted)
+        self._optimizer.zero_grad(set_to_none=True)
+        if loss.requires_grad:
+            loss.backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        return float(loss.detach())
+
+
+class _Best:
+    """The best epoch so far; without scores the last one."""
+
+    def __init__(self, start: ModelGraph) -> None:
+        self.graph = start
+        self.epoch: int | None = None
+        self._score: float | None = None
+
+    def offer(self, graph: ModelGraph, score: float | None, epoch: int) -> None:
+        """Take an epoch's result if it is better."""
+        if self._score is not None and (score is None or not score > self._score):
+            return
+        if score is not None and math.isnan(score) and self.epoch is not None:
+            return
+        self.graph, self.epoch = graph, epoch
+        self._score = None if score is None or math.isnan(score) else score
+
+
+def _validated(graph: ModelGraph, watch: Watch) -> tuple[float | None, bool]:
+    """Return the score and whether a cancel arrived while it was taken."""
+    if watch.validate is None:
+        return None, watch.cancel.cancelled
+    try:
+        return watch.validate(graph), watch.cancel.cancelled
+    except CancelledError:
+        return None, True
+
+
+def _optimizer(module: GraphModule, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """Return SGD; biases and normalization are not pulled to zero, since that only costs accuracy (He et al., 2019)."""
+    matrices: Sequence[Tensor] = [weight for weight in module.weights.values() if weight.dim() > 1]
+    vectors: Sequence[Tensor] = [weight for weight in module.weights.values() if weight.dim() <= 1]
+    groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.SGD(
+        [group for group in groups if group["params"]],
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov and settings.momentum > 0,
+    )
+
+
+def _progress_text(epoch: int, epochs: int, loss: float, seconds: float | None) -> str:
+    left = "" if seconds is None else f", {_duration(seconds)} left"
+    return f"epoch {epoch + 1}/{epochs}, loss {loss:.4g}{left}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    return f"{round(seconds / 60)} min"
+
+
+def _line(record: EpochRecord, epochs: int) -> str:
+    score = "" if record.score is None else f", validation {record.score:.4f}"
+    return f"epoch {record.epoch}/{epochs}: loss {record.loss:.4f}{score}, {record.seconds:.1f} s"
