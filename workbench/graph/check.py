@@ -47,7 +47,7 @@ def require_runtime_support(graph: ModelGraph) -> None:
     """
     for node in unsupported_operators(graph):
         raise UnsupportedGraphError(
-            f"operator {node.op!r} (node {node.name!r}) is of domain {node.domain!r}, for which there is no runtime support",
+            f"there is no runtime support for domain {node.domain!r} of operator {node.op!r} (node {node.name!r})",
             where=graph.source,
             action="Export the model with standard ONNX operators, without built-in pre- and post-processing.",
         )
@@ -75,7 +75,8 @@ def _check_names(graph: ModelGraph) -> None:
         for value in node.inputs:
             if value and value not in known:
                 raise ModelFileError(
-                    f"node {node.name!r} ({node.op}) reads {value!r}, which nothing before it computes", where=graph.source
+                    f"node {node.name!r} ({node.op}) reads {value!r}, which nothing before it computes",
+                    where=graph.source,
                 )
         for value in node.outputs:
             if value in known:
@@ -87,4 +88,3 @@ def _check_names(graph: ModelGraph) -> None:
     for name in graph.initializers:
         if graph.constant_shape(name) is None:
             raise ModelFileError(f"weight {name!r} has no value", where=graph.source)
-

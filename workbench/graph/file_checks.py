@@ -1,4 +1,4 @@
-"""Says what is wrong with a model file before anything tries to use it: what it is instead, where it ends, what it lacks.
+"""Says what is wrong with a model file before anything uses it: what it is instead, where it ends, what it lacks.
 
 The protobuf parser only says "failed"; these checks read just enough of the bytes to name the fault.
 """

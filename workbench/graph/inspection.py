@@ -151,7 +151,9 @@ def _cost_notes(graph: ModelGraph, cost: GraphCost, unset: tuple[OpenDimension, 
         if not entry.batch
     ]
     if cost.uncounted_ops:
-        notes.append(f"Operators whose multiply-accumulates are not known count as zero: {', '.join(cost.uncounted_ops)}.")
+        notes.append(
+            f"Operators whose multiply-accumulates are not known count as zero: {', '.join(cost.uncounted_ops)}."
+        )
     bodies = [
         node.name
         for node in graph.nodes

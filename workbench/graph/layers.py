@@ -11,8 +11,8 @@ from workbench.domain.knobs import ACTIVATION_BITS, PRUNE_RATIO, WEIGHT_BITS
 from workbench.domain.reports import LayerReport, NodeCost, ShapeReport
 from workbench.graph.cost import GraphCost, graph_cost
 from workbench.graph.model import ModelGraph, Node
-from workbench.graph.shapes import fixed_batch, open_dimensions, sample_shapes
-from workbench.graph.statics import Dims, Statics, analyse
+from workbench.graph.shapes import fixed_batch, open_dimensions, sample_shapes, static_values
+from workbench.graph.statics import Dims, Statics
 from workbench.graph.weights import Weight, is_float, stored, weight_of
 
 _ALL = (PRUNE_RATIO.name, WEIGHT_BITS.name, ACTIVATION_BITS.name)
@@ -71,7 +71,8 @@ def find_layers(
     Args:
         graph: The model.
         dimensions: Values for open input sizes; an open batch size counts as 1 in MACs and bytes.
-        shapes, cost: What `sample_shapes` and `graph_cost` returned for the same arguments, where they are at hand.
+        shapes: What `sample_shapes` returned for the same arguments, where it is at hand.
+        cost: What `graph_cost` returned for the same arguments, where it is at hand.
 
     Raises:
         BadInputError: `dimensions` names no dimension of the model.
@@ -81,7 +82,7 @@ def find_layers(
     costs = {entry.name: entry for entry in (cost or graph_cost(graph, dimensions, shapes=sample)).nodes}
     shown = sample
     if any(entry.batch for entry in open_dimensions(graph, dimensions)):
-        shown = analyse(graph.edit(), dimensions, source=graph.source)
+        shown = static_values(graph, dimensions)
     batch = fixed_batch(graph)
     return tuple(
         _report(graph, node, weight, costs[node.name], sample, shown, batch) for node, weight in layer_nodes(graph)

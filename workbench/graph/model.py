@@ -121,13 +121,15 @@ class ModelGraph:
         Raises:
             UnsupportedGraphError: the model is larger than protobuf's 2 GB; save it with external data instead.
         """
-        return self.proto().SerializeToString(deterministic=True)
+        return bytes(self.proto().SerializeToString(deterministic=True))
 
     @property
     def weight_bytes(self) -> int:
         """Stored size of all initializers in bytes, those of subgraphs included, without reading them."""
         tensors = (value.const_value for value in _all_initializers(self._model))
-        return sum(int(tensor.nbytes) for tensor in tensors if tensor is not None and tensor.dtype != ir.DataType.STRING)
+        return sum(
+            int(tensor.nbytes) for tensor in tensors if tensor is not None and tensor.dtype != ir.DataType.STRING
+        )
 
     @property
     def opset(self) -> int:
@@ -175,7 +177,7 @@ class ModelGraph:
     def _values(self) -> Mapping[str, ir.Value]:
         graph = self._model.graph
         values: dict[str, ir.Value] = {value.name: value for value in graph.inputs if value.name}
-        values.update({name: value for name, value in graph.initializers.items()})
+        values.update(graph.initializers)
         for node in graph:
             values.update({value.name: value for value in node.outputs if value.name})
         return values
@@ -219,7 +221,7 @@ class ModelGraph:
     def constant_shape(self, name: str) -> tuple[int, ...] | None:
         """Return the shape of a constant without reading its data, or None if `name` is computed."""
         tensor = self._constant_tensor(name)
-        return None if tensor is None else tuple(int(size) for size in tensor.shape)
+        return None if tensor is None else tuple(tensor.shape.numpy())
 
     def constant_bytes(self, name: str) -> int:
         """Return the stored size of a constant in bytes without reading its data; 0 if `name` is computed."""
@@ -326,7 +328,9 @@ def _subgraph(graph: ir.Graph) -> Subgraph:
         outputs=tuple(_info(value) for value in graph.outputs),
         nodes=tuple(_node(node) for node in graph),
         initializers={
-            name: value.const_value.numpy() for name, value in graph.initializers.items() if value.const_value is not None
+            name: value.const_value.numpy()
+            for name, value in graph.initializers.items()
+            if value.const_value is not None
         },
     )
 

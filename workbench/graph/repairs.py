@@ -1,4 +1,4 @@
-"""Sets right, in memory only, what exporters left odd in valid files, so that everything behind the door sees one kind of graph.
+"""Sets right, in memory only, what exporters left odd, so that all that follows sees one kind of graph.
 
 The user's file is never changed; what could surprise is returned as notes.
 """
@@ -36,7 +36,8 @@ def repair_proto(proto: onnx.ModelProto, where: str) -> list[str]:
             continue
         if domain not in RUNTIME_DOMAINS:
             raise ModelFileError(
-                f"operator {node.op_type!r} is of domain {domain!r}, which the file does not import and no runtime here knows",
+                f"operator {node.op_type!r} is of domain {domain!r}, which the file does not import "
+                "and no runtime here knows",
                 where=where,
                 action="Export the model with standard ONNX operators.",
             )
@@ -72,7 +73,8 @@ def _drop_repeated_constants(graph: onnx.GraphProto, where: str) -> Iterator[str
             if other is not None:
                 if not node.op_type == other.op_type == "Constant":
                     raise ModelFileError(
-                        f"value {output!r} is computed twice, by {other.name!r} ({other.op_type}) and {node.name!r} ({node.op_type})",
+                        f"value {output!r} is computed twice, by {other.name!r} ({other.op_type}) "
+                        f"and {node.name!r} ({node.op_type})",
                         where=where,
                         action="Export the model again.",
                     )

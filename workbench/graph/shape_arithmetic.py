@@ -40,7 +40,7 @@ def partial_contents(
     try:
         return rule(node, arrays, opset)
     except (IndexError, ValueError, TypeError):
-        # An invalid file (index out of range, shapes that do not fit): the runtime will name it, here it is just unknown.
+        # An invalid file (index out of range, shapes that do not fit): the runtime will name it, here it is unknown.
         return None
 
 
@@ -60,7 +60,12 @@ def _axes(node: ir.Node, arrays: Sequence[np.ndarray | None]) -> list[int] | Non
 
 def _gather(node: ir.Node, arrays: Sequence[np.ndarray | None], opset: int) -> np.ndarray | None:
     data, indices = arrays
-    if data is None or indices is None or indices.dtype == object or node.attributes.get_int("axis", 0) not in (0, -data.ndim):
+    if (
+        data is None
+        or indices is None
+        or indices.dtype == object
+        or node.attributes.get_int("axis", 0) not in (0, -data.ndim)
+    ):
         return None
     return _as_array(data[indices])
 
@@ -99,7 +104,9 @@ def _unsqueeze(node: ir.Node, arrays: Sequence[np.ndarray | None], opset: int) -
 
 def _squeeze(node: ir.Node, arrays: Sequence[np.ndarray | None], opset: int) -> np.ndarray | None:
     axes = _axes(node, arrays)
-    return None if arrays[0] is None or axes is None else _as_array(np.squeeze(arrays[0], tuple(axes) if axes else None))
+    return (
+        None if arrays[0] is None or axes is None else _as_array(np.squeeze(arrays[0], tuple(axes) if axes else None))
+    )
 
 
 def _same(node: ir.Node, arrays: Sequence[np.ndarray | None], opset: int) -> np.ndarray | None:

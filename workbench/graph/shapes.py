@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import onnx_ir as ir
 
 from workbench.domain.errors import BadInputError
 from workbench.graph.model import Dimension, ModelGraph
 from workbench.graph.statics import Statics, analyse
+
+# A graph never changes, so what is known of it stays true as long as it lives.
+_KNOWN: WeakKeyDictionary[ModelGraph, dict[tuple[tuple[str, int], ...], Statics]] = WeakKeyDictionary()
 
 _NAMELESS = frozenset({"", "?", "None", "none", "-1", "unknown"})
 
@@ -70,7 +74,8 @@ def require_dimensions(graph: ModelGraph, dimensions: Mapping[str, int] | None =
     for open_dimension in open_dimensions(graph, dimensions):
         if not open_dimension.batch:
             raise BadInputError(
-                f"dimension {open_dimension.key!r} (axis {open_dimension.axis} of input {open_dimension.input!r}) has no value",
+                f"dimension {open_dimension.key!r} (axis {open_dimension.axis} of input {open_dimension.input!r}) "
+                "has no value",
                 where=graph.source,
                 action=f"Give it one, for example {open_dimension.key}=224.",
             )
@@ -88,7 +93,20 @@ def infer_shapes(graph: ModelGraph, dimensions: Mapping[str, int] | None = None)
         UnsupportedGraphError: the graph contradicts itself.
     """
     open_dimensions(graph, dimensions)
-    return with_shapes(graph, analyse(graph.edit(), dimensions, source=graph.source))
+    return with_shapes(graph, static_values(graph, dimensions))
+
+
+def static_values(graph: ModelGraph, dimensions: Mapping[str, int] | None = None) -> Statics:
+    """Return what is known of all values before the graph runs; worked out once for a graph and its dimensions.
+
+    Raises:
+        UnsupportedGraphError: the graph contradicts itself.
+    """
+    key = tuple(sorted((dimensions or {}).items()))
+    known = _KNOWN.setdefault(graph, {})
+    if key not in known:
+        known[key] = analyse(graph.edit(), dimensions, source=graph.source)
+    return known[key]
 
 
 def sample_shapes(graph: ModelGraph, dimensions: Mapping[str, int] | None = None) -> Statics:
@@ -100,7 +118,7 @@ def sample_shapes(graph: ModelGraph, dimensions: Mapping[str, int] | None = None
     """
     chosen = dict(dimensions or {})
     chosen.update({entry.key: 1 for entry in open_dimensions(graph, dimensions) if entry.batch})
-    return analyse(graph.edit(), chosen, source=graph.source)
+    return static_values(graph, chosen)
 
 
 def fixed_batch(graph: ModelGraph) -> int:

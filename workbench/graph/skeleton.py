@@ -24,7 +24,7 @@ def skeleton(model: ir.Model, *, keep_bytes: int = _KEEP_BYTES, lift: bool = Tru
         tensor = value.const_value
         if tensor is None or tensor.nbytes > keep_bytes or isinstance(tensor, ir.ExternalTensor):
             if tensor is not None:
-                value.shape, value.dtype = ir.Shape(tensor.shape), tensor.dtype
+                value.shape, value.dtype = ir.Shape(tensor.shape.numpy()), tensor.dtype
                 if isinstance(tensor, ir.ExternalTensor) and tensor.nbytes <= keep_bytes:
                     value.const_value = ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=name)
                     continue
@@ -36,8 +36,8 @@ def skeleton(model: ir.Model, *, keep_bytes: int = _KEEP_BYTES, lift: bool = Tru
             tensor = node.attributes["value"].value
             if tensor.nbytes > keep_bytes and not node.outputs[0].is_graph_output():
                 old = node.outputs[0]
-                name = old.name
-                new = ir.Value(name=name, shape=ir.Shape(tensor.shape), type=ir.TensorType(tensor.dtype))
+                name = old.name or ""
+                new = ir.Value(name=name, shape=ir.Shape(tensor.shape.numpy()), type=ir.TensorType(tensor.dtype))
                 old.replace_all_uses_with(new)
                 graph.remove(node, safe=True)
                 graph.inputs.append(new)

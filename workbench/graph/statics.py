@@ -1,7 +1,7 @@
 """What is known of a graph's values before it runs: types, shapes and, of small integer tensors, the contents.
 
-onnx's own shape inference goes first; a walk in node order then follows shape arithmetic (Shape, Gather, Concat, Reshape …)
-that it gives up on, with unknown batch sizes carried along as symbols.
+onnx's own shape inference goes first; a walk in node order then follows shape arithmetic (Shape, Gather, Concat,
+Reshape …) that it gives up on, with unknown batch sizes carried along as symbols.
 
 Notation: a dimension is an int, a symbol (str) or None; contents with symbols are arrays of dtype object.
 """
@@ -25,12 +25,18 @@ Dims = tuple[Dimension, ...]
 
 # Never evaluated: random, stateful, control flow, containers, and Q/DQ pairs, whose constants are meant to stay small.
 _NOT_FOLDED = frozenset(
-    """RandomNormal RandomNormalLike RandomUniform RandomUniformLike Bernoulli Multinomial If Loop Scan SequenceMap
-    SequenceConstruct SequenceEmpty SequenceInsert SequenceErase SequenceAt SequenceLength SplitToSequence ConcatFromSequence
-    Optional OptionalGetElement OptionalHasElement QuantizeLinear DequantizeLinear DynamicQuantizeLinear""".split()
+    {
+        *("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"),
+        *("If", "Loop", "Scan", "SequenceMap"),
+        *("SequenceConstruct", "SequenceEmpty", "SequenceInsert", "SequenceErase", "SequenceAt", "SequenceLength"),
+        *("SplitToSequence", "ConcatFromSequence", "Optional", "OptionalGetElement", "OptionalHasElement"),
+        *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"),
+    }
 )
 # Outputs of these can be far larger than their inputs; they are evaluated only when the size is known to be small.
-_GROWING = frozenset("Expand Tile ConstantOfShape Range Pad Resize Upsample OneHot NonZero EyeLike".split())
+_GROWING = frozenset(
+    {"Expand", "Tile", "ConstantOfShape", "Range", "Pad", "Resize", "Upsample", "OneHot", "NonZero", "EyeLike"}
+)
 # Worked out by rule even where every input is known: Shape reads no contents, and onnx's reference evaluator lacks
 # Unsqueeze with its axes as an attribute (before opset 13).
 _BY_RULE = frozenset({"Shape", "Size", "Squeeze", "Unsqueeze"})
@@ -103,7 +109,7 @@ class _Walk:
 
     def _add_constant(self, name: str, tensor: ir.TensorProtocol) -> None:
         self.constants[name] = tensor
-        self.found.shapes[name] = tuple(int(size) for size in tensor.shape)
+        self.found.shapes[name] = tuple(tensor.shape.numpy())
         self.found.dtypes[name] = tensor.dtype
 
     def infer_whole(self, source: str | None) -> None:
@@ -111,7 +117,9 @@ class _Walk:
         try:
             proto = onnx.shape_inference.infer_shapes(skeleton(self.model.clone()), data_prop=True)
         except onnx.shape_inference.InferenceError as error:
-            raise UnsupportedGraphError(f"its shapes contradict each other: {' '.join(str(error).split())}", where=source) from error
+            raise UnsupportedGraphError(
+                f"its shapes contradict each other: {' '.join(str(error).split())}", where=source
+            ) from error
         for info in (*proto.graph.input, *proto.graph.value_info, *proto.graph.output):
             kind = info.type.tensor_type
             if not info.type.HasField("tensor_type") or info.name in self.constants:
@@ -223,9 +231,9 @@ class _Walk:
         try:
             with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore")
-                results = ReferenceEvaluator(ir.to_proto(node), opsets={entry.domain: entry.version for entry in self.opsets}).run(
-                    None, arrays
-                )
+                results = ReferenceEvaluator(
+                    ir.to_proto(node), opsets={entry.domain: entry.version for entry in self.opsets}
+                ).run(None, arrays)
         except Exception:  # the reference evaluator raises whatever numpy does for what it lacks; the node then stays
             return None
         if not all(isinstance(result, (np.ndarray, np.generic)) for result in results):
@@ -321,7 +329,7 @@ def _complete(dims: Dims | None) -> bool:
 
 
 def _plain(size: object) -> Dimension:
-    return size if size is None or isinstance(size, str) else int(size)  # type: ignore[call-overload,no-any-return]
+    return size if size is None or isinstance(size, str) else int(size)  # type: ignore[call-overload]
 
 
 def _has_body(attribute: ir.Attr) -> bool:

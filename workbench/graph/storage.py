@@ -1,4 +1,4 @@
-"""Models as files: opened lazily and checked at the door, hashed, and saved so that a crash leaves the old file or the new one."""
+"""Models as files: opened lazily, checked at the door, hashed, and saved so that a crash leaves old file or new."""
 
 from __future__ import annotations
 
@@ -142,9 +142,17 @@ def _write_data(graph: ModelGraph, data: Path, location: str, structure: Path) -
                 offset = stream.tell()
                 # Maps a file that is about to be replaced by this one, so that the graph stays readable.
                 tensor.numpy()
-                tensor.tofile(stream)
+                if isinstance(tensor, ir.ExternalTensor):
+                    tensor.tofile(stream)
+                else:
+                    stream.write(tensor.tobytes())
                 value.const_value = ir.ExternalTensor(
-                    location, offset, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.shape), name=value.name or ""
+                    location,
+                    offset,
+                    tensor.nbytes,
+                    tensor.dtype,
+                    shape=ir.Shape(tensor.shape.numpy()),
+                    name=value.name or "",
                 )
         stream.flush()
         os.fsync(stream.fileno())

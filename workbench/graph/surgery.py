@@ -27,7 +27,9 @@ def add_initializer(model: ir.Model, name: str, array: np.ndarray) -> ir.Value:
 
 def register_tensor(model: ir.Model, name: str, tensor: ir.TensorProtocol) -> ir.Value:
     """Add a stored tensor as weight under a name that is free, and return its value."""
-    value = ir.Value(name=name, shape=ir.Shape(tensor.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+    value = ir.Value(
+        name=name, shape=ir.Shape(tensor.shape.numpy()), type=ir.TensorType(tensor.dtype), const_value=tensor
+    )
     model.graph.register_initializer(value)
     return value
 
@@ -39,7 +41,7 @@ def set_initializer(value: ir.Value, array: np.ndarray) -> None:
 
 
 def bypass(model: ir.Model, node: ir.Node, source: ir.Value) -> bool:
-    """Let all readers of the node's first output read `source` and remove the node; False where its output is the graph's."""
+    """Let all readers of the node's first output read `source` and remove it; False where the output is the graph's."""
     output = node.outputs[0]
     if output.is_graph_output():
         return False

@@ -32,7 +32,7 @@ WEIGHT_INPUTS: dict[str, tuple[int, ...]] = {
 _TRANSPARENT = frozenset(
     {"DequantizeLinear", "QuantizeLinear", "Cast", "Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze"}
 )
-# Integer types of 8 bits and fewer hold quantized values; 16 and more are indices and shapes unless something dequantizes them.
+# Types that hold plain real numbers; integers are indices and shapes unless something dequantizes them.
 _FLOATS = frozenset({"float32", "float64", "float16", "bfloat16"})
 
 
@@ -96,7 +96,10 @@ def stored(graph: ModelGraph, value: str) -> Weight | None:
 def weight_values(graph: ModelGraph, weight: Weight) -> np.ndarray:
     """Return the weight as the layer sees it, dequantized, as float array (layer's own axis order)."""
     array = np.asarray(graph.constant(weight.name))
-    if not any(node.op in ("DequantizeLinear", "QuantizeLinear") for node in weight.through) and array.dtype.kind != "f":
+    if (
+        not any(node.op in ("DequantizeLinear", "QuantizeLinear") for node in weight.through)
+        and array.dtype.kind != "f"
+    ):
         array = array.astype(np.float32)
     for node in weight.through:
         array = _apply(graph, node, array)
@@ -125,9 +128,9 @@ def _rescale(graph: ModelGraph, node: Node, array: np.ndarray) -> np.ndarray:
     scales = _aligned(scale, array, axis, block)
     zeros = 0 if zero is None else _aligned(zero, array, axis, block)
     if node.op == "DequantizeLinear":
-        return (array.astype(np.float32) - zeros) * scales
+        return np.asarray((array.astype(np.float32) - zeros) * scales)
     limits = np.iinfo(np.uint8) if zero is None or zero.dtype == np.uint8 else np.iinfo(np.int8)
-    return np.clip(np.rint(array / scales) + zeros, limits.min, limits.max)
+    return np.asarray(np.clip(np.rint(array / scales) + zeros, limits.min, limits.max))
 
 
 def _aligned(parameter: np.ndarray, array: np.ndarray, axis: int, block: int) -> np.ndarray:

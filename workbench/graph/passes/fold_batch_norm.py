@@ -77,7 +77,7 @@ def _constant(value: ir.Value | None) -> np.ndarray | None:
 
 
 def _fold(model: ir.Model, layer: ir.Node, factor: np.ndarray, offset: np.ndarray) -> ir.Node | None:
-    """Change the weights and return the node that computes the normalised value now; None where they can't take it in."""
+    """Change the weights and return the node that computes the normalised value now; None where that can't be."""
     if layer.op_type == "Add":
         return _fold_into_add(model, layer, factor, offset)
     weight = _constant(layer.inputs[1] if len(layer.inputs) > 1 else None)
@@ -109,20 +109,20 @@ def _scaled(layer: ir.Node, weight: np.ndarray, factor: np.ndarray) -> np.ndarra
     """Return the weight with its output channels scaled, or None where the channel counts do not fit."""
     channels = factor.size
     if layer.op_type == "Conv" and weight.shape[0] == channels:
-        return weight * factor.reshape(-1, *[1] * (weight.ndim - 1))
+        return np.asarray(weight * factor.reshape(-1, *[1] * (weight.ndim - 1)))
     if layer.op_type == "ConvTranspose":
         groups = layer.attributes.get_int("group", 1) or 1
         if weight.shape[1] * groups != channels or weight.shape[0] % groups:
             return None
         inner = weight.shape[0] // groups
         per_input = np.repeat(factor.reshape(groups, weight.shape[1]), inner, axis=0)
-        return weight * per_input.reshape(*per_input.shape, *[1] * (weight.ndim - 2))
+        return np.asarray(weight * per_input.reshape(*per_input.shape, *[1] * (weight.ndim - 2)))
     if layer.op_type == "Gemm" and weight.ndim == 2:
         transposed = layer.attributes.get_int("transB", 0)
         if weight.shape[0 if transposed else 1] == channels:
-            return weight * (factor[:, None] if transposed else factor[None, :])
+            return np.asarray(weight * (factor[:, None] if transposed else factor[None, :]))
     if layer.op_type == "MatMul" and weight.ndim == 2 and weight.shape[1] == channels:
-        return weight * factor[None, :]
+        return np.asarray(weight * factor[None, :])
     return None
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import onnx_ir as ir
 
 from workbench.graph.model import ModelGraph
-from workbench.graph.statics import Statics, analyse
+from workbench.graph.shapes import static_values
+from workbench.graph.statics import Statics
 from workbench.graph.surgery import add_initializer, bypass, free_name, remove_unused
 
 _DUPLICATE_BYTES = 1 << 16
@@ -23,7 +24,7 @@ def fold_constants(graph: ModelGraph) -> ModelGraph:
     Raises:
         UnsupportedGraphError: the graph's shapes contradict each other.
     """
-    statics = analyse(graph.edit(), source=graph.source)
+    statics = static_values(graph)
     model = graph.edit()
     for node in list(model.graph):
         if node.domain == "":
@@ -70,7 +71,9 @@ def _lift(model: ir.Model, node: ir.Node) -> None:
 def _replace(model: ir.Model, value: ir.Value, tensor: ir.TensorProtocol) -> None:
     """Let a weight of the same name take the place of a computed value."""
     name = value.name or ""
-    new = ir.Value(name=name, shape=ir.Shape(tensor.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+    new = ir.Value(
+        name=name, shape=ir.Shape(tensor.shape.numpy()), type=ir.TensorType(tensor.dtype), const_value=tensor
+    )
     value.replace_all_uses_with(new)
     value.name = None
     model.graph.register_initializer(new)

@@ -79,7 +79,7 @@ def _restore(graph: ModelGraph, model: ir.Model, stripped: set[str]) -> None:
     given: set[str] = set()
     for node in model.graph:
         for value in node.outputs:
-            before = by_output.get(value.name)
+            before = by_output.get(value.name or "")
             if before is not None:
                 if before.op_type == node.op_type and before.name not in given:
                     node.name = before.name
