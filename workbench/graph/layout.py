@@ -115,7 +115,7 @@ def _boxes_and_edges(graph: ModelGraph) -> tuple[list[_Box], list[tuple[int, int
 
 
 def _drawn(graph: ModelGraph) -> list[Node]:
-    """Return the nodes that depend on an input; what constants alone feed (a weight's DequantizeLinear) is not drawn."""
+    """Return the nodes that depend on an input; what constants alone feed (DequantizeLinear of a weight) is not."""
     fed = {info.name for info in graph.inputs}
     shown: list[Node] = []
     results = {info.name for info in graph.outputs}
