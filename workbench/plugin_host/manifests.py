@@ -44,6 +44,7 @@ class Manifest(BaseModel):
 
     Attributes:
         api: Version of the interface that it was written against.
+        summary: One sentence about it.
         methods: What it offers.
         folder: Where it lies.
         origin: How it was found.
@@ -55,6 +56,7 @@ class Manifest(BaseModel):
     title: Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
     version: Annotated[str, StringConstraints(min_length=1)]
     api: int
+    summary: str = ""
     methods: tuple[MethodEntry, ...] = Field(min_length=1)
     folder: Path
     origin: Origin
@@ -123,6 +125,9 @@ def read_manifest(folder: Path, origin: Origin = "user") -> Manifest:
     if not isinstance(plugin, dict):
         raise PluginError("the manifest has no [plugin] section", where=str(path))
     _check_interface(plugin.get("api"), path)
+    foreign = sorted(plugin.keys() - {"id", "title", "version", "api", "summary"})
+    if foreign:
+        raise PluginError(f"the manifest's [plugin] section has an unknown key {foreign[0]!r}", where=str(path))
     try:
         manifest = Manifest.model_validate(
             {**plugin, "methods": content.get("method", []), "folder": folder.absolute(), "origin": origin}
@@ -200,12 +205,13 @@ def _package_folder(module: str) -> Path | None:
 
 
 def _check_interface(api: object, path: Path) -> None:
-    if api == API_VERSION and isinstance(api, int):
+    number = type(api) is int  # true and 1.0 equal 1
+    if number and api == API_VERSION:
         return
     if isinstance(api, int) and api > API_VERSION:
         action = "Install a newer version of the program."
     else:
-        action = "Adapt the plugin (see `workbench plugin new`)." if isinstance(api, int) else "Add `api = 1`."
+        action = "Adapt the plugin (see `workbench plugin new`)." if number else f"Write `api = {API_VERSION}`."
     found = "none" if api is None else f"api = {api!r}"
     raise PluginError(
         "the plugin was written for another plugin interface",
