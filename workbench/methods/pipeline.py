@@ -12,14 +12,14 @@ import numpy as np
 
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.data_description import DataDescription
-from workbench.domain.errors import RecipeError
+from workbench.domain.errors import RecipeError, StorageError
 from workbench.domain.plan import LayerSettings, resolve
 from workbench.domain.recipe import Recipe
 from workbench.domain.reports import StepReport
 from workbench.engines.contracts import InferenceEngine, TrainingEngine
 from workbench.graph.model import ModelGraph
 from workbench.methods.applicability import check_lines, layer_knobs
-from workbench.methods.method import Method, Stage, Tools
+from workbench.methods.method import Method, MethodResult, Stage, Tools
 from workbench.methods.preparation import RecipeData
 from workbench.methods.registry import MethodRegistry, Registered
 from workbench.methods.step import apply_method, fold_given_back, naming
@@ -175,7 +175,7 @@ def run_recipe(
             )
             result = apply_method(method, entry, f"step {index + 1}", current, prepared.settings, tools)
             if cache is not None:
-                cache.put(key, result)
+                _keep(cache, key, result, log)
         seconds = time.perf_counter() - began
         current = result.graph
         reports.append(
@@ -211,21 +211,31 @@ def description_of(recipe: Recipe) -> DataDescription:
     )
 
 
+def _keep(cache: StepCache, key: str, result: MethodResult, log: Callable[[str], None]) -> None:
+    """Cache a result; a full disk must not cost the work that was just done, so it is only told."""
+    try:
+        cache.put(key, result)
+    except StorageError as error:
+        log(f"Warning: this step's result was not cached. {error}")
+
+
 def _key(
     graph: ModelGraph, reference: str, entry: Registered, method: Method, prepared: Prepared, seed: int
 ) -> StepKey:
-    read = {knob.name for knob in method.knobs}
     settings = {
-        layer: {name: value for name, value in values.items() if name in read}
+        layer: {
+            knob.name: [values[knob.name], int(prepared.settings.origin(layer, knob))]
+            for knob in method.knobs
+            if knob.name in values
+        }
         for layer, values in prepared.settings.items()
-        if not read.isdisjoint(values)
     }
     return StepKey(
         graph=graph_sha256(graph),
         reference=reference,
         method=(method.id, method.version, entry.plugin, entry.plugin_version),
         parameters=method.parameters.model_dump(mode="json"),
-        settings=settings,
+        settings={layer: values for layer, values in settings.items() if values},
         seed=seed,
         data="" if prepared.data is None else prepared.data.fingerprint(),
     )

@@ -28,7 +28,7 @@ class StepKey:
         graph: Hash of the graph that goes in.
         reference: Hash of the original model, teacher of trainings.
         method: Id, version and parameters of the method, and its plugin with version.
-        settings: For every layer the settings of the knobs that the method reads.
+        settings: For every layer the settings of the knobs that the method reads, each with its origin in the plan.
         seed: Of the step.
         data: Fingerprint of the data that methods see.
     """
@@ -90,9 +90,9 @@ class StepCache:
             note = json.loads(note_file.read_text(encoding="utf-8"))
             result = MethodResult(_in_memory(graph_file), tuple(note["notes"]), note["details"])
             os.utime(note_file)
-        except FileNotFoundError:
+        except OSError:
             return None
-        except (ModelFileError, OSError, ValueError, KeyError, TypeError):
+        except (ModelFileError, ValueError, KeyError, TypeError):
             self._remove(key)
             return None
         return result
@@ -104,14 +104,13 @@ class StepCache:
             StorageError: the folder can't be written to; nothing half-written stays.
         """
         graph_file, note_file = self._files(key)
-        note = json.dumps({"notes": result.notes, "details": result.details})
         try:
+            note = json.dumps({"notes": result.notes, "details": result.details})
             self._folder.mkdir(parents=True, exist_ok=True)
             _write_whole(graph_file, result.graph.to_bytes())
             # The note comes last: an entry without one does not exist.
             _write_whole(note_file, note.encode())
-        except OSError as error:
-            self._remove(key)
+        except (OSError, TypeError) as error:
             raise StorageError(f"the step cache {self._folder} can't be written", found=str(error)) from error
         self._evict(keep=key)
 

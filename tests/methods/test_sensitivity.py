@@ -1,0 +1,184 @@
+"""Sweeps pair every point with the original, couple what moves together, resume, and say what they skipped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.fakes.methods import NoTraining, RoundWeights, cancelling_at, registry
+from workbench.data.dataset import open_split
+from workbench.domain.cancel import CancelToken, Progress
+from workbench.domain.data_description import DataDescription
+from workbench.domain.errors import CancelledError, PluginError, RecipeError
+from workbench.domain.measurements import SensitivityPoint
+from workbench.domain.reports import SweepReport
+from workbench.engines.inference_ort import OrtEngine
+from workbench.graph.model import ModelGraph
+from workbench.methods.evaluation import Evaluated, evaluate
+from workbench.methods.preparation import RecipeData
+from workbench.methods.sensitivity import sweep
+
+
+def swept(graph: ModelGraph, description: DataDescription, engine: OrtEngine, **changes: Any) -> SweepReport:
+    arguments: dict[str, Any] = {
+        "method": "test.round",
+        "knob": "weight_bits",
+        "values": (8, 2),
+        "dataset": open_split(description, "test", graph.inputs),
+        "inference": engine,
+        "training": NoTraining(),
+    }
+    return sweep(graph, changes.pop("known", None) or registry(), **{**arguments, **changes})
+
+
+def test_points_are_what_applying_and_evaluating_gives(
+    small_cnn: ModelGraph, labelled: DataDescription, engine: OrtEngine
+) -> None:
+    seen: list[SensitivityPoint] = []
+    report = swept(small_cnn, labelled, engine, on_point=seen.append)
+    assert report.baseline.value == 0.9
+    assert [(point.layer, point.value) for point in report.points] == [
+        (layer, bits) for layer in ("Conv_0", "Conv_2", "Gemm_7") for bits in (8, 2)
+    ]
+    assert tuple(seen) == report.points
+    assert report.evaluations == 7
+    weight = np.asarray(small_cnn.constant("w2"))
+    step = np.abs(weight).max()
+    rounded = small_cnn.with_initializers({"w2": (np.rint(weight / step) * step).astype(np.float32)})
+    dataset = open_split(labelled, "test", small_cnn.inputs)
+    expected = evaluate(engine, rounded, dataset).measurement.value
+    point = report.points[3]
+    assert point.metric == expected
+    assert point.drop == pytest.approx(0.9 - expected)
+    assert point.ci95[0] <= point.drop <= point.ci95[1]
+    assert point.samples == 200
+
+
+def test_drops_are_losses_whatever_the_direction(
+    small_cnn: ModelGraph, labelled: DataDescription, engine: OrtEngine
+) -> None:
+    report = swept(
+        small_cnn, labelled.model_copy(update={"metric": "perplexity"}), engine, layers=("Gemm_7",), samples=50
+    )
+    for point in report.points:
+        assert point.drop == pytest.approx(point.metric - report.baseline.value)
+        assert point.samples == 50
+        assert point.ci95[0] <= point.drop <= point.ci95[1]
+
+
+def test_coupled_layers_are_computed_once_and_reported_for_each(
+    small_cnn: ModelGraph, labelled: DataDescription, engine: OrtEngine
+) -> None:
+    report = swept(small_cnn, labelled, engine, method="test.drop", knob="prune_ratio", values=(0.5,))
+    assert report.evaluations == 2
+    first, second = report.points
+    assert (first.layer, first.coupled) == ("Conv_0", ("Conv_2",))
+    assert (second.layer, second.coupled) == ("Conv_2", ("Conv_0",))
+    assert first.metric == second.metric
+    assert "output" in report.skipped["Gemm_7"]
+
+
+def test_a_killed_sweep_goes_on_where_it_was(
+    small_cnn: ModelGraph, labelled: DataDescription, engine: OrtEngine, tmp_path: Path
+) -> None:
+    store, token = tmp_path / "sweep.jsonl", CancelToken()
+    known = registry()
+    with pytest.raises(CancelledError):
+        swept(small_cnn, labelled, engine, known=known, store=store, cancel=token, progress=cancelling_at(token, 0.55))
+    finished = len(store.read_text().splitlines())
+    assert 0 < finished < 6
+    with store.open("a") as stream:
+        stream.write('{"key": "half a li')
+    runs, seen = RoundWeights.runs, []
+    report = swept(small_cnn, labelled, engine, known=known, store=store, on_point=seen.append)
+    assert RoundWeights.runs - runs == 6 - finished
+    assert report.points == swept(small_cnn, labelled, engine).points
+    assert len(seen) == 6
+    assert swept(small_cnn, labelled, engine, store=store).evaluations == 1
+
+
+def test_points_of_other_sweeps_are_not_taken(
+    small_cnn: ModelGraph, labelled: DataDescription, engine: OrtEngine, tmp_path: Path
+) -> None:
+    store = tmp_path / "sweep.jsonl"
+    swept(small_cnn, labelled, engine, store=store)
+    for change in ({"parameters": {"reach": 0.5}}, {"samples": 100}, {"seed": 1}):
+        assert swept(small_cnn, labelled, engine, store=store, **change).evaluations == 7
+    other = small_cnn.with_initializers({"b3": np.zeros(5, np.float32)})
+    assert swept(other, labelled, engine, store=store).evaluations == 7
+    assert len({json.loads(line)["key"] for line in store.read_text().splitlines()}) == 5
+
+
+def test_done_points_are_left_out(small_cnn: ModelGraph, labelled: DataDescription, engine: OrtEngine) -> None:
+    report = swept(small_cnn, labelled, engine, done=("Conv_0\t8", "Conv_0\t2", "Conv_2\t2"))
+    assert [(point.layer, point.value) for point in report.points] == [("Conv_2", 8), ("Gemm_7", 8), ("Gemm_7", 2)]
+
+
+def test_points_that_fail_are_skipped_with_the_reason(
+    small_cnn: ModelGraph, labelled: DataDescription, engine: OrtEngine
+) -> None:
+    report = swept(small_cnn, labelled, engine, values=(8, 3), layers=("Conv_0",))
+    assert [point.value for point in report.points] == [8]
+    assert "can't have 3 bits" in report.skipped["Conv_0 at 3"]
+    with pytest.raises(RecipeError, match="can't have 3 bits"):
+        swept(small_cnn, labelled, engine, values=(3,))
+
+
+def test_a_plugin_that_raises_is_named(small_cnn: ModelGraph, labelled: DataDescription, engine: OrtEngine) -> None:
+    class Raises(RoundWeights):
+        id = "test.raises"
+
+        def apply(self, graph: ModelGraph, plan: Any, tools: Any) -> Any:
+            raise KeyError("w9")
+
+    known = registry()
+    known.register(Raises, "bad", "1")
+    with pytest.raises(PluginError, match=r"plugin 'bad', Conv_0, weight_bits 8: .*KeyError"):
+        swept(small_cnn, labelled, engine, known=known, method="test.raises")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"knob": "prune_ratio"}, r"test\.round does not read prune_ratio.*test\.drop"),
+        ({"knob": "bits"}, "unknown knob 'bits'"),
+        ({"values": (8, 77)}, "weight_bits is 77"),
+        ({"layers": ("Conv_9",)}, "there is no layer 'Conv_9'"),
+        ({"method": "none"}, "unknown method 'none'"),
+        ({"parameters": {"reach": 3}}, "reach"),
+    ],
+)
+def test_wrong_requests_are_named(
+    small_cnn: ModelGraph, labelled: DataDescription, engine: OrtEngine, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(RecipeError, match=words):
+        swept(small_cnn, labelled, engine, **changes)
+
+
+def test_methods_get_calibration_data_and_the_knobs_own_values(
+    small_cnn: ModelGraph, labelled: DataDescription, engine: OrtEngine
+) -> None:
+    data = RecipeData(labelled, small_cnn.inputs, engine, small_cnn)
+    report = swept(
+        small_cnn, labelled, engine, method="test.calibrate", knob="activation_bits", values=(), data=data, samples=20
+    )
+    assert [point.value for point in report.points] == [8, 4] * 3
+    assert all(point.drop == 0 for point in report.points)
+
+
+def test_another_executor_can_take_over(small_cnn: ModelGraph, labelled: DataDescription, engine: OrtEngine) -> None:
+    changed: list[Sequence[str]] = []
+
+    class Half:
+        def evaluate(self, graph: ModelGraph, layers: Sequence[str], progress: Progress, cancel: Any) -> Evaluated:
+            changed.append(tuple(layers))
+            return evaluate(engine, graph, open_split(labelled, "test", graph.inputs), samples=100)
+
+    report = swept(small_cnn, labelled, engine, executor=Half(), layers=("Conv_2",))
+    assert changed == [(), ("Conv_2",), ("Conv_2",)]
+    assert report.points[0].samples == 100
