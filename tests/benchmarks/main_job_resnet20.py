@@ -48,6 +48,7 @@ def show(title: str, report: CandidateReport, seconds: float, wanted: str) -> di
     assert report.latency is not None
     assert report.latency_report is not None
     ratio = report.latency.ratio_to_first
+    low, high = ratio.ci95
     figures = {
         "title": title,
         "top1": report.metric.value,
@@ -60,7 +61,7 @@ def show(title: str, report: CandidateReport, seconds: float, wanted: str) -> di
     }
     print(
         f"{title:34s} top1 {report.metric.value:.4f}  MACs {figures['macs_ratio']:.3f}  "
-        f"{report.candidate.size_bytes / 1e3:.0f} kB  ratio {ratio.median:.3f} ({ratio.ci95[0]:.3f}-{ratio.ci95[1]:.3f})"
+        f"{report.candidate.size_bytes / 1e3:.0f} kB  ratio {ratio.median:.3f} ({low:.3f}-{high:.3f})"
         f"  {seconds:.0f} s   wanted: {wanted}",
         flush=True,
     )
@@ -90,7 +91,9 @@ def main() -> None:
         cache = folder / "steps"
         value = run_job(EvaluateJob(model=str(model), data=data), JobContext())["value"]
         print(f"{'original':34s} top1 {value:.4f}   wanted: exactly 0.9173")
-        figures = [show("empty recipe", *compress(model, recipe(data, {}), folder / "empty.onnx", cache), "0.9173, 1.0")]
+        figures = [
+            show("empty recipe", *compress(model, recipe(data, {}), folder / "empty.onnx", cache), "0.9173, 1.0")
+        ]
         quantize = Step(method="quantize.ptq", parameters={"calibration_samples": 256})
         bits: dict[str, float | int | str] = {"weight_bits": 8, "activation_bits": 8}
         done = compress(model, recipe(data, bits, quantize), folder / "w8a8.onnx", cache)

@@ -34,7 +34,9 @@ def parser() -> argparse.ArgumentParser:
 
     demo = verb("demo", "run the embedded demo: model, data, sensitivities, candidates, Pareto front")
     demo.add_argument("--headless", action="store_true", help="without a window: print the table, write the files")
-    demo.add_argument("--out", metavar="DIR", default="workbench-demo", help="folder to write to (default: %(default)s)")
+    demo.add_argument(
+        "--out", metavar="DIR", default="workbench-demo", help="folder to write to (default: %(default)s)"
+    )
 
     inspect = verb("inspect", "list layers, channel groups and costs", project=True)
     inspect.add_argument("model", metavar="MODEL")

@@ -50,14 +50,16 @@ def inspect(report: InspectReport) -> str:
             count(layer.params),
             count(layer.macs),
             layer.group or "-",
-            layer.blocked or blocked.get(layer.group or "", None) or "",
+            layer.blocked or blocked.get(layer.group or "") or "",
         ]
         for layer in report.layers
     ]
     lines = [
         f"{model.path}: opset {model.opset}, {count(model.params)} parameters, {count(model.macs)} MACs, "
         f"{size(model.size_bytes)}, sha256 {model.sha256[:12]}",
-        table(["layer", "op", "weight", "output", "params", "MACs", "group", "not prunable because"], rows, right=(4, 5)),
+        table(
+            ["layer", "op", "weight", "output", "params", "MACs", "group", "not prunable because"], rows, right=(4, 5)
+        ),
         f"{len(report.layers)} layers, {len(report.groups)} channel groups, "
         f"{sum(group.prunable for group in report.groups)} of them prunable",
     ]
@@ -111,7 +113,9 @@ def sweep(report: SweepReport) -> str:
     by_layer: dict[str, dict[float | str, str]] = {}
     for point in report.points:
         half = (point.ci95[1] - point.ci95[0]) / 2
-        text = f"{100 * point.drop:.2f} ±{100 * half:.2f}" if report.metric in _SHARES else f"{point.drop:.4g} ±{half:.2g}"
+        text = (
+            f"{100 * point.drop:.2f} ±{100 * half:.2f}" if report.metric in _SHARES else f"{point.drop:.4g} ±{half:.2g}"
+        )
         by_layer.setdefault(point.layer, {})[point.value] = text
     rows = [[name, *[points.get(value, "-") for value in values]] for name, points in by_layer.items()]
     unit = "points" if report.metric in _SHARES else report.metric

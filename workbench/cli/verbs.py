@@ -47,7 +47,8 @@ def _inspect(options: argparse.Namespace, console: Console, cancel: CancelToken)
     if bad is not None:
         raise BadInputError(f"--dimension {bad}", expected="NAME=SIZE with a size of at least 1")
     spec = InspectJob(
-        model=_absolute(options.model), dimensions={name: int(size) for name, size in sizes.items()},
+        model=_absolute(options.model),
+        dimensions={name: int(size) for name, size in sizes.items()},
         drawing=options.project is not None,
     )
     payload = run_job(spec, context(console, cancel))

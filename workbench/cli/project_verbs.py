@@ -1,0 +1,221 @@
+"""Project files from the command line: make one, look into it, run its plan, export, and record what verbs find."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+from workbench.cli import formats
+from workbench.cli.console import Console
+from workbench.data.description_file import read_data_description
+from workbench.domain.cancel import CancelToken, Progress
+from workbench.domain.data_description import DataDescription
+from workbench.domain.errors import BadInputError, ProjectError, StorageError
+from workbench.domain.measurements import LatencyReport, MetricMeasurement
+from workbench.domain.recipe import Recipe
+from workbench.domain.reports import CandidateReport, InspectReport, SweepReport
+from workbench.jobs.context import JobContext
+from workbench.jobs.specs import CompressJob, InspectJob
+from workbench.methods.recipe_file import read_recipe, write_recipe
+from workbench.project.commands import ReplacePlan, SetData, SetModel, SetSteps
+from workbench.project.document import Document
+from workbench.project.results import new_candidate, with_points
+from workbench.project.state import Candidate, Change, ModelReference
+from workbench.worker.dispatch import run_job
+
+
+def record(
+    options: argparse.Namespace,
+    *,
+    inspect: InspectReport | None = None,
+    baseline: MetricMeasurement | None = None,
+    baseline_latency: LatencyReport | None = None,
+    sweep: SweepReport | None = None,
+    candidate: tuple[CandidateReport, Recipe] | None = None,
+    data: DataDescription | None = None,
+) -> None:
+    """Record what a verb found in the project that `--project` names, which is made where there is none.
+
+    Raises:
+        ProjectError: the project can't be opened, or is about another model or other data than the verb.
+    """
+    if options.project is None:
+        return
+    path = Path(options.project)
+    model = Path(options.models[0] if hasattr(options, "models") else options.model).absolute()
+    with Document.open(path) if path.exists() else Document.create(path) as document:
+        _point_to(document, model, path)
+        if data is not None:
+            if document.state.data is None:
+                document.do(SetData(data, data.folder))
+            elif document.state.data != data:
+                raise ProjectError(
+                    "the project is about other data",
+                    where=str(path),
+                    action="Use its data, or record in another project.",
+                )
+        if inspect is not None:
+            document.record(Change.MODEL, inspect=inspect)
+        if baseline is not None:
+            document.record(Change.BASELINE, baseline=baseline)
+        if baseline_latency is not None:
+            document.record(Change.BASELINE, baseline_latency=baseline_latency)
+        if sweep is not None:
+            state = document.state
+            merged = with_points(
+                state.sensitivities, sweep.method, sweep.knob, sweep.metric, sweep.points, sweep.baseline
+            )
+            document.record(Change.SENSITIVITY, sensitivities=merged)
+        if candidate is not None:
+            add_candidate(document, candidate[1], candidate[0])
+
+
+def add_candidate(document: Document, recipe: Recipe, report: CandidateReport, name: str | None = None) -> Candidate:
+    """Keep a finished run's file among the project's artifacts and add the candidate."""
+    if document.artifacts is not None:
+        document.artifacts.add(Path(report.candidate.path))
+    added = new_candidate(document.state, recipe, report, name)
+    document.record(Change.CANDIDATES, candidates=(*document.state.candidates, added))
+    return added
+
+
+def new_project(path: Path, model: Path, data: DataDescription | None = None, recipe: Recipe | None = None) -> Document:
+    """Make a project about a model and return its open document.
+
+    Raises:
+        ProjectError: the file exists.
+        ModelFileError: the model can't be opened.
+    """
+    report = InspectReport.model_validate(run_job(InspectJob(model=str(model), drawing=True), JobContext()))
+    document = Document.create(path)
+    document.do(SetModel(ModelReference(path=str(model), sha256=report.model.sha256)))
+    document.record(Change.MODEL, inspect=report)
+    if data is None and recipe is not None and isinstance(recipe.data, DataDescription):
+        data = recipe.data
+    if data is not None:
+        document.do(SetData(data, data.folder))
+    if recipe is not None:
+        document.do(ReplacePlan(recipe.plan))
+        document.do(SetSteps(recipe.steps))
+    return document
+
+
+def project(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
+    """Run `workbench project ACTION`."""
+    return _ACTIONS[options.action](options, console, cancel)
+
+
+def _new(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
+    data = None if options.data is None else read_data_description(Path(options.data))
+    recipe = None if options.recipe is None else read_recipe(Path(options.recipe))
+    with new_project(Path(options.file), Path(options.model).absolute(), data, recipe) as document:
+        console.result({"project": str(document.path)}, f"wrote {document.path}")
+    return 0
+
+
+def _info(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
+    with Document.open(Path(options.file)) as document:
+        state = document.state
+        shown = [candidate for candidate in state.candidates if not candidate.deleted]
+        payload = {
+            "project": str(document.path),
+            "model": None if state.model is None else state.model.model_dump(),
+            "data": None if state.data is None else state.data.model_dump(mode="json"),
+            "baseline": None if state.baseline is None else state.baseline.model_dump(mode="json"),
+            "plan": state.plan.model_dump(mode="json"),
+            "steps": [step.model_dump(mode="json") for step in state.steps],
+            "sensitivities": [
+                {"method": entry.method, "knob": entry.knob, "points": len(entry.points)}
+                for entry in state.sensitivities
+            ],
+            "candidates": [
+                {"id": entry.id, "name": entry.name, "created": entry.created, **entry.report.model_dump(mode="json")}
+                for entry in shown
+            ],
+        }
+    lines = [f"model: {'none' if state.model is None else state.model.path}"]
+    lines.append(f"original: {'not measured' if state.baseline is None else formats.metric(state.baseline)}")
+    lines.append("steps: " + (", ".join(step.method for step in state.steps) or "none"))
+    lines.extend(f"sensitivities: {e.method} {e.knob}, {len(e.points)} points" for e in state.sensitivities)
+    if shown:
+        lines.append(formats.candidates([(entry.name, entry.report) for entry in shown]))
+    console.result(payload, "\n".join(lines))
+    return 0
+
+
+def _run(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
+    with Document.open(Path(options.file)) as document:
+        state = document.state
+        if state.model is None or document.path is None:
+            raise BadInputError("the project has no model", where=options.file, action="Open it and choose a model.")
+        recipe = state.recipe() if options.recipe is None else read_recipe(Path(options.recipe))
+        with tempfile.TemporaryDirectory(dir=document.path.parent, prefix=".run-") as folder:
+            spec = CompressJob(
+                model=state.model.path,
+                recipe=recipe,
+                out=str(Path(folder) / "candidate.onnx"),
+                threads=state.latency.threads,
+                batch=state.latency.batch,
+            )
+            context = JobContext(progress=Progress(console.progress), cancel=cancel, log=console.log)
+            payload = run_job(spec, context)
+            report = CandidateReport.model_validate(payload)
+            added = add_candidate(document, recipe, report, options.name)
+        console.result({"id": added.id, "name": added.name, **payload}, f"{added.name}\n{formats.candidate(report)}")
+    return 0
+
+
+def _export(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
+    with Document.open(Path(options.file)) as document:
+        shown = [candidate for candidate in document.state.candidates if not candidate.deleted]
+        wanted = options.candidate
+        found = [entry for entry in shown if wanted is None or wanted in (entry.id, entry.name)]
+        if not found or document.artifacts is None:
+            names = ", ".join(entry.name for entry in shown) or "none yet"
+            raise BadInputError(f"there is no candidate {wanted or ''}".rstrip(), where=options.file, found=names)
+        chosen = found[-1]
+        out = Path(options.out).absolute()
+        export_file(document.artifacts.path(chosen.artifact), out)
+        if options.recipe is not None:
+            write_recipe(chosen.recipe, Path(options.recipe))
+    console.result({"path": str(out), "candidate": chosen.name, "sha256": chosen.artifact}, f"wrote {out}")
+    return 0
+
+
+def export_file(source: Path, out: Path) -> None:
+    """Copy a file so that the target is whole or not there.
+
+    Raises:
+        StorageError: the target can't be written.
+    """
+    staged = out.with_name(out.name + ".part")
+    try:
+        shutil.copyfile(source, staged)
+        staged.replace(out)
+    except OSError as error:
+        staged.unlink(missing_ok=True)
+        raise StorageError(
+            f"can't write {out.name}: {error.strerror}", where=str(out.parent), action="Choose another folder."
+        ) from error
+
+
+def _point_to(document: Document, model: Path, path: Path) -> None:
+    report = InspectReport.model_validate(run_job(InspectJob(model=str(model), drawing=True), JobContext()))
+    state = document.state
+    if state.model is not None and state.model.sha256 != report.model.sha256:
+        raise ProjectError(
+            "the project is about another model",
+            where=str(path),
+            expected=state.model.path,
+            found=str(model),
+            action="Record in another project.",
+        )
+    if state.model is None:
+        document.do(SetModel(ModelReference(path=str(model), sha256=report.model.sha256)))
+    if state.inspect is None:
+        document.record(Change.MODEL, inspect=report)
+
+
+_ACTIONS = {"new": _new, "info": _info, "run": _run, "export": _export}

@@ -1,0 +1,50 @@
+"""Brings a job spec to the code that does it; the worker process and the command line share this one door."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.jobs.context import JobContext
+from workbench.jobs.specs import (
+    CheckPluginJob,
+    CompressJob,
+    EvaluateJob,
+    ImportJob,
+    InspectJob,
+    JobSpec,
+    LayerDetailJob,
+    ListMethodsJob,
+    PreviewDataJob,
+    ProfileJob,
+    SweepJob,
+)
+from workbench.worker import compression_jobs, measuring_jobs, model_jobs, plugin_jobs
+
+
+def run_job(spec: JobSpec, context: JobContext) -> dict[str, Any]:
+    """Do one job and return its report as JSON.
+
+    Raises:
+        WorkbenchError: what the job ran into, in words for the user.
+    """
+    match spec:
+        case InspectJob():
+            return model_jobs.inspect(spec, context)
+        case LayerDetailJob():
+            return model_jobs.layer_statistics(spec, context)
+        case ImportJob():
+            return model_jobs.import_source(spec, context)
+        case PreviewDataJob():
+            return measuring_jobs.preview(spec, context)
+        case EvaluateJob():
+            return measuring_jobs.evaluate_file(spec, context)
+        case ProfileJob():
+            return measuring_jobs.profile(spec, context)
+        case SweepJob():
+            return compression_jobs.sweep_layers(spec, context)
+        case CompressJob():
+            return compression_jobs.compress(spec, context)
+        case ListMethodsJob():
+            return plugin_jobs.list_methods(spec, context)
+        case CheckPluginJob():
+            return plugin_jobs.check(spec, context)

@@ -1,0 +1,145 @@
+"""Jobs that measure files: metric, latency, and the first look at data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workbench.data.dataset import Dataset, open_split
+from workbench.data.fit import check_fit
+from workbench.data.preview import data_preview, sample_preview
+from workbench.devices.this_computer import ThisComputer
+from workbench.domain.data_description import DataDescription
+from workbench.domain.errors import BadInputError, DataError
+from workbench.domain.measurements import LatencyReport
+from workbench.engines.contracts import InferenceEngine
+from workbench.graph.model import ModelGraph
+from workbench.graph.storage import open_model
+from workbench.jobs.context import JobContext
+from workbench.jobs.specs import EvaluateJob, PreviewDataJob, ProfileJob
+from workbench.methods.evaluation import Reference, chosen_output, evaluate
+from workbench.worker.engines import inference_engine
+from workbench.worker.model_jobs import onnx_file
+
+
+def evaluate_file(spec: EvaluateJob, context: JobContext) -> dict[str, Any]:
+    """Take the metric of a model file → MetricMeasurement."""
+    path = onnx_file(spec.model, context)
+    graph = open_model(path)
+    engine = inference_engine()
+    dataset = test_data(spec.data, graph)
+    evaluated = evaluate(
+        engine,
+        path,
+        dataset,
+        samples=spec.samples,
+        batch_size=spec.batch,
+        threads=spec.threads,
+        reference=Reference(engine, path),
+        progress=context.progress,
+        cancel=context.cancel,
+    )
+    return evaluated.measurement.model_dump(mode="json")
+
+
+def profile(spec: ProfileJob, context: JobContext) -> dict[str, Any]:
+    """Measure latencies, interleaved → LatencyReport."""
+    paths = [onnx_file(model, context) for model in spec.models]
+    for path in paths:
+        open_model(path)
+    report = latency(
+        paths,
+        device=spec.device,
+        threads=spec.threads,
+        batch=spec.batch,
+        seconds=spec.seconds,
+        operators=spec.operators,
+        context=context,
+    )
+    return report.model_dump(mode="json")
+
+
+def latency(
+    paths: list[Path],
+    *,
+    device: str,
+    threads: int,
+    batch: int,
+    seconds: float,
+    operators: bool,
+    context: JobContext,
+) -> LatencyReport:
+    """Measure on the named device.
+
+    Raises:
+        BadInputError: there is no such device.
+    """
+    if device != ThisComputer.name:
+        raise BadInputError(f"there is no device {device!r}", expected=f"{ThisComputer.name!r} (this computer)")
+    return ThisComputer().measure(
+        paths,
+        threads=threads,
+        batch=batch,
+        seconds=seconds,
+        operators=operators,
+        progress=context.progress,
+        cancel=context.cancel,
+    )
+
+
+def preview(spec: PreviewDataJob, context: JobContext) -> dict[str, Any]:
+    """Show samples, and check the preprocessing by evaluating the original on a few of them → DataPreview."""
+    graph = None if spec.model is None else open_model(onnx_file(spec.model, context))
+    inputs = () if graph is None else graph.inputs
+    train = None if spec.data.train is None else open_split(spec.data, "train", inputs)
+    test = None if spec.data.test is None else open_split(spec.data, "test", inputs)
+    shown = data_preview(test, train, spec.samples)
+    dataset = test or train
+    if graph is None or dataset is None:
+        return shown.model_dump(mode="json")
+    context.progress.update(0.2, "trying the model")
+    check_fit(dataset, graph.inputs, graph.outputs)
+    engine = inference_engine()
+    predictions = _predictions(engine, graph, dataset, [sample.index for sample in shown.samples])
+    samples = tuple(
+        sample_preview(dataset, sample.index, prediction)
+        for sample, prediction in zip(shown.samples, predictions, strict=True)
+    )
+    evaluated = evaluate(
+        engine,
+        graph,
+        dataset,
+        samples=min(spec.metric_samples, len(dataset)),
+        reference=Reference(engine, graph),
+        progress=context.progress.part(0.3, 1.0),
+        cancel=context.cancel,
+    )
+    return shown.model_copy(update={"samples": samples, "metric": evaluated.measurement}).model_dump(mode="json")
+
+
+def test_data(description: DataDescription, graph: ModelGraph) -> Dataset:
+    """Open the test split and make sure that it fits the model.
+
+    Raises:
+        DataError: there is no test split, it can't be read, or it does not fit.
+    """
+    if description.test is None:
+        raise DataError("the data has no test split", where="test", action="Add `test:` to the DATA.yaml.")
+    dataset = open_split(description, "test", graph.inputs)
+    check_fit(dataset, graph.inputs, graph.outputs)
+    return dataset
+
+
+def _predictions(
+    engine: InferenceEngine, graph: ModelGraph, dataset: Dataset, indices: list[int]
+) -> list[np.ndarray | None]:
+    if dataset.description.task != "classification" or not indices:
+        return [None] * len(indices)
+    session = engine.open(graph)
+    outputs = [
+        chosen_output(session.run(batch.inputs), dataset.output)
+        for batch in dataset.batches(len(indices), indices=np.asarray(indices))
+    ]
+    return list(np.concatenate(outputs))
