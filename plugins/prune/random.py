@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from workbench.api import ChannelGroup, ModelGraph, Tools
 
 from .structured import ChannelPruning

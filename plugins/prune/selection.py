@@ -1,8 +1,8 @@
-"""Turns the plan's ratios and the channels' importance into the units to remove, the same way for every criterion.
+"""Turns the plan's ratios and the channels' importance into the units to remove, the same for every criterion.
 
-How the ratio of a channel group follows from the plan: of the settings of the layers whose output channels it holds, a
-line that names one layer beats a glob, a glob beats the default. Settings of the winning kind must agree; layers without
-one follow. Layers that hold the same channels lose the same ones, so a residual stream has one ratio.
+How the ratio of a channel group follows from the plan: of the settings of the layers whose output channels it holds,
+a line that names one layer beats a glob, a glob beats the default. Settings of the winning kind must agree; layers
+without one follow. Layers that hold the same channels lose the same ones, so a residual stream has one ratio.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
+
 from workbench.api import PRUNE_RATIO, ChannelGroup, LayerSettings, ModelGraph, Origin, RecipeError, channel_groups
 
 
@@ -64,8 +65,8 @@ def _common_ratio(group: ChannelGroup, layers: list[str], plan: LayerSettings) -
         low = next(layer for layer, value in asked.items() if value == values[0])
         high = next(layer for layer, value in asked.items() if value == values[-1])
         raise RecipeError(
-            f"layers {low!r} ({PRUNE_RATIO.name} {values[0]:g}) and {high!r} ({PRUNE_RATIO.name} {values[-1]:g}) share their "
-            "channels and can only be pruned together",
+            f"layers {low!r} ({PRUNE_RATIO.name} {values[0]:g}) and {high!r} ({PRUNE_RATIO.name} {values[-1]:g}) "
+            "share their channels and can only be pruned together",
             where=f"channel group {group.id!r}",
             expected=f"one {PRUNE_RATIO.name} for all of {_listed(layers)}",
             action="Give them the same value, or set it on one of them only.",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from pydantic import Field
+
 from workbench.api import (
     PRUNE_RATIO,
     ChannelGroup,

@@ -80,8 +80,8 @@ class LayerSettings(Mapping[str, Mapping[str, Setting]]):
 
     def number(self, layer: str, knob: Knob) -> float:
         """Return the numeric setting of `knob` on `layer`; the untouched value for a layer that is not listed."""
-        value = self._settings.get(layer, {}).get(knob.name, knob.untouched)
-        return float(value)
+        line: Mapping[str, Setting] = self._settings.get(layer, {})
+        return float(line.get(knob.name, knob.untouched))
 
     def origin(self, layer: str, knob: Knob) -> Origin:
         """Return where a setting comes from; settings that were made without a plan count as the layer's own line."""

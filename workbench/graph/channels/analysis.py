@@ -36,9 +36,10 @@ class Analysis:
         uses: (constant, labels) by (node, input index).
         slots: Layer axes.
         contracted: Inputs that are summed over channels.
-        unit_atoms: For every group id, for every unit its atoms.
+        unit_classes: For every group id the class of every unit.
         blocked: Why an atom has to stay, by its class.
         classes: Class of every atom: atoms of a class are one channel.
+        refused: Why nothing behind a node can be removed, by node name.
     """
 
     graph: ModelGraph
@@ -51,6 +52,7 @@ class Analysis:
     classes: np.ndarray
     unit_classes: Mapping[str, np.ndarray]
     blocked: Mapping[int, str]
+    refused: Mapping[str, str]
 
     @cached_property
     def by_id(self) -> Mapping[str, ChannelGroup]:
@@ -73,7 +75,7 @@ class Analysis:
                 )
             _check_units(group, units)
             gone[self.unit_classes[identity][np.asarray(list(units), dtype=np.int64)]] = True
-        return gone[self.classes]
+        return np.asarray(gone[self.classes])
 
     def cut(self, removal: Mapping[str, Sequence[int]]) -> Cut:
         """Return what a removal does to every value; raises as `gone` does."""
@@ -157,6 +159,7 @@ def _analyse(original: ModelGraph) -> Analysis:
         classes=classes,
         unit_classes=unit_classes,
         blocked=blocked,
+        refused=flow.refused,
     )
 
 

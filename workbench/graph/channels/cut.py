@@ -54,7 +54,7 @@ class Cut:
         """Return per position whether it stays, or None if all do."""
         if labels is None or not self._gone[labels].any():
             return None
-        return ~self._gone[labels]
+        return np.asarray(~self._gone[labels])
 
     def input(self, node: Node, index: int) -> tuple[np.ndarray | None, ...]:
         """Return per axis of an input which positions stay (None: all); () for an input that is not followed."""

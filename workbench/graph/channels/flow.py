@@ -48,6 +48,7 @@ class Flow:
         self.contracted: dict[tuple[str, int], None] = {}
         self.pairs: list[tuple[Labels, Labels]] = []
         self.blocks: list[tuple[Labels, str]] = []
+        self.refused: dict[str, str] = {}
         self.tags: dict[str, Axes] = {}
         self.atoms = 0
         self._tied: dict[str, Axes] = {}
@@ -160,6 +161,7 @@ class Flow:
     def give_up(self, node: Node, why: str = "can't be seen through") -> None:
         """Say that all channels that reach the node have to stay, and that nothing behind it can be removed."""
         reason = f"{called(node)} {why}"
+        self.refused[node.name] = reason
         for index in range(len(node.inputs)):
             if node.inputs[index] in self.values:
                 self.block_all(self.values[node.inputs[index]], reason)

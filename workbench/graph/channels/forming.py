@@ -63,7 +63,7 @@ def _units(number: int, members: Sequence[tuple[Slot, np.ndarray]], group_of: np
     joined = np.concatenate(widest)
     joined = joined[group_of[joined] == number]
     _, where = np.unique(joined, return_index=True)
-    return joined[np.sort(where)]
+    return np.asarray(joined[np.sort(where)], dtype=np.int64)
 
 
 def _positions(found: np.ndarray, units: np.ndarray) -> tuple[tuple[int, ...], ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from workbench.domain.reports import GroupMember, GroupReport
 from workbench.graph.channels.analysis import analyse
 from workbench.graph.channels.group import ChannelGroup
-from workbench.graph.model import ModelGraph
+from workbench.graph.layers import layer_nodes
+from workbench.graph.model import ModelGraph, Node
 
 
 def group_reports(graph: ModelGraph) -> tuple[GroupReport, ...]:
@@ -37,19 +38,18 @@ def blocked_layers(graph: ModelGraph) -> dict[str, str]:
     """Return by layer why none of its output channels can be removed; layers that can be pruned are not in it."""
     analysis = analyse(graph)
     found = layer_groups(graph)
-    reasons = {
+    reasons: dict[str, str | None] = {
         layer: next(group.reason for group in groups if group.reason is not None)
         for layer, groups in found.items()
         if not any(group.prunable for group in groups)
     }
-    for slot in analysis.slots:
-        if slot.layer not in found and slot.axis == "in":
-            reasons.setdefault(slot.layer, _without_group(analysis.graph, slot.layer))
-    return {str(layer): str(reason) for layer, reason in reasons.items()}
+    for node, _ in layer_nodes(graph):
+        if node.name not in found:
+            reasons[node.name] = analysis.refused.get(node.name) or _without_group(node)
+    return {layer: str(reason) for layer, reason in reasons.items()}
 
 
-def _without_group(graph: ModelGraph, layer: str) -> str:
-    node = graph.node(layer)
+def _without_group(node: Node) -> str:
     if node.op in ("LSTM", "GRU", "RNN"):
-        return f"the hidden units of node {layer!r} ({node.op}) can't be seen through"
-    return f"node {layer!r} ({node.op}) has a single output channel, or passes on channels that can't be removed"
+        return f"the hidden units of node {node.name!r} ({node.op}) can't be seen through"
+    return f"node {node.name!r} ({node.op}) has a single output channel, or passes on channels that can't be removed"

@@ -8,9 +8,9 @@ from workbench.graph.model import Node
 
 
 @spreads(
-    "Abs", "Acos", "Acosh", "Affine", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Cast", "CastLike", "Ceil", "Celu",
-    "Clip", "Cos", "Cosh", "Dropout", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity",
-    "IsInf", "IsNaN", "LeakyRelu", "Log", "Mish", "Neg", "Not", "Reciprocal", "Relu", "Round", "Selu", "Shrink",
+    "Abs", "Acos", "Acosh", "Affine", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Cast", "CastLike", "Ceil",
+    "Celu", "Clip", "Cos", "Cosh", "Dropout", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish",
+    "Identity", "IsInf", "IsNaN", "LeakyRelu", "Log", "Mish", "Neg", "Not", "Reciprocal", "Relu", "Round", "Selu", "Shrink",
     "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh", "ThresholdedRelu",
 )  # fmt: skip
 @spreads("Gelu", "FastGelu", "QuickGelu", domain="com.microsoft")
@@ -46,17 +46,16 @@ def broadcast(node: Node, flow: Flow, inputs: list[Axes], shapes: list[tuple[int
     rank = max(len(axes) for axes in inputs)
     result: list[Labels | None] = []
     for axis in range(-rank, 0):
-        present = [
+        present: list[tuple[Labels | None, int | str | None]] = [
             (axes[axis], None if shape is None else shape[axis])
             for axes, shape in zip(inputs, shapes, strict=True)
             if len(axes) >= -axis
         ]
         wide = [(labels, size) for labels, size in present if labels is None or len(labels) > 1]
         wide = [(labels, size) for labels, size in wide if size != 1]
-        if not wide:
-            # All sizes are 1: the same single position everywhere.
-            wide = [(labels, 1) for labels, _ in present if labels is not None][:1]
-        joined = wide[0][0] if wide else None
+        # Where all sizes are 1 it is the same single position everywhere.
+        narrow = [labels for labels, _ in present if labels is not None]
+        joined = wide[0][0] if wide else (narrow[0] if narrow else None)
         for labels, _ in wide[1:]:
             if joined is None and labels is None:
                 continue

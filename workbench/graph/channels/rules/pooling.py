@@ -49,7 +49,8 @@ def resize(node: Node, flow: Flow) -> None:
     result = []
     for axis, labels in enumerate(axes):
         kept = scales[axis] == 1.0 if scales is not None else _same(before, after, axis)
-        fed = sizes_known or (axis < len(tags) and tags[axis] is not None and np.array_equal(tags[axis], labels))
+        tag = tags[axis] if axis < len(tags) else None
+        fed = sizes_known or (tag is not None and labels is not None and np.array_equal(tag, labels))
         if labels is not None and not (kept and fed):
             flow.block(labels, f"{called(node)} resizes along them")
         result.append(labels if kept and fed else None)

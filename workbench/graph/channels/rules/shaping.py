@@ -21,11 +21,10 @@ def transpose(node: Node, flow: Flow) -> None:
 
 
 def _chosen_axes(node: Node, flow: Flow) -> tuple[int, ...] | None:
-    chosen = node.attribute("axes")
-    if chosen is None and len(node.inputs) > 1 and node.inputs[1]:
-        array = flow.constant(node, 1)
-        chosen = None if array is None else tuple(int(axis) for axis in array.ravel())
-    return chosen
+    given = node.attribute("axes")
+    if given is None:
+        given = flow.constant(node, 1)
+    return None if given is None else tuple(int(axis) for axis in np.ravel(given))
 
 
 @spreads("Unsqueeze")
@@ -118,12 +117,10 @@ def depth_to_space(node: Node, flow: Flow) -> None:
         table = channels.reshape(block * block, -1) if column_first else channels.reshape(-1, block * block).T
         for row in table[1:]:
             flow.pairs.append((table[0], row))
-        channels = table[0] if table.shape[1] > 1 else _single(flow, node, channels)
+        if table.shape[1] == 1:
+            flow.block(channels, f"{called(node)} makes one channel of them")
+        channels = table[0] if table.shape[1] > 1 else None
     flow.give(node, (axes[0], channels, None, None))
-
-
-def _single(flow: Flow, node: Node, channels: Labels) -> None:
-    flow.block(channels, f"{called(node)} makes one channel of them")
 
 
 @spreads("Shape", "Size", "ConstantOfShape")
