@@ -21,6 +21,17 @@ def test_a_file_is_found_by_its_hash_and_stored_once(tmp_path):
     assert [path.name for path in artifacts.folder.iterdir()] == [f"{sha}.onnx"]
 
 
+def test_a_finished_file_is_moved_in_under_the_hash_it_came_with(tmp_path):
+    artifacts = Artifacts.of(tmp_path / "p.mcw")
+    for name in ("a.onnx", "b.onnx"):
+        (tmp_path / name).write_bytes(b"weights")
+        artifacts.adopt(tmp_path / name, "5" * 64)
+        assert not (tmp_path / name).exists()
+    assert artifacts.path("5" * 64).read_bytes() == b"weights"
+    with pytest.raises(StorageError, match="No such file"):
+        artifacts.adopt(tmp_path / "gone.onnx", "6" * 64)
+
+
 def test_what_is_gone_or_was_never_there_is_named(tmp_path):
     artifacts = Artifacts.of(tmp_path / "p.mcw")
     with pytest.raises(ProjectError, match=r"gone.*0123"):
