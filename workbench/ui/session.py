@@ -152,7 +152,7 @@ class Session(QObject):
             report = InspectReport.model_validate(payload)
             reference = ModelReference(path=str(path.absolute()), sha256=report.model.sha256)
             self.do(SetModel(reference, title=title))
-            self._document.record(Change.MODEL, inspect=report)
+            self._record(Change.MODEL, inspect=report)
             self.said.emit(f"{path.name}: {len(report.layers)} layers")
 
         return self.jobs.submit(
@@ -203,7 +203,7 @@ class Session(QObject):
 
         def evaluated(payload: dict[str, Any]) -> None:
             if self.state.data == state.data and self._same_model(state):
-                self._document.record(Change.BASELINE, baseline=MetricMeasurement.model_validate(payload))
+                self._record(Change.BASELINE, baseline=MetricMeasurement.model_validate(payload))
 
         spec = EvaluateJob(model=state.model.path, data=data, samples=state.evaluate.samples)
         return self.jobs.submit(spec, "Evaluate the original", "batch", on_result=evaluated)
@@ -216,7 +216,7 @@ class Session(QObject):
 
         def profiled(payload: dict[str, Any]) -> None:
             if self._same_model(state):
-                self._document.record(Change.BASELINE, baseline_latency=LatencyReport.model_validate(payload))
+                self._record(Change.BASELINE, baseline_latency=LatencyReport.model_validate(payload))
 
         spec = ProfileJob(
             models=(state.model.path,),
@@ -242,7 +242,7 @@ class Session(QObject):
         def add(points: tuple[SensitivityPoint, ...], baseline: MetricMeasurement | None = None) -> None:
             if fits():
                 merged = workflow.with_points(self.state.sensitivities, method, knob, metric, points, baseline)
-                self._document.record(Change.SENSITIVITY, sensitivities=merged)
+                self._record(Change.SENSITIVITY, sensitivities=merged)
 
         def finished(payload: dict[str, Any]) -> None:
             report = SweepReport.model_validate(payload)
@@ -283,7 +283,7 @@ class Session(QObject):
             report = CandidateReport.model_validate(payload)
             candidate = workflow.new_candidate(self.state, recipe, report, name)
             self._keep_artifact(candidate, out)
-            self._document.record(Change.CANDIDATES, candidates=(*self.state.candidates, candidate))
+            self._record(Change.CANDIDATES, candidates=(*self.state.candidates, candidate))
             self.selection.set_candidate(candidate.id)
 
         spec = CompressJob(
@@ -310,6 +310,9 @@ class Session(QObject):
             BadInputError: the file is gone.
         """
         candidate = self.state.candidate(id)
+        artifacts = self._document.artifacts
+        if artifacts is not None and candidate.artifact in artifacts:
+            return artifacts.path(candidate.artifact)
         path = Path(candidate.report.candidate.path)
         if not path.is_file():
             raise BadInputError(
@@ -355,7 +358,20 @@ class Session(QObject):
         return now is not None and before.model is not None and now.sha256 == before.model.sha256
 
     def _keep_artifact(self, candidate: Candidate, path: Path) -> None:
-        """Put the exported file among the project's artifacts."""
+        """Put the exported file among the project's artifacts; what can't be stored stays where it was exported."""
+        artifacts = self._document.artifacts
+        if artifacts is not None:
+            try:
+                artifacts.adopt(path, candidate.artifact)
+            except WorkbenchError as error:
+                self.failed.emit(error)
+
+    def _record(self, change: Change, **facts: Any) -> None:
+        """Keep what a job found; a fault of the disk is shown, the facts are there all the same."""
+        try:
+            self._document.record(change, **facts)
+        except WorkbenchError as error:
+            self.failed.emit(error)
 
     def _methods_listed(self, payload: dict[str, Any]) -> None:
         self.methods = tuple(ParameterSchema.model_validate(entry) for entry in payload.get("methods", ()))
