@@ -15,13 +15,14 @@ from workbench.domain.knobs import ACTIVATION_BITS, PRUNE_RATIO, WEIGHT_BITS, Kn
 from workbench.domain.plan import LayerSettings, Origin
 from workbench.engines.contracts import Batch, Observer, TrainingData, TrainingResult, TrainingSettings
 from workbench.engines.inference_ort.calibration import CALIBRATORS, Calibrator
-from workbench.graph.channels import ChannelGroup, Member, channel_groups
+from workbench.graph.channels import ChannelGroup, Member, channel_groups, folded_graph
 from workbench.graph.model import ModelGraph, Node, ValueInfo
 from workbench.graph.passes.fold_batch_norm import fold_batch_norm
 from workbench.graph.passes.fold_constants import fold_constants
 from workbench.graph.passes.half_precision import store_half
 from workbench.graph.passes.insert_qdq import Placement, insert_qdq
 from workbench.graph.passes.remove_channels import remove_channels
+from workbench.graph.passes.merge_slices import merge_slices
 from workbench.graph.passes.upgrade_opset import upgrade_opset
 from workbench.graph.quantization import ActivationQuantization, WeightQuantization
 from workbench.methods.method import Method, MethodResult, Parameters, Stage, Tools
@@ -66,6 +67,7 @@ __all__ = [
     "WorkbenchError",
     "fold_batch_norm",
     "insert_qdq",
+    "merge_slices",
     "store_half",
     "upgrade_opset",
 ]

@@ -28,6 +28,7 @@ from workbench.api import (
     WeightQuantization,
     fold_batch_norm,
     insert_qdq,
+    merge_slices,
     store_half,
     upgrade_opset,
 )
@@ -54,8 +55,10 @@ _BIAS_LEVELS = 2.0**30
 class PtqParameters(Parameters):
     """Parameters of post-training quantization."""
 
-    calibrator: Literal["minmax", "percentile", "mse"] = Field(
-        default="mse", description="How the range of an activation is found from the calibration samples."
+    calibrator: Literal["auto", "minmax", "percentile", "mse"] = Field(
+        default="auto",
+        description="How the range of an activation is found from the calibration samples; auto is minmax at 8 bits "
+        "unless outliers cost a bit of resolution, and mse below.",
     )
     calibration_samples: int = Field(default=256, ge=1, description="Training samples that the ranges are taken from.")
     weight_range: Literal["auto", "minmax", "mse"] = Field(
@@ -138,7 +141,7 @@ class PostTrainingQuantization(Method):
         layers = _layer_bits(graph, plan)
         if not layers:
             return MethodResult(graph, ("Nothing to quantize.",))
-        graph = upgrade_opset(fold_batch_norm(graph), 13)
+        graph = merge_slices(upgrade_opset(fold_batch_norm(graph), 13))
         layers = {name: bits for name, bits in layers.items() if any(node.name == name for node in graph.nodes)}
         placed = place(graph, layers)
         calibrators = self._calibrate(graph, placed, tools)

@@ -23,7 +23,7 @@ class StreamingHistogram:
     def add(self, array: np.ndarray, largest: float) -> None:
         """Count the elements of `array`, none of which exceeds `largest` in magnitude."""
         if largest == 0.0:
-            largest = np.finfo(np.float32).tiny
+            largest = float(np.finfo(np.float32).tiny)
         if self.limit == 0.0:
             self.limit = 2.0 ** (np.floor(np.log2(largest)) + 1)
         while largest >= self.limit:
@@ -31,10 +31,8 @@ class StreamingHistogram:
         flat = array.reshape(-1)
         # In pieces that stay in the cache: the index arrays would otherwise be several times the batch.
         for start in range(0, flat.size, _CHUNK):
-            part = flat[start : start + _CHUNK].astype(np.float64 if self.limit < 1e-30 else np.float32)
-            part *= _BINS / 2 / self.limit
-            part += _BINS / 2
-            index = part.astype(np.int32)
+            part = np.multiply(flat[start : start + _CHUNK], _BINS / 2 / self.limit, dtype=np.float64)
+            index = np.add(part, _BINS / 2, out=part).astype(np.int32)
             np.clip(index, 0, _BINS - 1, out=index)
             self.counts += np.bincount(index, minlength=_BINS)
 

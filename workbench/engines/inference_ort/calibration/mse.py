@@ -6,6 +6,8 @@ each end by itself.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from workbench.engines.inference_ort.calibration._base import Calibrator, Range, with_zero
@@ -16,7 +18,7 @@ _COARSE = np.linspace(0.02, 1.0, 50)
 _FINE = np.linspace(0.8, 1.2, 21)
 
 
-class MeanSquaredError(Calibrator):
+class LeastSquares(Calibrator):
     """Least squared error of affine quantization with 2^bits levels, over the histogram of the value."""
 
     def __init__(self, name: str) -> None:
@@ -32,13 +34,10 @@ class MeanSquaredError(Calibrator):
         low, high = with_zero(*self.observed)
         if low == high:
             return low, high
-        filled = np.flatnonzero(self._histogram.counts)
-        values = np.clip(self._histogram.centers()[filled], low, high)
-        counts = self._histogram.counts[filled].astype(np.float64)
-        within = self._histogram.width**2 / 12
+        spread = self._spread()
 
         def best(candidates: list[Range]) -> Range:
-            errors = [_error(values, counts, candidate, bits, within) for candidate in candidates]
+            errors = [_error(spread, candidate, bits) for candidate in candidates]
             return candidates[int(np.argmin(errors))]
 
         # Ties go to the widest range, which stands last and first respectively.
@@ -49,13 +48,28 @@ class MeanSquaredError(Calibrator):
             low, high = best([(low, high), *((max(low * share, min(floor, 0.0)), high) for share in _FINE)])
         return low, high
 
+    def error(self, candidate: Range, bits: int) -> float:
+        """Return the summed squared error of quantizing what was seen over `candidate`."""
+        return _error(self._spread(), candidate, bits)
 
-def _error(values: np.ndarray, counts: np.ndarray, candidate: Range, bits: int, within: float) -> float:
-    """Return the summed squared error of a range; bins wider than a step count as spread evenly over `within`."""
-    low, high = candidate
-    quantization = ActivationQuantization.from_range(low, high, bits)
-    scale = quantization.scale
-    levels = np.clip(np.rint(values / scale) + quantization.zero_point, quantization.lowest, quantization.highest)
-    errors = (levels - quantization.zero_point) * scale - values
-    # Within a bin, values are spread around its middle; the spread only matters where the step is finer than that.
-    return float(np.dot(counts, errors * errors) + counts.sum() * min(within, scale * scale / 12))
+    def _spread(self) -> _Spread:
+        filled = np.flatnonzero(self._histogram.counts)
+        values = np.clip(self._histogram.centers()[filled], *self.observed)
+        return _Spread(values, self._histogram.counts[filled].astype(np.float64), self._histogram.width**2 / 12)
+
+
+class _Spread(NamedTuple):
+    """Middle and count of the filled bins, and the variance of values within one bin."""
+
+    values: np.ndarray
+    counts: np.ndarray
+    within: float
+
+
+def _error(spread: _Spread, candidate: Range, bits: int) -> float:
+    quantization = ActivationQuantization.from_range(*candidate, bits)
+    scale, zero = quantization.scale, quantization.zero_point
+    levels = np.clip(np.rint(spread.values / scale) + zero, quantization.lowest, quantization.highest)
+    errors = (levels - zero) * scale - spread.values
+    # Values lie around the middle of their bin, which only matters where a step is finer than a bin.
+    return float(np.dot(spread.counts, errors * errors) + spread.counts.sum() * min(spread.within, scale * scale / 12))
