@@ -18,14 +18,14 @@ from workbench.engines.inference_ort.calibration import CALIBRATORS, Calibrator
 from workbench.graph.channels import ChannelGroup, Member, channel_groups, folded_graph
 from workbench.graph.model import ModelGraph, Node, ValueInfo
 from workbench.graph.passes.fold_batch_norm import fold_batch_norm
-from workbench.graph.passes.fold_constants import fold_constants
 from workbench.graph.passes.half_precision import store_half
 from workbench.graph.passes.insert_qdq import Placement, insert_qdq
-from workbench.graph.passes.remove_channels import remove_channels
 from workbench.graph.passes.merge_slices import merge_slices
+from workbench.graph.passes.remove_channels import remove_channels
 from workbench.graph.passes.upgrade_opset import upgrade_opset
 from workbench.graph.quantization import ActivationQuantization, WeightQuantization
 from workbench.methods.method import Method, MethodResult, Parameters, Stage, Tools
+from workbench.methods.normalisation import give_back_normalisation
 
 __all__ = [
     "ACTIVATION_BITS",
@@ -65,9 +65,14 @@ __all__ = [
     "ValueInfo",
     "WeightQuantization",
     "WorkbenchError",
+    "channel_groups",
     "fold_batch_norm",
+    "fold_constants",
+    "folded_graph",
+    "give_back_normalisation",
     "insert_qdq",
     "merge_slices",
+    "remove_channels",
     "store_half",
     "upgrade_opset",
 ]
