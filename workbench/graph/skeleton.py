@@ -24,7 +24,7 @@ def skeleton(model: ir.Model, *, keep_bytes: int = _KEEP_BYTES, lift: bool = Tru
         tensor = value.const_value
         if tensor is None or tensor.nbytes > keep_bytes or isinstance(tensor, ir.ExternalTensor):
             if tensor is not None:
-                value.shape, value.dtype = ir.Shape(tensor.shape.numpy()), tensor.dtype
+                value.shape, value.type = ir.Shape(tensor.shape.numpy()), ir.TensorType(tensor.dtype)
                 if isinstance(tensor, ir.ExternalTensor) and tensor.nbytes <= keep_bytes:
                     value.const_value = ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=name)
                     continue

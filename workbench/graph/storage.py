@@ -119,7 +119,8 @@ def save_model(graph: ModelGraph, path: str | os.PathLike[str]) -> None:
         raise _storage_error(file, error) from error
     finally:
         for leftover in (temporary, temporary_data):
-            leftover.unlink(missing_ok=True)
+            if leftover.exists():
+                leftover.unlink()
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -175,6 +176,7 @@ def _storage_error(file: Path, error: OSError) -> StorageError:
     advice = {
         errno.ENOSPC: ("the disk is full", "Free some space or choose another folder."),
         errno.EDQUOT: ("the disk quota is used up", "Free some space or choose another folder."),
+        errno.EFBIG: ("the file is larger than the disk or your limit allows", "Choose another folder."),
         errno.EROFS: ("the folder is read-only", "Choose a folder that you can write to."),
         errno.EACCES: ("you have no permission to write there", "Choose a folder that you can write to."),
         errno.EPERM: ("you have no permission to write there", "Choose a folder that you can write to."),

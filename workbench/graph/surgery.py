@@ -37,7 +37,8 @@ def register_tensor(model: ir.Model, name: str, tensor: ir.TensorProtocol) -> ir
 def set_initializer(value: ir.Value, array: np.ndarray) -> None:
     """Give a weight a new array, whose shape and type may differ."""
     tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=value.name)
-    value.const_value, value.shape, value.dtype = tensor, ir.Shape(array.shape), tensor.dtype
+    # A new type object: copies of a graph share the old one.
+    value.const_value, value.shape, value.type = tensor, ir.Shape(array.shape), ir.TensorType(tensor.dtype)
 
 
 def bypass(model: ir.Model, node: ir.Node, source: ir.Value) -> bool:
