@@ -67,7 +67,6 @@ __all__ = [
     "WorkbenchError",
     "channel_groups",
     "fold_batch_norm",
-    "fold_constants",
     "folded_graph",
     "give_back_normalisation",
     "insert_qdq",
