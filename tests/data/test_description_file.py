@@ -68,3 +68,11 @@ def test_missing_and_unwritable_files(tmp_path: Path) -> None:
         read_data_description(tmp_path / "none.yaml")
     with pytest.raises(StorageError, match="can't be written"):
         write_data_description(DataDescription(), tmp_path / "none" / "data.yaml")
+
+
+def test_the_task_has_its_usual_metric(tmp_path: Path) -> None:
+    for task, metric in (("language", "perplexity"), ("outputs", "sqnr"), ("classification", "top1")):
+        (tmp_path / "data.yaml").write_text(f"task: {task}")
+        assert read_data_description(tmp_path / "data.yaml").metric == metric
+    (tmp_path / "data.yaml").write_text("task: language\nmetric: top1")
+    assert read_data_description(tmp_path / "data.yaml").metric == "top1"

@@ -134,6 +134,12 @@ def test_bad_places_and_data_are_refused_before_the_first_step(
             tmp_path / "a.onnx",
             engine,
         )
+    unknown = PRUNED.model_copy(update={"data": labelled.model_copy(update={"metric": "f1"})})
+    with pytest.raises(DataError, match="unknown metric 'f1'"):
+        made(model_file, unknown, tmp_path / "a.onnx", engine)
+    no_samples = PRUNED.model_copy(update={"data": labelled, "evaluate": Evaluation(samples=0)})
+    with pytest.raises(DataError, match="0 samples"):
+        made(model_file, no_samples, tmp_path / "a.onnx", engine)
     assert Shake.runs == 0
     assert model_file.read_bytes() == before
 

@@ -115,7 +115,7 @@ def test_points_of_other_sweeps_are_not_taken(
 
 
 def test_done_points_are_left_out(small_cnn: ModelGraph, labelled: DataDescription, engine: OrtEngine) -> None:
-    report = swept(small_cnn, labelled, engine, done=("Conv_0\t8", "Conv_0\t2", "Conv_2\t2"))
+    report = swept(small_cnn, labelled, engine, done=("Conv_0\t8", "Conv_0\t2.0", "Conv_2\t2"))
     assert [(point.layer, point.value) for point in report.points] == [("Conv_2", 8), ("Gemm_7", 8), ("Gemm_7", 2)]
 
 

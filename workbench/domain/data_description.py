@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Split(BaseModel):
@@ -61,3 +61,13 @@ class DataDescription(BaseModel):
     augment: tuple[Literal["flip"] | Crop, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict)
     folder: str = "."
+
+    @model_validator(mode="before")
+    @classmethod
+    def _metric_of_task(cls, content: Any) -> Any:
+        """Fill in the task's usual metric where none is named."""
+        if isinstance(content, dict) and "metric" not in content:
+            usual = {"regression": "mse", "segmentation": "miou", "language": "perplexity", "outputs": "sqnr"}
+            metric = usual.get(str(content.get("task")))
+            return content if metric is None else {**content, "metric": metric}
+        return content

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from workbench.domain.knobs import Setting
+
 Interval = tuple[float, float]
 
 
@@ -126,7 +128,7 @@ class SensitivityPoint(_Value):
     """
 
     layer: str
-    value: float | str
+    value: Setting
     metric: float
     drop: float
     ci95: Interval

@@ -20,7 +20,7 @@ from workbench.graph.diff import layer_changes
 from workbench.graph.inspection import summary
 from workbench.graph.model import ModelGraph
 from workbench.graph.storage import open_model, save_model
-from workbench.methods.evaluation import Reference, compare, evaluate
+from workbench.methods.evaluation import Reference, checked_metric, chosen_samples, compare, evaluate
 from workbench.methods.pipeline import description_of, run_recipe
 from workbench.methods.registry import MethodRegistry
 from workbench.methods.step_cache import StepCache
@@ -154,6 +154,8 @@ def _test_split(recipe: Recipe, original: ModelGraph) -> Dataset | None:
         return None
     dataset = open_split(description_of(recipe), "test", original.inputs)
     check_fit(dataset, original.inputs, original.outputs)
+    checked_metric(dataset)
+    chosen_samples(dataset, recipe.evaluate.samples)
     return dataset
 
 

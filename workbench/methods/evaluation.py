@@ -96,8 +96,9 @@ def evaluate(
         JobError: the metric of the model's outputs is not a number.
         CancelledError: `cancel` was set.
     """
-    measure = metric_named(metric or dataset.description.metric, dataset.description.options)
-    _check_comparable(measure, dataset, reference)
+    measure = checked_metric(dataset, metric)
+    if measure.against == "reference" and reference is None:
+        raise DataError(f"{measure.name} needs the original model to compare with", where="metric")
     part = chosen_samples(dataset, samples)
     began = time.perf_counter()
     session = engine.open(model, threads=threads, cancel=cancel)
@@ -116,6 +117,22 @@ def evaluate(
         if progress is not None:
             progress.update(done / len(part), f"{done} of {len(part)} samples")
     return measured(measure, measure.per_sample, time.perf_counter() - began, _name(model))
+
+
+def checked_metric(dataset: Dataset, name: str | None = None) -> Metric:
+    """Return a fresh metric (the description's own without `name`) that can be taken on the data set.
+
+    Raises:
+        DataError: there is no such metric, or the labels that it needs are missing.
+    """
+    measure = metric_named(name or dataset.description.metric, dataset.description.options)
+    if measure.against == "targets" and dataset.targets is None:
+        raise DataError(
+            f"labels are missing for metric {measure.name!r}",
+            where=f"{dataset.split}.targets",
+            action="Name the labels, or use metric sqnr or cosine with `task: outputs`.",
+        )
+    return measure
 
 
 def measured(measure: Metric, records: np.ndarray, seconds: float | None, where: str | None = None) -> Evaluated:
@@ -178,17 +195,6 @@ def chosen_output(outputs: dict[str, np.ndarray], name: str | None) -> np.ndarra
             f"the model has no output {name!r}", where="options.output", expected="one of " + ", ".join(outputs)
         )
     return outputs[name]
-
-
-def _check_comparable(measure: Metric, dataset: Dataset, reference: Reference | None) -> None:
-    if measure.against == "reference" and reference is None:
-        raise DataError(f"{measure.name} needs the original model to compare with", where="metric")
-    if measure.against == "targets" and dataset.targets is None:
-        raise DataError(
-            f"labels are missing for metric {measure.name!r}",
-            where=f"{dataset.split}.targets",
-            action="Name the labels, or use metric sqnr or cosine with `task: outputs`.",
-        )
 
 
 def _name(model: Model) -> str | None:

@@ -156,13 +156,14 @@ def sweep(
     trial = _Trial(graph, registry, applied, turned, tools, runs, baseline)
 
     jobs = _jobs([layer for layer in chosen if layer not in blocked], wanted, coupled, blocked)
+    finished = _finished(done)
     points: list[SensitivityPoint] = []
     evaluations, first_error = 1, None
     for number, (members, reported, value) in enumerate(jobs):
         cancel.raise_if_cancelled()
         share = 0.05 + 0.95 * number / len(jobs), 0.05 + 0.95 * (number + 1) / len(jobs)
         here = progress.part(*share, f"{reported[0]}, {knob} {value}")
-        open_layers = [layer for layer in reported if f"{layer}\t{value}" not in done]
+        open_layers = [layer for layer in reported if (layer, value) not in finished]
         found = {layer: point for layer in open_layers if (point := kept.get(layer, value)) is not None}
         missing = [layer for layer in open_layers if layer not in found]
         if missing:
@@ -261,6 +262,18 @@ def _chosen_layers(graph: ModelGraph, registry: MethodRegistry, layers: Sequence
             f"there is no layer {unknown!r}", where="layers", action="Run `workbench inspect` for the names."
         )
     return [name for name in names if not layers or name in layers]
+
+
+def _finished(done: Collection[str]) -> set[tuple[str, Setting]]:
+    """Return the points that texts (layer, tab, value) name; "8" and "8.0" are the same value."""
+    found: set[tuple[str, Setting]] = set()
+    for text in done:
+        layer, _, value = text.rpartition("\t")
+        try:
+            found.add((layer, float(value)))
+        except ValueError:
+            found.add((layer, value))
+    return found
 
 
 def _jobs(
