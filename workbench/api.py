@@ -16,8 +16,10 @@ from workbench.domain.plan import LayerSettings, Origin
 from workbench.engines.contracts import Batch, Observer, TrainingData, TrainingResult, TrainingSettings
 from workbench.engines.inference_ort.calibration import CALIBRATORS, Calibrator
 from workbench.graph.channels import ChannelGroup, Member, channel_groups, folded_graph
+from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph, Node, ValueInfo
 from workbench.graph.passes.fold_batch_norm import fold_batch_norm
+from workbench.graph.passes.fold_constants import fold_constants
 from workbench.graph.passes.half_precision import store_half
 from workbench.graph.passes.insert_qdq import Placement, insert_qdq
 from workbench.graph.passes.merge_slices import merge_slices
@@ -67,9 +69,11 @@ __all__ = [
     "WorkbenchError",
     "channel_groups",
     "fold_batch_norm",
+    "fold_constants",
     "folded_graph",
     "give_back_normalisation",
     "insert_qdq",
+    "layer_nodes",
     "merge_slices",
     "remove_channels",
     "store_half",

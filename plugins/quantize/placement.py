@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from workbench.api import ModelGraph, Node
 
-# Operators with integer kernels for a quantized layer.
-INTEGER_LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
+from .layers import INTEGER_LAYERS, LayerBits
+
 _CONNECTORS = frozenset({"Add", "Mul", "AveragePool", "GlobalAveragePool", "Concat", "LeakyRelu", "Sigmoid"})
 _MOVERS = frozenset(
     {
@@ -36,16 +36,6 @@ _MOVERS = frozenset(
     }
 )
 _CLIPS = frozenset({"Relu", "Clip"})
-
-
-@dataclass(frozen=True)
-class LayerBits:
-    """What a plan asks of one layer; `data` and `weight` are the input positions, None where there is none."""
-
-    weight_bits: int
-    activation_bits: int
-    data: int | None
-    weight: int | None
 
 
 @dataclass

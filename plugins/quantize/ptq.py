@@ -19,37 +19,25 @@ from workbench.api import (
     Method,
     MethodResult,
     ModelGraph,
-    Node,
     Parameters,
     Placement,
-    RecipeError,
     Stage,
     Tools,
+    UnsupportedGraphError,
     WeightQuantization,
     fold_batch_norm,
+    fold_constants,
     insert_qdq,
     merge_slices,
     store_half,
     upgrade_opset,
 )
 
-from .placement import INTEGER_LAYERS, LayerBits, QuantizedValues, place
+from .layers import INTEGER_LAYERS, LayerBits, channel_axis, requested_bits, smallest_scale, weight_name
+from .placement import QuantizedValues, place
 from .weights import quantize_weight
 
-# Position of the weight and axis of the output channels; a range of positions where either side may be the weight.
-_WEIGHT_INPUTS = {
-    "Conv": (1,),
-    "ConvTranspose": (1,),
-    "Gemm": (1, 0),
-    "MatMul": (1, 0),
-    "Gather": (0,),
-    "LSTM": (1, 2),
-    "GRU": (1, 2),
-    "RNN": (1, 2),
-}
-_ALREADY = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"})
 _MEMORY_PER_BATCH = 256_000_000
-_BIAS_LEVELS = 2.0**30
 
 
 class PtqParameters(Parameters):
@@ -85,50 +73,25 @@ class PostTrainingQuantization(Method):
         """Refuse what can't be honoured.
 
         Raises:
-            RecipeError: an already quantized graph, half-precision activations, a layer whose weight is not a
-                float constant, or two layers that share a weight and differ in its bits.
+            RecipeError: an already quantized graph, half-precision activations, a weight that is not float32, or two
+                layers that share a weight and differ in its bits.
         """
-        for node in graph.nodes:
-            if node.op in _ALREADY:
-                raise RecipeError(
-                    f"the model is already quantized: node {node.name!r} is {node.op}",
-                    where=self.id,
-                    action="Start from the float model, or take an earlier quantization step out of the recipe.",
-                )
-        layers = _layer_bits(graph, plan)
-        shared: dict[str, tuple[str, int]] = {}
-        for name, bits in layers.items():
-            if bits.activation_bits == 16:
-                raise RecipeError(
-                    "activation_bits 16 is not possible: the runtime has no half-precision kernels on this device",
-                    where=name,
-                    action="Set 32 to leave activations in float, or 8 or fewer.",
-                )
-            node = graph.node(name)
-            for weight in _weights_of(graph, node):
-                owner, other = shared.setdefault(weight, (name, bits.weight_bits))
-                if other != bits.weight_bits:
-                    raise RecipeError(
-                        f"weight_bits is {bits.weight_bits}, but {owner!r} shares the weight {weight!r} at {other}",
-                        where=name,
-                        action="Give both layers the same weight_bits.",
-                    )
+        layers, warnings = requested_bits(graph, plan)
         if not layers:
-            return ("No layer has weight_bits or activation_bits below 32; nothing is quantized.",)
+            return (*warnings, "No layer has weight_bits or activation_bits below 32: nothing is quantized.")
         slow = [
             name
             for name, bits in layers.items()
             if bits.activation_bits <= 8 and (bits.weight_bits > 8 or graph.node(name).op not in INTEGER_LAYERS)
         ]
-        return (
-            (
-                f"{len(slow)} layer(s) with quantized activations run in float, because their weights have more than "
-                f"8 bits or the runtime has no integer kernel for them: {', '.join(slow[:3])}"
-                + (" …" if len(slow) > 3 else "."),
+        if slow:
+            shown = ", ".join(slow[:3]) + (" …" if len(slow) > 3 else "")
+            warnings = (
+                *warnings,
+                f"{len(slow)} layer(s) with quantized activations compute in float, because their weights have more "
+                f"than 8 bits or the runtime has no integer kernel for them: {shown}",
             )
-            if slow
-            else ()
-        )
+        return warnings
 
     def apply(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> MethodResult:
         """Fold batch norm, calibrate, round, and insert the quantizers.
@@ -137,12 +100,10 @@ class PostTrainingQuantization(Method):
             DataError: activations are to be quantized and there is no data, or it leads to NaN.
             CancelledError: tools.cancel was set.
         """
-        self.check(graph, plan)
-        layers = _layer_bits(graph, plan)
+        layers, warnings = requested_bits(graph, plan)
         if not layers:
-            return MethodResult(graph, ("Nothing to quantize.",))
-        graph = merge_slices(upgrade_opset(fold_batch_norm(graph), 13))
-        layers = {name: bits for name, bits in layers.items() if any(node.name == name for node in graph.nodes)}
+            return MethodResult(graph, (*warnings, "nothing quantized"))
+        graph = merge_slices(upgrade_opset(fold_batch_norm(fold_constants(graph)), 13))
         placed = place(graph, layers)
         calibrators = self._calibrate(graph, placed, tools)
         signed = self.parameters.activation_type == "int8"
@@ -154,23 +115,20 @@ class PostTrainingQuantization(Method):
         narrower = {place: quantizer(value, bits) for place, (value, bits) in placed.narrower.items()}
         scales = _data_scales(graph, layers, placed, activations, narrower)
         weights = self._round(graph, layers, scales, tools)
-        halves = [
-            weight
-            for name, bits in layers.items()
-            if bits.weight_bits == 16
-            for weight in _weights_of(graph, graph.node(name))
-        ]
+        halves = dict.fromkeys(
+            weight_name(graph, name, layers) for name, bits in layers.items() if bits.weight_bits == 16
+        )
         if halves:
-            graph = store_half(graph, tuple(dict.fromkeys(halves)))
+            graph = store_half(graph, tuple(halves))
         quantized = insert_qdq(
             graph, activations, weights, Placement(placed.integer_nodes, placed.float_readers, narrower)
         )
-        notes = [f"{len(weights)} weights and {len(activations)} activations quantized"]
+        notes = [*warnings, f"{len(weights)} weights and {len(activations)} activations quantized"]
         constant = [value for value, found in calibrators.items() if found.observed[0] == found.observed[1]]
         if constant:
             notes.append(f"constant on the calibration data: {', '.join(constant[:3])}")
         if halves:
-            notes.append(f"{len(set(halves))} weights stored in half precision; they are computed with in float")
+            notes.append(f"{len(halves)} weights stored in half precision; they are computed with in float")
         details: dict[str, Any] = {
             "ranges": {value: list(calibrators[value].range(bits)) for value, bits in placed.bits.items()}
         }
@@ -213,68 +171,19 @@ class PostTrainingQuantization(Method):
             rule = self.parameters.weight_range
             if rule == "auto":
                 rule = "minmax" if bits.weight_bits == 8 else "mse"
-            for weight in _weights_of(graph, node):
-                if weight in rounded:
-                    continue
-                array = graph.constant(weight)
-                assert array is not None
-                axis = _channel_axis(node, array, node.inputs.index(weight))
-                smallest = _smallest_scale(graph, node, data_scales.get(name), axis, array)
-                rounded[weight] = quantize_weight(array, axis, bits.weight_bits, rule, smallest_scale=smallest)
+            weight = weight_name(graph, name, layers)
+            array = graph.constant(weight)
+            if array is None or array.dtype != np.float32:
+                raise UnsupportedGraphError(
+                    f"weight {weight!r} is not a stored float32 tensor",
+                    where=name,
+                    action="Leave this layer at 32 bits.",
+                )
+            axis = channel_axis(node, array, bits.weight)
+            smallest = smallest_scale(graph, node, data_scales.get(name), axis, array)
+            rounded[weight] = quantize_weight(array, axis, bits.weight_bits, rule, smallest_scale=smallest)
             progress.update((index + 1) / len(layers))
         return rounded
-
-
-def _layer_bits(graph: ModelGraph, plan: LayerSettings) -> dict[str, LayerBits]:
-    """Return the layers that the plan touches, in graph order."""
-    found: dict[str, LayerBits] = {}
-    for node in graph.nodes:
-        if node.name not in plan:
-            continue
-        weight_bits = int(plan.number(node.name, WEIGHT_BITS))
-        activation_bits = int(plan.number(node.name, ACTIVATION_BITS))
-        if weight_bits == 32 and activation_bits == 32:
-            continue
-        weights = _weights_of(graph, node)
-        if not weights and weight_bits < 32:
-            raise RecipeError(
-                f"weight_bits is {weight_bits}, but {node.op} has no stored float32 weight",
-                where=node.name,
-                action="Leave this layer's weight_bits at 32.",
-            )
-        position = node.inputs.index(weights[0]) if weights else None
-        data = None if node.op == "Gather" else (1 if position == 0 else 0)
-        found[node.name] = LayerBits(weight_bits, activation_bits if data is not None else 32, data, position)
-    return found
-
-
-def _weights_of(graph: ModelGraph, node: Node) -> tuple[str, ...]:
-    """Return the initializers that are a layer's float32 weights."""
-    stored = set(graph.initializers)
-    found = []
-    for position in _WEIGHT_INPUTS.get(node.op, ()):
-        name = node.inputs[position] if position < len(node.inputs) else ""
-        if name in stored and graph.value(name).dtype == "float32":
-            found.append(name)
-            if node.op in ("Gemm", "MatMul"):
-                break
-    return tuple(found)
-
-
-def _channel_axis(node: Node, weight: np.ndarray, position: int) -> int | None:
-    """Return the axis of the output channels, or None where one scale must serve the whole weight."""
-    if node.op == "Conv":
-        return 0
-    if node.op == "ConvTranspose":
-        return 1
-    if node.op == "Gather":
-        return None if weight.ndim < 2 else int(node.attribute("axis", 0))
-    if node.op == "Gemm":
-        transposed = bool(node.attribute("transB" if position == 1 else "transA", 0))
-        return (0 if transposed else 1) if position == 1 else (1 if transposed else 0)
-    if node.op == "MatMul":
-        return 1 if weight.ndim == 2 and position == 1 else None
-    return 1  # recurrent cells: (directions, gates · hidden, inputs)
 
 
 def _data_scales(
@@ -300,21 +209,6 @@ def _data_scales(
         elif value is not None:
             scales[name] = activations[value].scale
     return scales
-
-
-def _smallest_scale(
-    graph: ModelGraph, node: Node, data_scale: float | None, axis: int | None, weight: np.ndarray
-) -> np.ndarray | float:
-    """Return the least weight scale with which the layer's bias, in units of both scales, fits 32 bits."""
-    if data_scale is None or node.op not in ("Conv", "Gemm") or len(node.inputs) < 3:
-        return 0.0
-    bias = graph.constant(node.inputs[2])
-    if bias is None:
-        return 0.0
-    least: np.ndarray = np.abs(bias.astype(np.float64)).reshape(-1) / (data_scale * _BIAS_LEVELS)
-    if axis is None or least.size != weight.shape[axis]:
-        return float(least.max(initial=0.0))
-    return least
 
 
 def _batch_size(graph: ModelGraph, values: dict[str, None]) -> int:

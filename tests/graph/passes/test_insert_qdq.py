@@ -183,5 +183,5 @@ def test_half_precision_stores_half_and_computes_in_float(small_cnn):
     metadata = {node.name: node.metadata_props for node in half.edit().graph}
     assert metadata["Conv_0"]["workbench.weight_bits"] == "16"
     huge = small_cnn.with_initializers({"w1": small_cnn.constant("w1") * 1e6})
-    with pytest.raises(UnsupportedGraphError, match="'w1'.*65504"):
+    with pytest.raises(UnsupportedGraphError, match=r"'w1'.*65504"):
         store_half(huge, ["w1"])

@@ -20,21 +20,12 @@ import numpy as np
 from workbench.domain.cancel import CancelToken
 from workbench.domain.measurements import OperatorTime
 from workbench.engines.inference_ort.session import open_session, session_options
+from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph, Node
 
 _SUFFIX = re.compile(r"(_token_\d+|_nchwc|_nhwc|_fused|/\w+Fusion|_QuantizeLinear|_DequantizeLinear|_Output)$")
 _MINIMUM_RUNS = 10
 _MAXIMUM_RUNS = 200
-_WEIGHT_INPUTS = {
-    "Conv": slice(1, 2),
-    "ConvTranspose": slice(1, 2),
-    "Gemm": slice(0, 2),
-    "MatMul": slice(0, 2),
-    "Gather": slice(0, 1),
-    "LSTM": slice(1, 3),
-    "GRU": slice(1, 3),
-    "RNN": slice(1, 3),
-}
 # Operators that a runtime fuses into the layer before them, seen from their output.
 _FUSED = frozenset({"Relu", "Clip", "LeakyRelu", "QuantizeLinear", "DequantizeLinear", "BatchNormalization", "Cast"})
 
@@ -94,7 +85,7 @@ class LayerJoin:
 
     def __init__(self, graph: ModelGraph) -> None:
         self._graph = graph
-        self._layers = frozenset(node.name for node in graph.nodes if _has_weights(graph, node))
+        self._layers = frozenset(node.name for node, _ in layer_nodes(graph))
         self._nodes = {node.name: node for node in graph.nodes}
 
     def layer_of(self, operator: str, op: str) -> str | None:
@@ -130,22 +121,6 @@ class LayerJoin:
                 return None
             node = producer
         return node.name
-
-
-def _has_weights(graph: ModelGraph, node: Node) -> bool:
-    """Whether a node is a layer: one of the weighted operators whose weight is stored, quantized or not."""
-    position = _WEIGHT_INPUTS.get(node.op)
-    if position is None or node.domain != "":
-        return False
-    for name in node.inputs[position]:
-        stored = name
-        producer = graph.producer(stored)
-        while producer is not None and producer.op in ("DequantizeLinear", "Cast", "Transpose"):
-            stored = producer.inputs[0]
-            producer = graph.producer(stored)
-        if graph.is_constant(stored):
-            return True
-    return False
 
 
 def _medians(events: list[dict[str, object]]) -> dict[tuple[str, str], float]:

@@ -13,7 +13,8 @@ class Automatic(LeastSquares):
     """The observed range at 8 bits, the least squared error below; and wherever clipping gains a bit of resolution.
 
     Values at the edge of the range matter more to a network than to the mean error: on ResNet-20 the observed range
-    keeps 0.1 points more at 8 bits, the least error 3 points more at 4 bits (tests/benchmarks/quantization_resnet20.py).
+    keeps 0.1 points more at 8 bits, the least error 3 points more at 4 bits
+    (tests/benchmarks/quantization_resnet20.py).
     """
 
     def range(self, bits: int) -> Range:

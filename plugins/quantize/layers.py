@@ -1,0 +1,161 @@
+"""What a plan asks of each layer, and where that layer keeps its weight, data and output channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from workbench.api import (
+    ACTIVATION_BITS,
+    WEIGHT_BITS,
+    LayerSettings,
+    ModelGraph,
+    Node,
+    Origin,
+    RecipeError,
+    layer_nodes,
+)
+
+# Operators with integer kernels for quantized weights and data.
+INTEGER_LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
+UNTOUCHED = 32
+_ALREADY = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
+_ALREADY_PREFIXES = ("QLinear", "ConvInteger", "MatMulInteger")
+
+
+@dataclass(frozen=True)
+class LayerBits:
+    """What the plan asks of one layer.
+
+    Attributes:
+        weight_bits, activation_bits: 2-8, 16 (weights only) or 32 (untouched).
+        data: Input position of the activations; None where there are none to quantize (an embedding's indices).
+        weight: Input position of the weight.
+    """
+
+    weight_bits: int
+    activation_bits: int
+    data: int | None
+    weight: int
+
+
+def requested_bits(graph: ModelGraph, plan: LayerSettings) -> tuple[dict[str, LayerBits], tuple[str, ...]]:
+    """Return the settings of the layers that the plan touches, in graph order, and warnings about those left out.
+
+    Raises:
+        RecipeError: the model is quantized already; a setting that can't be honoured, naming layer and reason.
+    """
+    _refuse_quantized(graph)
+    found: dict[str, LayerBits] = {}
+    left_out: list[str] = []
+    owners: dict[str, tuple[str, int]] = {}
+    for node, weight in layer_nodes(graph):
+        if node.name not in plan:
+            continue
+        weight_bits, activation_bits = (int(plan.number(node.name, knob)) for knob in (WEIGHT_BITS, ACTIVATION_BITS))
+        if weight_bits == UNTOUCHED and activation_bits == UNTOUCHED:
+            continue
+        if activation_bits == 16:
+            raise RecipeError(
+                "activation_bits is 16, but the runtime has no half-precision kernels on this device",
+                where=node.name,
+                action="Set 32 to leave activations in float, or 8 or fewer.",
+            )
+        if weight.dtype != "float32":
+            if Origin.LINE in (plan.origin(node.name, WEIGHT_BITS), plan.origin(node.name, ACTIVATION_BITS)):
+                raise RecipeError(
+                    f"weight {weight.name!r} is stored as {weight.dtype} and can't be quantized",
+                    where=node.name,
+                    expected="float32",
+                    action="Export the model in float32, or leave this layer at 32 bits.",
+                )
+            left_out.append(f"{node.name} (weight stored as {weight.dtype})")
+            continue
+        owner, other = owners.setdefault(weight.name, (node.name, weight_bits))
+        if other != weight_bits:
+            raise RecipeError(
+                f"weight_bits is {weight_bits}, but layer {owner!r} shares the weight {weight.name!r} at {other}",
+                where=node.name,
+                action="Give both layers the same weight_bits.",
+            )
+        position = _weight_position(graph, node)
+        data = None if node.op == "Gather" else 1 - position if node.op in ("Gemm", "MatMul") else 0
+        found[node.name] = LayerBits(weight_bits, activation_bits if data is not None else UNTOUCHED, data, position)
+    if not left_out:
+        return found, ()
+    shown = ", ".join(left_out[:3]) + (" …" if len(left_out) > 3 else "")
+    return found, (f"{len(left_out)} layer(s) stay as they are: {shown}",)
+
+
+def channel_axis(node: Node, weight: np.ndarray, position: int) -> int | None:
+    """Return the axis of a weight's output channels, or None where one scale must serve the whole weight."""
+    if node.op == "ConvTranspose":
+        return 1
+    if node.op == "Gemm":
+        transposed = bool(node.attribute("transB" if position == 1 else "transA", 0))
+        return int(transposed == (position == 0))
+    if node.op == "MatMul":
+        return position if weight.ndim == 2 else None
+    return 0
+
+
+def smallest_scale(
+    graph: ModelGraph, node: Node, data_scale: float | None, axis: int | None, weight: np.ndarray
+) -> np.ndarray | float:
+    """Return the least weight scale with which the bias, in units of both scales, fits well into 32 bits.
+
+    Args:
+        graph: The graph.
+        node: The layer.
+        data_scale: Scale of its quantized input, or None.
+        axis: Of the weight's output channels.
+        weight: The weight.
+
+    Returns:
+        (channels,) or a scalar.
+    """
+    if data_scale is None or node.op not in ("Conv", "Gemm") or len(node.inputs) < 3:
+        return 0.0
+    bias = graph.constant(node.inputs[2])
+    if bias is None:
+        return 0.0
+    least: np.ndarray = np.abs(bias.astype(np.float64)).reshape(-1) / (data_scale * 2.0**30)
+    if axis is None or least.size != weight.shape[axis]:
+        return float(least.max(initial=0.0))
+    return least
+
+
+def weight_name(graph: ModelGraph, name: str, bits: Mapping[str, LayerBits]) -> str:
+    """Return the name of a layer's weight."""
+    return graph.node(name).inputs[bits[name].weight]
+
+
+def _weight_position(graph: ModelGraph, node: Node) -> int:
+    if node.op == "Gather":
+        return 0
+    if node.op not in ("Gemm", "MatMul"):
+        return 1
+    # The second input is the usual place; layer_nodes found a weight in one of the two.
+    return 1 if _constant_behind(graph, node.inputs[1]) else 0
+
+
+def _constant_behind(graph: ModelGraph, value: str) -> bool:
+    while not graph.is_constant(value):
+        producer = graph.producer(value)
+        if producer is None or not producer.inputs:
+            return False
+        if any(not _constant_behind(graph, name) for name in producer.inputs[1:] if name):
+            return False
+        value = producer.inputs[0]
+    return True
+
+
+def _refuse_quantized(graph: ModelGraph) -> None:
+    for node in graph.nodes:
+        if node.op in _ALREADY or node.op.startswith(_ALREADY_PREFIXES):
+            raise RecipeError(
+                f"the model is quantized already: node {node.name!r} is {node.op}",
+                action="Start from the float model, or take the earlier quantization step out of the recipe.",
+            )
