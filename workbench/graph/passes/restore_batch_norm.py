@@ -17,6 +17,7 @@ from workbench.graph.model import ModelGraph
 from workbench.graph.surgery import add_initializer, free_name, remove_unused, set_initializer
 
 EPSILON = 1e-5
+_NORMALISERS = frozenset({"BatchNormalization", "InstanceNormalization", "LayerNormalization", "GroupNormalization"})
 Moments = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
@@ -24,7 +25,7 @@ def normalisable(graph: ModelGraph) -> tuple[str, ...]:
     """Return the output values of the convolutions that lack normalisation and can be given it.
 
     Left out are convolutions whose weights are shared, computed, quantized or in half precision, whose result is the
-    graph's own output, that have a BatchNormalization behind them, or that see one position only (gates).
+    graph's own output, that are normalised already, or that see one position only (gates).
     """
     model = graph.edit()
     return tuple(node.outputs[0].name or "" for node in model.graph if _lacks(node))
@@ -59,7 +60,7 @@ def _lacks(node: ir.Node) -> bool:
     if len(node.inputs) > 2 and node.inputs[2] is not None and _array(node.inputs[2]) is None:
         return False
     readers = [use.node for use in output.uses()]
-    if output.is_graph_output() or not readers or any(reader.op_type == "BatchNormalization" for reader in readers):
+    if output.is_graph_output() or not readers or any(reader.op_type in _NORMALISERS for reader in readers):
         return False
     return not _is_one_position(node)
 
