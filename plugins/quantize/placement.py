@@ -96,7 +96,8 @@ class _Placing:
             # Without a quantizer behind it the operator would not run on integers at all.
             if (name in connectors or node.op == "Conv") and not self._read_by_untouched(value):
                 wanted.setdefault(self._root(value), 8)
-        placed.bits = wanted
+        # Sorted, because sets of names are ordered differently in every process and files must not be.
+        placed.bits = dict(sorted(wanted.items()))
         for root in wanted:
             for value in (root, *self._members.get(root, ())):
                 for node in self._graph.consumers(value):
