@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from workbench.api import (
     RecipeError,
     Stage,
     Tools,
-    fold_constants,
+    folded_graph,
+    give_back_normalisation,
     remove_channels,
 )
 
@@ -31,6 +33,10 @@ class PruningParameters(Parameters):
 
     channel_multiple: int = Field(
         default=1, ge=1, le=256, description="Kept channels are rounded to this multiple; runtimes like 8 or 16."
+    )
+    restore_batch_norm: bool = Field(
+        default=True,
+        description="Give convolutions whose batch norm was folded a new one before pruning; networks recover by it.",
     )
     statistics_samples: int = Field(
         default=1000,
@@ -49,7 +55,13 @@ class ChannelPruning(Method):
 
     @abstractmethod
     def importance(self, graph: ModelGraph, group: ChannelGroup, tools: Tools) -> np.ndarray:
-        """Return the importance of every unit of `group`, (units,); the least important go first."""
+        """Return the importance of every unit, (units,); the least important go first.
+
+        Args:
+            graph: Holds the weights that the group's members name.
+            group: The channel group.
+            tools: Of the run.
+        """
 
     def check(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
         """Refuse settings that can't be honoured; returns notes on default settings that don't apply.
@@ -57,10 +69,9 @@ class ChannelPruning(Method):
         Raises:
             RecipeError: contradictory settings in one group, or a line for a layer that can't be pruned.
         """
-        folded = fold_constants(graph)
-        chosen, notes = group_ratios(folded, plan)
+        chosen, notes = group_ratios(graph, plan)
         for entry in chosen:
-            _require_float(folded, entry.group)
+            _require_float(folded_graph(graph), entry.group)
         return notes
 
     def apply(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> MethodResult:
@@ -70,24 +81,26 @@ class ChannelPruning(Method):
             RecipeError: as `check`.
             CancelledError: tools.cancel was set.
         """
-        graph = fold_constants(graph)
+        tools.cancel.raise_if_cancelled()
         chosen, skipped = group_ratios(graph, plan)
         if not chosen:
             return MethodResult(graph, notes=("No layer has a prune ratio above 0.", *skipped))
+        weights = folded_graph(graph)
         for entry in chosen:
-            _require_float(graph, entry.group)
+            _require_float(weights, entry.group)
         notes: list[str] = []
+        whole = self._with_normalisation(weights, tools, notes)
 
         def scored(group: ChannelGroup) -> np.ndarray:
             tools.cancel.raise_if_cancelled()
-            return self.importance(graph, group, tools)
+            return self.importance(weights, group, tools)
 
-        tools.progress.update(0.3, "ranking channels")
+        tools.progress.update(0.35, "ranking channels")
         removal = choose(chosen, scored, multiple=self.parameters.channel_multiple)
         tools.progress.update(0.4, "removing channels")
-        smaller = remove_channels(graph, removal) if removal else graph
+        smaller = remove_channels(whole, removal) if removal else whole
         smaller = self._with_new_statistics(smaller, tools, notes)
-        before, after = _parameters(graph), _parameters(smaller)
+        before, after = _parameters(weights), _parameters(smaller)
         groups = {
             entry.group.id: {
                 "ratio": entry.ratio,
@@ -105,10 +118,27 @@ class ChannelPruning(Method):
         details: dict[str, Any] = {"groups": groups, "params_before": before, "params_after": after}
         return MethodResult(smaller, notes=(*notes, *skipped), details=details)
 
+    def _with_normalisation(self, graph: ModelGraph, tools: Tools, notes: list[str]) -> ModelGraph:
+        """Give folded convolutions their normalisation back; given back after pruning it helps much less."""
+        if not self.parameters.restore_batch_norm:
+            return graph
+        missing = tools.training.unsupported(graph)
+        if missing:
+            notes.append(f"Batch norm was not given back: can't run {', '.join(missing[:3])} in training.")
+            return graph
+        measuring = replace(tools, progress=tools.progress.part(0.0, 0.3, "batch-norm statistics"))
+        samples = max(self.parameters.statistics_samples, 64)
+        restored, added = give_back_normalisation(graph, measuring, samples)
+        if added:
+            notes.append(f"Batch norm given back to folded convolutions, from {samples} samples.")
+        elif tools.data is None and not _has_batch_norm(graph):
+            notes.append("Batch norm was not given back, since the recipe names no data.")
+        return restored
+
     def _with_new_statistics(self, graph: ModelGraph, tools: Tools, notes: list[str]) -> ModelGraph:
         """Take batch-norm statistics anew: those of the wider network no longer hold behind the removed channels."""
         samples = self.parameters.statistics_samples
-        if not samples or not any(node.op == "BatchNormalization" for node in graph.nodes):
+        if not samples or not _has_batch_norm(graph):
             return graph
         if tools.data is None:
             notes.append("Batch-norm statistics are those of the original, since the recipe names no data.")
@@ -128,6 +158,10 @@ class ChannelPruning(Method):
         )
         notes.append(f"Batch-norm statistics taken anew from {samples} samples.")
         return fresh
+
+
+def _has_batch_norm(graph: ModelGraph) -> bool:
+    return any(node.op == "BatchNormalization" for node in graph.nodes)
 
 
 def _require_float(graph: ModelGraph, group: ChannelGroup) -> None:

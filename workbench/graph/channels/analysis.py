@@ -114,6 +114,11 @@ def channel_groups(graph: ModelGraph) -> tuple[ChannelGroup, ...]:
     return analyse(graph).groups
 
 
+def folded_graph(graph: ModelGraph) -> ModelGraph:
+    """Return the graph with its constants folded, to which the weight names of the graph's channel groups belong."""
+    return analyse(graph).graph
+
+
 def analyse(graph: ModelGraph) -> Analysis:
     """Follow all channels through `graph`; the result is kept for as long as the graph lives."""
     known = _analyses.get(graph)
