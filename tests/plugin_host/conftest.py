@@ -60,7 +60,7 @@ def places(tmp_path, monkeypatch) -> Path:
     """A folder with `first`, `user` and `environment` as the only places where plugins are looked for."""
     for name in ("first", "user", "environment"):
         (tmp_path / name).mkdir()
-    monkeypatch.setattr(manifests, "first_party_folder", lambda: tmp_path / "first")
+    monkeypatch.setattr(manifests, "shipped_folder", lambda name: tmp_path / "first")
     monkeypatch.setattr(manifests, "user_folder", lambda: tmp_path / "user")
     monkeypatch.setenv(manifests.FOLDERS_VARIABLE, str(tmp_path / "environment"))
     return tmp_path

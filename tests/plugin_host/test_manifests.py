@@ -131,15 +131,3 @@ def test_installed_packages_are_found_by_entry_point_without_importing(places, m
     (problem,) = found.problems
     assert "'gone'" in str(problem)
     assert "Reinstall theirs" in str(problem)
-
-
-def test_the_programs_own_plugins_lie_in_the_checkout_or_in_the_installed_package(tmp_path, monkeypatch):
-    package = tmp_path / "site-packages" / "workbench"
-    (package / "plugin_host").mkdir(parents=True)
-    monkeypatch.setattr(manifests, "__file__", str(package / "plugin_host" / "manifests.py"))
-    (tmp_path / "site-packages" / "plugins").mkdir()  # somebody else's
-    assert manifests.first_party_folder() is None
-    (tmp_path / "site-packages" / "pyproject.toml").touch()  # a checkout
-    assert manifests.first_party_folder() == tmp_path / "site-packages" / "plugins"
-    (package / "_plugins").mkdir()  # an installed wheel
-    assert manifests.first_party_folder() == package / "_plugins"

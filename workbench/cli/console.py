@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from workbench.domain.cancel import TimeLeft
+from workbench.domain.errors import StorageError
 
 
 def protect_stdout() -> TextIO:
@@ -42,7 +43,13 @@ class Console:
     def result(self, payload: dict[str, Any], text: str) -> None:
         """Print a job's result: the JSON object, or the text for people."""
         self.finish_progress()
-        print(json.dumps(payload, allow_nan=False) if self._json else text, file=self._out, flush=True)
+        written = json.dumps(payload, allow_nan=False) if self._json else text
+        try:
+            print(written, file=self._out, flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise StorageError(f"the result can't be written to standard output: {error.strerror}") from error
 
     def log(self, text: str) -> None:
         """Print a line for people on standard error."""
@@ -70,7 +77,7 @@ class Console:
             line = f"[{'█' * filled}{'·' * (24 - filled)}] {fraction:4.0%}  {text[:60]}{tail}"
             print(f"\r\x1b[2K{line}", end="", file=sys.stderr, flush=True)
             self._drawn = True
-        elif int(fraction * 10) > self._last_tenth:
+        elif fraction > 0 and int(fraction * 10) > self._last_tenth:
             self._last_tenth = int(fraction * 10)
             print(f"{self._last_tenth * 10:3d} %  {text}", file=sys.stderr, flush=True)
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from workbench.cli import formats
 from workbench.cli.console import Console
-from workbench.cli.project_verbs import add_candidate, export_file, new_project
+from workbench.cli.project_verbs import export_file, new_project
+from workbench.cli.recording import add_candidate
 from workbench.data.description_file import read_data_description
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.errors import BadInputError, JobError, StorageError

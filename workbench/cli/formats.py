@@ -92,7 +92,9 @@ def latency(report: LatencyReport, *, operators: int = 12) -> str:
         ),
     ]
     if not report.noise.quiet:
-        lines.append(f"The machine was not quiet: {report.noise.reason} Treat small differences with care.")
+        lines.append(
+            f"The machine was not quiet: {report.noise.reason.rstrip('.')}. Treat small differences with care."
+        )
     for model in report.models:
         if model.operators:
             slowest = sorted(model.operators, key=lambda entry: -entry.median_ms)[:operators]

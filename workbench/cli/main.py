@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
@@ -10,9 +11,8 @@ from types import FrameType
 
 from workbench.cli.arguments import parser
 from workbench.cli.console import Console
-from workbench.cli.verbs import VERBS
 from workbench.domain.cancel import CancelToken
-from workbench.domain.errors import WorkbenchError
+from workbench.domain.errors import CancelledError, JobError, WorkbenchError
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -27,22 +27,34 @@ def main(arguments: Sequence[str]) -> int:
 
     def interrupted(_signal: int, _frame: FrameType | None) -> None:
         if cancel.cancelled:
-            raise KeyboardInterrupt
-        console.error("cancelling; press Ctrl-C again to stop at once")
+            os.write(2, b"workbench: stopped\n")
+            os._exit(CancelledError.exit_status)  # a second Ctrl-C is for work that does not answer
+        console.log("cancelling; press Ctrl-C again to stop at once")
         cancel.cancel()
 
     previous = signal.signal(signal.SIGINT, interrupted)
     try:
+        # Arguments are refused and help is shown before the rooms behind the verbs, a second's work, are imported.
+        from workbench.cli.verbs import VERBS
+
         return VERBS[options.verb](options, console, cancel)
-    except WorkbenchError as error:
-        if options.debug:
-            traceback.print_exc()
-        console.error(f"workbench: {error}")
-        return error.exit_status
-    except KeyboardInterrupt:
-        console.error("workbench: stopped")
-        return 130
     except BrokenPipeError:
         return 0
+    except WorkbenchError as error:
+        return _failed(error, console, options.debug)
+    except Exception as error:  # the last border: a fault of the program is one line too, unless its author asks
+        said = " ".join(str(error).split())
+        fault = JobError(
+            f"{type(error).__name__}: {said}" if said else type(error).__name__,
+            action="This is a fault of the program or of a plugin; --debug shows where.",
+        )
+        return _failed(fault, console, options.debug)
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+def _failed(error: WorkbenchError, console: Console, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    console.error(f"workbench: {error}")
+    return error.exit_status

@@ -1,4 +1,4 @@
-"""Project files from the command line: make one, look into it, run its plan, export, and record what verbs find."""
+"""Project files from the command line: make one, look into it, run its plan, and export candidates."""
 
 from __future__ import annotations
 
@@ -9,76 +9,21 @@ from pathlib import Path
 
 from workbench.cli import formats
 from workbench.cli.console import Console
+from workbench.cli.recording import add_candidate, require_writable
 from workbench.data.description_file import read_data_description
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.data_description import DataDescription
 from workbench.domain.errors import BadInputError, ProjectError, StorageError
-from workbench.domain.measurements import LatencyReport, MetricMeasurement
 from workbench.domain.recipe import Recipe
-from workbench.domain.reports import CandidateReport, InspectReport, SweepReport
+from workbench.domain.reports import CandidateReport, InspectReport
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import CompressJob, InspectJob
 from workbench.methods.recipe_file import read_recipe, write_recipe
-from workbench.project.commands import ReplacePlan, SetData, SetModel, SetSteps
+from workbench.project.commands import ReplacePlan, SetData, SetModel, SetRun, SetSteps
 from workbench.project.document import Document
-from workbench.project.results import new_candidate, with_points
-from workbench.project.state import Candidate, Change, ModelReference
+from workbench.project.references import find_problems
+from workbench.project.state import Change, ModelReference
 from workbench.worker.dispatch import run_job
-
-
-def record(
-    options: argparse.Namespace,
-    *,
-    inspect: InspectReport | None = None,
-    baseline: MetricMeasurement | None = None,
-    baseline_latency: LatencyReport | None = None,
-    sweep: SweepReport | None = None,
-    candidate: tuple[CandidateReport, Recipe] | None = None,
-    data: DataDescription | None = None,
-) -> None:
-    """Record what a verb found in the project that `--project` names, which is made where there is none.
-
-    Raises:
-        ProjectError: the project can't be opened, or is about another model or other data than the verb.
-    """
-    if options.project is None:
-        return
-    path = Path(options.project)
-    model = Path(options.models[0] if hasattr(options, "models") else options.model).absolute()
-    with Document.open(path) if path.exists() else Document.create(path) as document:
-        _point_to(document, model, path)
-        if data is not None:
-            if document.state.data is None:
-                document.do(SetData(data, data.folder))
-            elif document.state.data != data:
-                raise ProjectError(
-                    "the project is about other data",
-                    where=str(path),
-                    action="Use its data, or record in another project.",
-                )
-        if inspect is not None:
-            document.record(Change.MODEL, inspect=inspect)
-        if baseline is not None:
-            document.record(Change.BASELINE, baseline=baseline)
-        if baseline_latency is not None:
-            document.record(Change.BASELINE, baseline_latency=baseline_latency)
-        if sweep is not None:
-            state = document.state
-            merged = with_points(
-                state.sensitivities, sweep.method, sweep.knob, sweep.metric, sweep.points, sweep.baseline
-            )
-            document.record(Change.SENSITIVITY, sensitivities=merged)
-        if candidate is not None:
-            add_candidate(document, candidate[1], candidate[0])
-
-
-def add_candidate(document: Document, recipe: Recipe, report: CandidateReport, name: str | None = None) -> Candidate:
-    """Keep a finished run's file among the project's artifacts and add the candidate."""
-    if document.artifacts is not None:
-        document.artifacts.add(Path(report.candidate.path))
-    added = new_candidate(document.state, recipe, report, name)
-    document.record(Change.CANDIDATES, candidates=(*document.state.candidates, added))
-    return added
 
 
 def new_project(path: Path, model: Path, data: DataDescription | None = None, recipe: Recipe | None = None) -> Document:
@@ -87,7 +32,9 @@ def new_project(path: Path, model: Path, data: DataDescription | None = None, re
     Raises:
         ProjectError: the file exists.
         ModelFileError: the model can't be opened.
+        StorageError: the folder can't be written.
     """
+    require_writable(path.absolute())
     report = InspectReport.model_validate(run_job(InspectJob(model=str(model), drawing=True), JobContext()))
     document = Document.create(path)
     document.do(SetModel(ModelReference(path=str(model), sha256=report.model.sha256)))
@@ -99,6 +46,8 @@ def new_project(path: Path, model: Path, data: DataDescription | None = None, re
     if recipe is not None:
         document.do(ReplacePlan(recipe.plan))
         document.do(SetSteps(recipe.steps))
+        latency = document.state.latency.model_copy(update={"device": recipe.device})
+        document.do(SetRun(seed=recipe.seed, evaluate=recipe.evaluate, latency=latency))
     return document
 
 
@@ -146,24 +95,32 @@ def _info(options: argparse.Namespace, console: Console, cancel: CancelToken) ->
 
 
 def _run(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
+    given = None if options.recipe is None else read_recipe(Path(options.recipe))
     with Document.open(Path(options.file)) as document:
-        state = document.state
-        if state.model is None or document.path is None:
+        model, path = document.state.model, document.path
+        if model is None or path is None:
             raise BadInputError("the project has no model", where=options.file, action="Open it and choose a model.")
-        recipe = state.recipe() if options.recipe is None else read_recipe(Path(options.recipe))
-        with tempfile.TemporaryDirectory(dir=document.path.parent, prefix=".run-") as folder:
+        require_writable(path, document)
+        for problem in find_problems(document.state):
+            if problem.kind == "model_missing" or (problem.kind == "data_missing" and given is None):
+                raise ProjectError(
+                    problem.message, where=str(path), expected=f"it at {problem.path}", action=problem.action
+                )
+        recipe = given or document.state.recipe()
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-run-") as folder:
             spec = CompressJob(
-                model=state.model.path,
+                model=model.path,
+                model_sha256=model.sha256,
                 recipe=recipe,
                 out=str(Path(folder) / "candidate.onnx"),
-                threads=state.latency.threads,
-                batch=state.latency.batch,
+                threads=document.state.latency.threads,
+                batch=document.state.latency.batch,
             )
             context = JobContext(progress=Progress(console.progress), cancel=cancel, log=console.log)
-            payload = run_job(spec, context)
-            report = CandidateReport.model_validate(payload)
-            added = add_candidate(document, recipe, report, options.name)
-        console.result({"id": added.id, "name": added.name, **payload}, f"{added.name}\n{formats.candidate(report)}")
+            report = CandidateReport.model_validate(run_job(spec, context))
+            added = add_candidate(document, recipe, report, options.name, moved=True)
+    payload = added.report.model_dump(mode="json")
+    console.result({"id": added.id, "name": added.name, **payload}, f"{added.name}\n{formats.candidate(added.report)}")
     return 0
 
 
@@ -199,23 +156,6 @@ def export_file(source: Path, out: Path) -> None:
         raise StorageError(
             f"can't write {out.name}: {error.strerror}", where=str(out.parent), action="Choose another folder."
         ) from error
-
-
-def _point_to(document: Document, model: Path, path: Path) -> None:
-    report = InspectReport.model_validate(run_job(InspectJob(model=str(model), drawing=True), JobContext()))
-    state = document.state
-    if state.model is not None and state.model.sha256 != report.model.sha256:
-        raise ProjectError(
-            "the project is about another model",
-            where=str(path),
-            expected=state.model.path,
-            found=str(model),
-            action="Record in another project.",
-        )
-    if state.model is None:
-        document.do(SetModel(ModelReference(path=str(model), sha256=report.model.sha256)))
-    if state.inspect is None:
-        document.record(Change.MODEL, inspect=report)
 
 
 _ACTIONS = {"new": _new, "info": _info, "run": _run, "export": _export}

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from workbench.cli import formats
 from workbench.cli.console import Console, table
 from workbench.cli.demo import demo
-from workbench.cli.project_verbs import project, record
+from workbench.cli.project_verbs import project
+from workbench.cli.recording import Recording
 from workbench.data.description_file import read_data_description
+from workbench.data.yaml_text import read_scalar
 from workbench.domain.cancel import CancelToken, Progress
-from workbench.domain.errors import BadInputError, RecipeError
-from workbench.domain.measurements import LatencyReport, MetricMeasurement
+from workbench.domain.data_description import DataDescription
+from workbench.domain.errors import BadInputError, CancelledError, RecipeError
+from workbench.domain.measurements import LatencyReport, MetricMeasurement, SensitivityPoint
 from workbench.domain.reports import CandidateReport, InspectReport, ModelSummary, SweepReport
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import (
@@ -51,9 +54,10 @@ def _inspect(options: argparse.Namespace, console: Console, cancel: CancelToken)
         dimensions={name: int(size) for name, size in sizes.items()},
         drawing=options.project is not None,
     )
-    payload = run_job(spec, context(console, cancel))
-    report = InspectReport.model_validate(payload)
-    record(options, inspect=report)
+    with Recording(options) as recording:
+        payload = run_job(spec, context(console, cancel))
+        report = InspectReport.model_validate(payload)
+        recording.inspected(report)
     console.result(report.model_dump(mode="json", exclude={"drawing"}), formats.inspect(report))
     return 0
 
@@ -65,9 +69,10 @@ def _evaluate(options: argparse.Namespace, console: Console, cancel: CancelToken
         samples=_samples(options.samples),
         threads=_at_least(options.threads, 0, "--threads"),
     )
-    payload = run_job(spec, context(console, cancel))
-    measurement = MetricMeasurement.model_validate(payload)
-    record(options, baseline=measurement, data=spec.data)
+    with Recording(options, spec.data) as recording:
+        payload = run_job(spec, context(console, cancel))
+        measurement = MetricMeasurement.model_validate(payload)
+        recording.evaluated(measurement)
     console.result(payload, f"{measurement.metric}: {formats.metric(measurement)}")
     return 0
 
@@ -82,9 +87,10 @@ def _profile(options: argparse.Namespace, console: Console, cancel: CancelToken)
         batch=_at_least(options.batch, 1, "--batch"),
         seconds=options.seconds,
     )
-    payload = run_job(spec, context(console, cancel))
-    report = LatencyReport.model_validate(payload)
-    record(options, baseline_latency=report)
+    with Recording(options) as recording:
+        payload = run_job(spec, context(console, cancel))
+        report = LatencyReport.model_validate(payload)
+        recording.profiled(report)
     console.result(payload, formats.latency(report))
     return 0
 
@@ -114,9 +120,19 @@ def _sweep(options: argparse.Namespace, console: Console, cancel: CancelToken) -
         seed=options.seed,
         store=None if options.store is None else _absolute(options.store),
     )
-    payload = run_job(spec, context(console, cancel))
-    report = SweepReport.model_validate(payload)
-    record(options, sweep=report, data=spec.data)
+    finished: list[SensitivityPoint] = []
+    run = replace(
+        context(console, cancel), partial=lambda _, point: finished.append(SensitivityPoint.model_validate(point))
+    )
+    with Recording(options, spec.data) as recording:
+        try:
+            payload = run_job(spec, run)
+        except CancelledError:
+            if finished:
+                recording.points(spec.method, spec.knob, spec.data.metric, finished)
+            raise
+        report = SweepReport.model_validate(payload)
+        recording.swept(report)
     console.result(payload, formats.sweep(report))
     return 0
 
@@ -134,9 +150,10 @@ def _compress(options: argparse.Namespace, console: Console, cancel: CancelToken
         batch=_at_least(options.batch, 1, "--batch"),
         measure_latency=not options.no_latency,
     )
-    payload = run_job(spec, context(console, cancel))
-    report = CandidateReport.model_validate(payload)
-    record(options, candidate=(report, recipe))
+    with Recording(options, recipe.data if isinstance(recipe.data, DataDescription) else None) as recording:
+        payload = run_job(spec, context(console, cancel))
+        report = CandidateReport.model_validate(payload)
+        recording.compressed(report, recipe)
     console.result(payload, formats.candidate(report))
     return 0
 
@@ -146,9 +163,9 @@ def _import(options: argparse.Namespace, console: Console, cancel: CancelToken) 
     factory = bool(colon) and name.endswith(".py")
     source = f"{_absolute(name)}:{function}" if factory else _absolute(options.source)
     trusted = options.trust
-    if factory and not trusted:
-        console.error(f"Importing runs the code in {name}. Only do this with code that you trust.")
-        trusted = _confirm("Run it? [y/N] ")
+    if not trusted and (factory or options.source.lower().endswith(".pt2")) and sys.stdin.isatty():
+        print(f"Importing may run code from {name if factory else options.source}.", file=sys.stderr)
+        trusted = _confirm("Do you trust where it comes from? [y/N] ")
     spec = ImportJob(source=source, out=_absolute(options.out), trusted=trusted)
     payload = run_job(spec, context(console, cancel))
     model = ModelSummary.model_validate(payload)
@@ -204,21 +221,19 @@ def _pair(text: str, option: str) -> tuple[str, str]:
 
 def _parameter(text: str) -> tuple[str, Any]:
     name, value = _pair(text, "--set")
-    return name, yaml.safe_load(value)
+    return name, read_scalar(value, f"--set {name}")
 
 
 def _value(text: str) -> float | int | str:
-    value = yaml.safe_load(text.strip() or '""')
+    value = read_scalar(text.strip() or '""', "--values")
     if isinstance(value, bool) or not isinstance(value, (int, float, str)) or value == "":
         raise RecipeError(f"--values contains {text!r}", expected="numbers or words separated by commas")
     return value
 
 
 def _confirm(question: str) -> bool:
-    try:
-        return input(question).strip().lower() in ("y", "yes")
-    except EOFError:
-        return False
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 VERBS: dict[str, Verb] = {

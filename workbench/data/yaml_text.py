@@ -91,6 +91,19 @@ def read_yaml(path: Path, error: type[BadInputError], what: str) -> dict[str, An
     return content
 
 
+def read_scalar(text: str, where: str) -> Any:
+    """Return one value as a YAML file would hold it, e.g. of a command-line option.
+
+    Raises:
+        BadInputError: it is not YAML.
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as fault:
+        problem = getattr(fault, "problem", None) or str(fault).splitlines()[0]
+        raise BadInputError(f"{text!r} is not a value", where=where, found=problem) from fault
+
+
 def write_yaml(content: dict[str, Any], path: Path) -> None:
     """Write a mapping in its own order; StorageError if the file can't be written."""
     text = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)

@@ -48,7 +48,8 @@ class WorkbenchError(Exception):
             parts.append(f"Found {self.found}.")
         if self.action is not None:
             parts.append(self.action)
-        return " ".join(part if part.endswith((".", "?")) else f"{part}." for part in parts)
+        text = " ".join(part if part.endswith((".", "?")) else f"{part}." for part in parts)
+        return " ".join(line.strip() for line in text.splitlines())
 
     def to_json(self) -> dict[str, Any]:
         """Return the error as the JSON object that crosses process borders."""

@@ -18,6 +18,17 @@ class _Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class _MeasuringSpec(_Spec):
+    """A job about a model file that something is known of already.
+
+    Attributes:
+        model_sha256: Hash that the file must still have (`graph.storage.model_sha256`), or None for any.
+    """
+
+    model: str
+    model_sha256: str | None = None
+
+
 class InspectJob(_Spec):
     """Open a model and describe it → InspectReport."""
 
@@ -45,11 +56,10 @@ class PreviewDataJob(_Spec):
     metric_samples: int = 500
 
 
-class EvaluateJob(_Spec):
+class EvaluateJob(_MeasuringSpec):
     """Metric of a model file → MetricMeasurement."""
 
     kind: Literal["evaluate"] = "evaluate"
-    model: str
     data: DataDescription
     samples: int | Literal["all"] = "all"
     threads: int = 0
@@ -68,7 +78,7 @@ class ProfileJob(_Spec):
     seconds: float = 5.0
 
 
-class SweepJob(_Spec):
+class SweepJob(_MeasuringSpec):
     r"""Sensitivities over layers and values → SweepReport; every point also comes as a partial result.
 
     Attributes:
@@ -77,7 +87,6 @@ class SweepJob(_Spec):
     """
 
     kind: Literal["sweep"] = "sweep"
-    model: str
     data: DataDescription
     method: str
     parameters: dict[str, object] = Field(default_factory=dict)
@@ -90,16 +99,14 @@ class SweepJob(_Spec):
     store: str | None = None
 
 
-class CompressJob(_Spec):
+class CompressJob(_MeasuringSpec):
     """Run a recipe, export, measure → CandidateReport.
 
     Attributes:
         cache: Folder of step results by content hash, or None to keep none.
-        baseline: Measure the original too (always in the same process as the candidate).
     """
 
     kind: Literal["compress"] = "compress"
-    model: str
     recipe: Recipe
     out: str
     cache: str | None = None

@@ -19,6 +19,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from workbench.domain.errors import PluginError
+from workbench.domain.installation import shipped_folder
 from workbench.domain.interface import API_VERSION
 from workbench.project.places import data_folder
 
@@ -141,26 +142,13 @@ def read_manifest(folder: Path, origin: Origin = "user") -> Manifest:
     return manifest
 
 
-def first_party_folder() -> Path | None:
-    """Return where the program's own plugins lie: in an installed package within it, in a checkout beside it."""
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "_plugins"
-    if installed.is_dir():
-        return installed
-    # A folder that merely happens to be called `plugins` beside an installed package is somebody else's.
-    checkout = package.parent
-    if (checkout / "pyproject.toml").is_file() and (checkout / "plugins").is_dir():
-        return checkout / "plugins"
-    return None
-
-
 def user_folder() -> Path:
     """Return the folder in which the user puts plugins; it may not exist."""
     return data_folder() / "plugins"
 
 
 def _folders(problems: list[PluginError]) -> Iterator[tuple[Path, Origin]]:
-    own = first_party_folder()
+    own = shipped_folder("plugins")
     if own is not None:
         yield from ((folder, "first-party") for folder in _plugins_in(own))
     for text in filter(None, os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep)):

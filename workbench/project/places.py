@@ -19,6 +19,11 @@ def config_folder() -> Path:
     return platformdirs.user_config_path(_NAME, appauthor=False)
 
 
+def cache_folder() -> Path:
+    """Return the folder of what can be made again; it may not exist yet."""
+    return platformdirs.user_cache_path(_NAME, appauthor=False)
+
+
 def untitled_folder() -> Path:
     """Return the folder of projects that have no name yet."""
     return data_folder() / "untitled"

@@ -38,7 +38,7 @@ def compress(spec: CompressJob, context: JobContext) -> dict[str, Any]:
         )
 
     report = make_candidate(
-        onnx_file(spec.model, context),
+        onnx_file(spec.model, context, spec.model_sha256),
         spec.recipe,
         Path(spec.out),
         registry=registry,
@@ -56,7 +56,7 @@ def compress(spec: CompressJob, context: JobContext) -> dict[str, Any]:
 def sweep_layers(spec: SweepJob, context: JobContext) -> dict[str, Any]:
     """Take sensitivities → SweepReport; each point is also sent as it comes."""
     registry, _ = installed_methods()
-    path = onnx_file(spec.model, context)
+    path = onnx_file(spec.model, context, spec.model_sha256)
     graph = open_model(path)
     engine = inference_engine()
     dataset = test_data(spec.data, graph)

@@ -26,7 +26,7 @@ from workbench.worker.model_jobs import onnx_file
 
 def evaluate_file(spec: EvaluateJob, context: JobContext) -> dict[str, Any]:
     """Take the metric of a model file → MetricMeasurement."""
-    path = onnx_file(spec.model, context)
+    path = onnx_file(spec.model, context, spec.model_sha256)
     graph = open_model(path)
     engine = inference_engine()
     dataset = test_data(spec.data, graph)

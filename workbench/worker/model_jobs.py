@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from workbench.domain.errors import BadInputError
+from workbench.domain.errors import ProjectError
 from workbench.graph.inspection import inspect_model, layer_detail, summary
-from workbench.graph.storage import open_model
+from workbench.graph.storage import model_sha256, open_model
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import ImportJob, InspectJob, LayerDetailJob
+from workbench.worker.imported_archives import imported_archive, is_archive, remember_import
 
 
 def inspect(spec: InspectJob, context: JobContext) -> dict[str, Any]:
@@ -31,26 +32,34 @@ def import_source(spec: ImportJob, context: JobContext) -> dict[str, Any]:
 
     context.progress.update(0.0, "importing")
     out = Path(spec.out)
-    import_model(spec.source, out, trusted=spec.trusted)
+    for note in import_model(spec.source, out, trusted=spec.trusted):
+        context.log(note)
+    if is_archive(Path(spec.source)):
+        remember_import(Path(spec.source), out, context)
     return summary(open_model(out), out).model_dump(mode="json")
 
 
-def onnx_file(model: str, context: JobContext) -> Path:
-    """Return the ONNX file of what the user named.
+def onnx_file(model: str, context: JobContext, sha256: str | None = None) -> Path:
+    """Return the ONNX file of what the user named: the file itself, or what a torch archive was imported to.
+
+    Loading an archive can run code that came with it, so that it happens where the user is asked: in `import`.
+
+    Args:
+        model: Path of an .onnx file or a torch archive.
+        context: Of the job.
+        sha256: Hash that the ONNX file must have, or None.
 
     Raises:
-        BadInputError: it is a torch archive, which is imported first.
+        BadInputError: it is a torch archive that was not imported before.
+        ProjectError: the file has another hash.
     """
-    path = Path(model)
-    if path.suffix.lower() == ".pt2":
-        target = path.with_suffix(".onnx")
-        if target.is_file() and target.stat().st_mtime >= path.stat().st_mtime:
-            context.log(f"Using {target.name}, which was imported from {path.name}.")
-            return target
-        raise BadInputError(
-            f"{path.name} is a torch.export archive",
-            where=str(path.parent),
-            expected="an .onnx file",
-            action=f"Import it first: workbench import {path.name} --out {target.name}",
+    path = imported_archive(Path(model)) if is_archive(Path(model)) else Path(model)
+    if sha256 is not None and (found := model_sha256(path)) != sha256:
+        raise ProjectError(
+            "the model file was changed since the project measured it",
+            where=model,
+            expected=f"sha256 {sha256[:12]}",
+            found=f"sha256 {found[:12]}",
+            action="Restore the original file, or open the changed one as a new model.",
         )
     return path
