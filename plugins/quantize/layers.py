@@ -30,7 +30,8 @@ class LayerBits:
     """What the plan asks of one layer.
 
     Attributes:
-        weight_bits, activation_bits: 2-8, 16 (weights only) or 32 (untouched).
+        weight_bits, activation_bits: 2-8, 16 (weights only) or 32 (untouched). Untouched layers are listed too: what
+            they read must stay as it is.
         data: Input position of the activations; None where there are none to quantize (an embedding's indices).
         weight: Input position of the weight.
     """
@@ -40,9 +41,14 @@ class LayerBits:
     data: int | None
     weight: int
 
+    @property
+    def touched(self) -> bool:
+        """Whether the plan changes this layer."""
+        return self.weight_bits != UNTOUCHED or self.activation_bits != UNTOUCHED
+
 
 def requested_bits(graph: ModelGraph, plan: LayerSettings) -> tuple[dict[str, LayerBits], tuple[str, ...]]:
-    """Return the settings of the layers that the plan touches, in graph order, and warnings about those left out.
+    """Return the settings of all layers in graph order, and warnings about those that can't be quantized.
 
     Raises:
         RecipeError: the model is quantized already; a setting that can't be honoured, naming layer and reason.
@@ -55,15 +61,14 @@ def requested_bits(graph: ModelGraph, plan: LayerSettings) -> tuple[dict[str, La
         if node.name not in plan:
             continue
         weight_bits, activation_bits = (int(plan.number(node.name, knob)) for knob in (WEIGHT_BITS, ACTIVATION_BITS))
-        if weight_bits == UNTOUCHED and activation_bits == UNTOUCHED:
-            continue
         if activation_bits == 16:
             raise RecipeError(
                 "activation_bits is 16, but the runtime has no half-precision kernels on this device",
                 where=node.name,
                 action="Set 32 to leave activations in float, or 8 or fewer.",
             )
-        if weight.dtype != "float32":
+        touched = weight_bits != UNTOUCHED or activation_bits != UNTOUCHED
+        if touched and weight.dtype != "float32":
             if Origin.LINE in (plan.origin(node.name, WEIGHT_BITS), plan.origin(node.name, ACTIVATION_BITS)):
                 raise RecipeError(
                     f"weight {weight.name!r} is stored as {weight.dtype} and can't be quantized",

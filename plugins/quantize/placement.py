@@ -96,8 +96,10 @@ class _Placing:
             # Without a quantizer behind it the operator would not run on integers at all.
             if (name in connectors or node.op == "Conv") and not self._read_by_untouched(value):
                 wanted.setdefault(self._root(value), 8)
-        # Sorted, because sets of names are ordered differently in every process and files must not be.
-        placed.bits = dict(sorted(wanted.items()))
+        # In the graph's order, because sets of names are ordered differently in every process and files must not be.
+        values = [info.name for info in self._graph.inputs]
+        values.extend(output for node in self._graph.nodes for output in node.outputs)
+        placed.bits = {value: wanted[value] for value in values if value in wanted}
         for root in wanted:
             for value in (root, *self._members.get(root, ())):
                 for node in self._graph.consumers(value):

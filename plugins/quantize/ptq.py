@@ -77,19 +77,26 @@ class PostTrainingQuantization(Method):
                 layers that share a weight and differ in its bits.
         """
         layers, warnings = requested_bits(graph, plan)
-        if not layers:
+        if not any(bits.touched for bits in layers.values()):
             return (*warnings, "No layer has weight_bits or activation_bits below 32: nothing is quantized.")
         slow = [
             name
             for name, bits in layers.items()
-            if bits.activation_bits <= 8 and (bits.weight_bits > 8 or graph.node(name).op not in INTEGER_LAYERS)
+            if bits.activation_bits <= 8 and graph.node(name).op not in INTEGER_LAYERS
         ]
         if slow:
             shown = ", ".join(slow[:3]) + (" …" if len(slow) > 3 else "")
             warnings = (
                 *warnings,
-                f"{len(slow)} layer(s) with quantized activations compute in float, because their weights have more "
-                f"than 8 bits or the runtime has no integer kernel for them: {shown}",
+                f"{len(slow)} layer(s) with quantized activations compute in float, because the runtime has no integer "
+                f"kernel for them: {shown}",
+            )
+        wide = [name for name, bits in layers.items() if bits.activation_bits <= 8 < bits.weight_bits]
+        if wide:
+            warnings = (
+                *warnings,
+                f"{len(wide)} layer(s) have quantized activations and float weights ({', '.join(wide[:3])}): the file "
+                "keeps them, but ONNX Runtime may round them to 8 bits by itself where the output is quantized too",
             )
         return warnings
 
@@ -101,9 +108,12 @@ class PostTrainingQuantization(Method):
             CancelledError: tools.cancel was set.
         """
         layers, warnings = requested_bits(graph, plan)
-        if not layers:
+        if not any(bits.touched for bits in layers.values()):
             return MethodResult(graph, (*warnings, "nothing quantized"))
         graph = merge_slices(upgrade_opset(fold_batch_norm(fold_constants(graph)), 13))
+        # A layer that only reads constants is no more: its result is stored.
+        kept = {node.name for node in graph.nodes}
+        layers = {name: bits for name, bits in layers.items() if name in kept}
         placed = place(graph, layers)
         calibrators = self._calibrate(graph, placed, tools)
         signed = self.parameters.activation_type == "int8"

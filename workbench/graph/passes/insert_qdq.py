@@ -167,21 +167,38 @@ class _Edit:
     def quantize_biases(self) -> None:
         """Store biases as int32 where both factors of their layer are integers."""
         for node in tuple(self._graph):
-            if node.op_type not in ("Conv", "Gemm") or len(node.inputs) < 3:
+            if node.op_type not in ("Conv", "Gemm", "MatMul") or len(node.inputs) < 2:
                 continue
-            data, weight, bias = node.inputs[0], node.inputs[1], node.inputs[2]
-            if data not in self._read or weight not in self._weights or bias is None or not bias.is_initializer():
+            data, weight = node.inputs[0], node.inputs[1]
+            place = self._bias_place(node)
+            if data not in self._read or weight not in self._weights or place is None:
+                continue
+            reader, index = place
+            bias = reader.inputs[index]
+            if bias is None or not bias.is_initializer() or bias.const_value is None:
                 continue
             scales = np.asarray(self._weights[weight].scales, np.float64) * self._read[data].scale
-            array = bias.const_value.numpy().astype(np.float64)  # type: ignore[union-attr]
+            array = bias.const_value.numpy().astype(np.float64)
             channels = scales.size if scales.ndim else array.size
             if array.size != channels:
                 continue
             integers = np.clip(np.rint(array.reshape(-1) / scales), -_BIAS_LIMIT, _BIAS_LIMIT).astype(np.int32)
             dequantized = self._dequantized_constant(
-                bias, integers, scales.astype(np.float32), 0 if scales.ndim else None, only=node
+                bias, integers, scales.astype(np.float32), 0 if scales.ndim else None, only=reader
             )
-            node.replace_input_with(2, dequantized)
+            reader.replace_input_with(index, dequantized)
+
+    def _bias_place(self, node: ir.Node) -> tuple[ir.Node, int] | None:
+        """Return who reads a layer's bias and at which input: the layer, or the Add behind a MatMul of two axes."""
+        if node.op_type != "MatMul":
+            return (node, 2) if len(node.inputs) > 2 else None
+        output, data = node.outputs[0], node.inputs[0]
+        uses = tuple(output.uses())
+        if data is None or data.shape is None or len(data.shape) != 2 or len(uses) != 1 or output.is_graph_output():
+            return None
+        add, index = uses[0].node, 1 - uses[0].idx
+        # The runtime joins these two into one Gemm, which needs integers at all three inputs.
+        return (add, index) if add.op_type == "Add" and len(add.inputs) == 2 else None
 
     def _moves(self, node: ir.Node, index: int) -> bool:
         return index == 0 and node.name in self._placement.integer_nodes
