@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from scipy import stats
+from scipy import special  # not scipy.stats, which takes half a second to import
 
 from workbench.domain.measurements import Interval
 
@@ -29,7 +29,7 @@ def wilson(successes: float, n: int) -> Interval:
 def mcnemar_exact(lost: int, won: int) -> float:
     """Return the two-sided exact p-value that both models are equally often right (McNemar, 1947; binomial form)."""
     discordant = lost + won
-    return 1.0 if discordant == 0 else float(stats.binomtest(lost, discordant, 0.5).pvalue)
+    return 1.0 if discordant == 0 else min(1.0, 2.0 * float(special.bdtr(min(lost, won), discordant, 0.5)))
 
 
 def paired_share_interval(lost: int, won: int, n: int) -> Interval:
@@ -49,7 +49,7 @@ def mean_interval(values: np.ndarray) -> Interval:
     mean = float(values.mean())
     if len(values) < 2:
         return mean, mean
-    half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
+    half = float(special.stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / math.sqrt(len(values)))
     return mean - half, mean + half
 
 
