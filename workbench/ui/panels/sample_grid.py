@@ -1,0 +1,61 @@
+"""Pictures of samples with label and prediction: the eye finds a wrong label or layout faster than any check."""
+
+from __future__ import annotations
+
+import base64
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QIcon, QPixmap
+from PySide6.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem, QWidget
+
+from workbench.domain.reports import SamplePreview
+from workbench.ui.theme import Theme
+
+_SIDE = 72
+
+
+class SampleGrid(QListWidget):
+    """Thumbnails; a wrong prediction is said in words below the picture, not by colour alone."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self.setViewMode(QListWidget.ViewMode.IconMode)
+        self.setResizeMode(QListWidget.ResizeMode.Adjust)
+        self.setMovement(QListWidget.Movement.Static)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.setIconSize(QSize(_SIDE, _SIDE))
+        self.setGridSize(QSize(_SIDE + 40, _SIDE + 48))
+        self.setWordWrap(True)
+        self.setUniformItemSizes(True)
+
+    def show_samples(self, samples: tuple[SamplePreview, ...]) -> None:
+        """Replace the thumbnails."""
+        self.clear()
+        for sample in samples:
+            item = QListWidgetItem(_caption(sample))
+            item.setTextAlignment(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop)
+            item.setIcon(QIcon(_picture(sample)))
+            item.setToolTip(f"Sample {sample.index}\nLabel: {sample.label}\nPrediction: {sample.prediction or 'none'}")
+            if sample.correct is False:
+                item.setForeground(self._theme.color("error"))
+            self.addItem(item)
+
+
+def _caption(sample: SamplePreview) -> str:
+    label = sample.label if sample.label is not None else "no label"
+    if sample.correct is False:
+        return f"{label}\n✗ {sample.prediction}"
+    return f"✓ {label}" if sample.correct else label
+
+
+def _picture(sample: SamplePreview) -> QPixmap:
+    pixmap = QPixmap(_SIDE, _SIDE)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    if sample.image_png_base64 is not None:
+        loaded = QPixmap()
+        loaded.loadFromData(base64.b64decode(sample.image_png_base64), "PNG")
+        if not loaded.isNull():
+            mode = Qt.TransformationMode.FastTransformation
+            return loaded.scaled(_SIDE, _SIDE, Qt.AspectRatioMode.KeepAspectRatio, mode)
+    return pixmap
