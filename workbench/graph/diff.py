@@ -57,9 +57,10 @@ def _activation_bits(graph: ModelGraph, node: Node) -> float:
     name = next((value for value in node.inputs if value and stored(graph, value) is None), "")
     producer = graph.producer(name) if name else None
     if producer is not None and producer.op == "DequantizeLinear":
-        name = producer.inputs[0]
-    dtype = graph.value(name).dtype if name else None
-    return _DTYPE_BITS.get(dtype or "", 32.0)
+        zero_point = producer.inputs[2] if len(producer.inputs) > 2 else ""
+        # The operator's own default, without a zero point, is uint8.
+        return _DTYPE_BITS.get((graph.value(zero_point).dtype if zero_point else None) or "uint8", 32.0)
+    return _DTYPE_BITS.get((graph.value(name).dtype if name else None) or "", 32.0)
 
 
 def _note(node: Node, key: str) -> float | None:

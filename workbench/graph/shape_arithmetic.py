@@ -125,6 +125,18 @@ def _reshape(node: ir.Node, arrays: Sequence[np.ndarray | None], opset: int) -> 
     return data.reshape([int(size) for size in target])
 
 
+def _product(node: ir.Node, arrays: Sequence[np.ndarray | None], opset: int) -> np.ndarray | None:
+    """Multiply all elements of a vector (ReduceProd over its only axis)."""
+    data = arrays[0]
+    if data is None or data.ndim != 1:
+        return None
+    total: Dimension = 1
+    for size in _boxed(data):
+        total = _multiply(total, size)
+    result = _objects([total])
+    return result if node.attributes.get_int("keepdims", 1) else result.reshape(())
+
+
 def _where(node: ir.Node, arrays: Sequence[np.ndarray | None], opset: int) -> np.ndarray | None:
     condition, yes, no = arrays
     if condition is None or yes is None or no is None:
@@ -217,6 +229,7 @@ _RULES: dict[str, Callable[..., np.ndarray | None]] = {
     "Gather": _gather,
     "Identity": _same,
     "Mul": _elementwise(_multiply),
+    "ReduceProd": _product,
     "Reshape": _reshape,
     "Slice": _slice,
     "Squeeze": _squeeze,

@@ -123,11 +123,21 @@ def sample_shapes(graph: ModelGraph, dimensions: Mapping[str, int] | None = None
 
 def fixed_batch(graph: ModelGraph) -> int:
     """Return the batch size that the file fixes for all its inputs and outputs, or 1."""
+    if any(_leads_with_time(graph, info.name) for info in graph.inputs):
+        return 1
     sizes: set[Dimension] = {
         info.shape[0] for info in (*graph.inputs, *graph.outputs) if info.shape is not None and len(info.shape) > 1
     }
     (size,) = sizes if len(sizes) == 1 else (1,)
     return size if isinstance(size, int) and size > 1 else 1
+
+
+def _leads_with_time(graph: ModelGraph, value: str) -> bool:
+    """Whether a recurrent layer reads the value as it is, so that its first axis is time and not the batch."""
+    return any(
+        node.op in ("LSTM", "GRU", "RNN") and node.inputs[0] == value and not node.attribute("layout", 0)
+        for node in graph.consumers(value)
+    )
 
 
 def with_shapes(graph: ModelGraph, statics: Statics) -> ModelGraph:

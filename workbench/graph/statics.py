@@ -270,12 +270,19 @@ class _Walk:
             return None if target is None else tuple(_plain(size) for size in target)
         dims = self.found.shapes.get(node.inputs[0].name or "") if node.inputs[0] is not None else None
         target = self.array(node.inputs[1]) if len(node.inputs) > 1 else None
-        if target is None or target.ndim != 1:
-            return None
+        if target is None:
+            return self._rank_of_target(node)
         wanted = tuple(_plain(size) for size in target)
         if node.op_type == "Expand":
             return None if dims is None else broadcast(dims, wanted)
         return resolve_reshape(dims, wanted, allow_zero=bool(node.attributes.get_int("allowzero", 0)))
+
+    def _rank_of_target(self, node: ir.Node) -> Dims | None:
+        """Return as many unknown sizes as the target of a Reshape has elements."""
+        value = node.inputs[1] if len(node.inputs) > 1 else None
+        dims = None if value is None else self.found.shapes.get(value.name or "")
+        rank = dims[0] if dims is not None and len(dims) == 1 else None
+        return (None,) * rank if isinstance(rank, int) and node.op_type == "Reshape" else None
 
     def _infer_node(self, node: ir.Node) -> None:
         """Infer one node again, now with what the walk knows of its inputs."""

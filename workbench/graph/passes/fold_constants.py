@@ -64,7 +64,8 @@ def _lift(model: ir.Model, node: ir.Node) -> None:
         tensor = ir.tensor(np.asarray(source.value, dtype=np.int64))
     else:
         return
-    _replace(model, output, tensor)
+    # An own tensor object: registering it as a weight names it, and the original graph keeps the old one.
+    _replace(model, output, ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=output.name))
     model.graph.remove(node, safe=True)
 
 
