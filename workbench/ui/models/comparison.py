@@ -1,0 +1,160 @@
+"""Candidates side by side as plain rows: what was measured, the steps, and every layer's shape and settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from workbench.domain.recipe import Step
+from workbench.domain.reports import LayerState
+from workbench.project.state import Candidate, ProjectState
+from workbench.ui.models import numbers
+
+Value = TypeVar("Value")
+
+ORIGINAL = "Original"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One compared thing: its name, a cell per column, and whether the cells differ."""
+
+    title: str
+    cells: tuple[str, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether the columns say different things."""
+        return len(set(self.cells)) > 1
+
+
+@dataclass(frozen=True)
+class Section:
+    """Rows under a heading."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A heading per column, the original first, and sections of rows."""
+
+    headings: tuple[str, ...]
+    sections: tuple[Section, ...]
+
+    def to_csv(self) -> str:
+        """Return all rows as comma-separated values."""
+        lines = [["section", "what", *self.headings]]
+        lines.extend([section.title, row.title, *row.cells] for section in self.sections for row in section.rows)
+        return "\n".join(",".join(_quoted(cell) for cell in line) for line in lines) + "\n"
+
+
+def compare_candidates(state: ProjectState, ids: Sequence[str]) -> Comparison:
+    """Put the original and the named candidates beside each other; ids that are gone are left out."""
+    chosen = [entry for id in ids for entry in state.candidates if entry.id == id and not entry.deleted]
+    if not chosen:
+        return Comparison((ORIGINAL,), ())
+    return Comparison(
+        (ORIGINAL, *(entry.name for entry in chosen)),
+        (
+            Section("Measured on the exported file", tuple(_measured(state, chosen))),
+            Section("Steps", tuple(_steps(chosen))),
+            Section("Layers: weight shape, weight bits / activation bits", tuple(_layers(chosen))),
+        ),
+    )
+
+
+def _measured(state: ProjectState, chosen: Sequence[Candidate]) -> Iterable[Row]:
+    reports = [entry.report for entry in chosen]
+    first = reports[0]
+    original = first.baseline_metric or state.baseline
+    metric = original.metric if original is not None else "metric"
+    yield Row(
+        numbers.metric_title(metric),
+        (_or_nothing(original, numbers.metric_text), *(_or_nothing(r.metric, numbers.metric_text) for r in reports)),
+    )
+    yield Row(
+        "Change on the same samples",
+        (
+            numbers.NOTHING,
+            *(_or_nothing(r.difference, lambda d: numbers.difference_text(d, metric)) for r in reports),
+        ),
+    )
+    baseline = None if first.latency_report is None else first.latency_report.models[0]
+    yield Row(
+        "Latency, median",
+        (
+            _or_nothing(baseline, lambda entry: numbers.latency_text(entry.latency_ms)),
+            *(_or_nothing(r.latency, lambda entry: numbers.latency_text(entry.latency_ms)) for r in reports),
+        ),
+    )
+    yield Row(
+        "Latency, ratio to the original",
+        ("1", *(_or_nothing(r.latency, lambda entry: numbers.ratio_text(entry.ratio_to_first)) for r in reports)),
+    )
+    yield Row(
+        "Measured with",
+        (
+            numbers.NOTHING,
+            *(
+                _or_nothing(
+                    r.latency_report,
+                    lambda report: (
+                        f"{numbers.plural(report.device.threads, 'thread')}, batch {report.models[0].batch}"
+                        + ("" if report.noise.quiet else ", not quiet")
+                    ),
+                )
+                for r in reports
+            ),
+        ),
+    )
+    model = first.model
+    yield Row(
+        "Size",
+        (numbers.size_text(model.size_bytes), *(numbers.size_text(r.candidate.size_bytes) for r in reports)),
+    )
+    yield Row("MACs", (numbers.count_text(model.macs), *(numbers.count_text(r.candidate.macs) for r in reports)))
+    yield Row(
+        "Parameters", (numbers.count_text(model.params), *(numbers.count_text(r.candidate.params) for r in reports))
+    )
+
+
+def _steps(chosen: Sequence[Candidate]) -> Iterable[Row]:
+    enabled = [[step for step in entry.recipe.steps if step.enabled] for entry in chosen]
+    for number in range(max(map(len, enabled))):
+        cells = (_step_text(steps[number]) if number < len(steps) else numbers.NOTHING for steps in enabled)
+        yield Row(f"Step {number + 1}", (numbers.NOTHING, *cells))
+    yield Row("Seed", (numbers.NOTHING, *(str(entry.recipe.seed) for entry in chosen)))
+
+
+def _step_text(step: Step) -> str:
+    if not step.parameters:
+        return step.method
+    values = ", ".join(f"{key} {json.dumps(value)}" for key, value in sorted(step.parameters.items()))
+    return f"{step.method} ({values})"
+
+
+def _layers(chosen: Sequence[Candidate]) -> Iterable[Row]:
+    changes = [{change.name: change for change in entry.report.layers} for entry in chosen]
+    for name in dict.fromkeys(name for layers in changes for name in layers):
+        before = next(layers[name].before for layers in changes if name in layers)
+        cells = []
+        for layers in changes:
+            after = layers[name].after if name in layers else before
+            cells.append("removed" if after is None else _state_text(after))
+        yield Row(name, (_state_text(before), *cells))
+
+
+def _state_text(state: LayerState) -> str:
+    return f"{numbers.shape_text(state.weight_shape)}   {state.bits:g} / {state.activation_bits:g}"
+
+
+def _or_nothing(value: Value | None, text: Callable[[Value], str]) -> str:
+    return numbers.NOTHING if value is None else text(value)
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if any(char in cell for char in ',"\n') else cell
