@@ -139,8 +139,8 @@ def _sources(rule: _Rule, size: int, out: int, factor: float, bounds: tuple[floa
     if name == "tf_half_pixel_for_nn":
         return (positions + 0.5) / step
     if name == "half_pixel_symmetric":
-        adjustment = out / (factor * size)
-        return size / 2 * (1 - adjustment) + (positions + 0.5) / step - 0.5
+        adjustment = np.float32(out) / (step * np.float32(size))
+        return np.float32(size / 2) * (1 - adjustment) + (positions + 0.5) / step - 0.5
     if name == "tf_crop_and_resize":
         start, end = bounds
         if out > 1:
