@@ -67,9 +67,7 @@ def _inputs(session: ort.InferenceSession, stem: str) -> dict[str, np.ndarray]:
 
 
 SLOW = {"style_candy_op7"}
-CASES = [
-    pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in SLOW else []) for path in RUNNABLE
-]
+CASES = [pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in SLOW else []) for path in RUNNABLE]
 
 
 @pytest.mark.usefixtures("shared")
