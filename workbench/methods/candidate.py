@@ -16,6 +16,7 @@ from workbench.domain.measurements import LatencyReport, MetricMeasurement, Pair
 from workbench.domain.recipe import Recipe
 from workbench.domain.reports import CandidateFile, CandidateReport
 from workbench.engines.contracts import InferenceEngine, TrainingEngine
+from workbench.graph.check import require_runtime_support
 from workbench.graph.diff import layer_changes
 from workbench.graph.inspection import summary
 from workbench.graph.model import ModelGraph
@@ -78,6 +79,7 @@ def make_candidate(
     began = time.perf_counter()
     _check_target(model_path, out_path)
     original = open_model(model_path)
+    require_runtime_support(original)
     test = _test_split(recipe, original)
     warnings: list[str] = []
     if recipe.data is None:

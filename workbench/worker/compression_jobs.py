@@ -8,7 +8,6 @@ from typing import Any
 
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.measurements import LatencyReport
-from workbench.graph.storage import open_model
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import CompressJob, SweepJob
 from workbench.methods.candidate import make_candidate
@@ -17,7 +16,7 @@ from workbench.methods.sensitivity import sweep
 from workbench.methods.step_cache import StepCache
 from workbench.worker.engines import DeferredTrainingEngine, inference_engine
 from workbench.worker.installed_methods import installed_methods
-from workbench.worker.measuring_jobs import latency, test_data
+from workbench.worker.measuring_jobs import latency, runnable_model, test_data
 from workbench.worker.model_jobs import onnx_file
 
 
@@ -56,8 +55,7 @@ def compress(spec: CompressJob, context: JobContext) -> dict[str, Any]:
 def sweep_layers(spec: SweepJob, context: JobContext) -> dict[str, Any]:
     """Take sensitivities → SweepReport; each point is also sent as it comes."""
     registry, _ = installed_methods()
-    path = onnx_file(spec.model, context, spec.model_sha256)
-    graph = open_model(path)
+    graph = runnable_model(onnx_file(spec.model, context, spec.model_sha256))
     engine = inference_engine()
     dataset = test_data(spec.data, graph)
     data = None

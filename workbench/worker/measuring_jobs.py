@@ -15,6 +15,7 @@ from workbench.domain.data_description import DataDescription
 from workbench.domain.errors import BadInputError, DataError
 from workbench.domain.measurements import LatencyReport
 from workbench.engines.contracts import InferenceEngine
+from workbench.graph.check import require_runtime_support
 from workbench.graph.model import ModelGraph
 from workbench.graph.storage import open_model
 from workbench.jobs.context import JobContext
@@ -27,7 +28,7 @@ from workbench.worker.model_jobs import onnx_file
 def evaluate_file(spec: EvaluateJob, context: JobContext) -> dict[str, Any]:
     """Take the metric of a model file → MetricMeasurement."""
     path = onnx_file(spec.model, context, spec.model_sha256)
-    graph = open_model(path)
+    graph = runnable_model(path)
     engine = inference_engine()
     dataset = test_data(spec.data, graph)
     evaluated = evaluate(
@@ -48,7 +49,7 @@ def profile(spec: ProfileJob, context: JobContext) -> dict[str, Any]:
     """Measure latencies, interleaved → LatencyReport."""
     paths = [onnx_file(model, context) for model in spec.models]
     for path in paths:
-        open_model(path)
+        runnable_model(path)
     report = latency(
         paths,
         device=spec.device,
@@ -100,6 +101,7 @@ def preview(spec: PreviewDataJob, context: JobContext) -> dict[str, Any]:
     if graph is None or dataset is None:
         return shown.model_dump(mode="json")
     context.progress.update(0.2, "trying the model")
+    require_runtime_support(graph)
     check_fit(dataset, graph.inputs, graph.outputs)
     engine = inference_engine()
     predictions = _predictions(engine, graph, dataset, [sample.index for sample in shown.samples])
@@ -117,6 +119,18 @@ def preview(spec: PreviewDataJob, context: JobContext) -> dict[str, Any]:
         cancel=context.cancel,
     )
     return shown.model_copy(update={"samples": samples, "metric": evaluated.measurement}).model_dump(mode="json")
+
+
+def runnable_model(path: Path) -> ModelGraph:
+    """Open a model that is going to run.
+
+    Raises:
+        ModelFileError: the file can't be used.
+        UnsupportedGraphError: no runtime here has one of its operators; names the node.
+    """
+    graph = open_model(path)
+    require_runtime_support(graph)
+    return graph
 
 
 def test_data(description: DataDescription, graph: ModelGraph) -> Dataset:
