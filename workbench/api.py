@@ -23,6 +23,7 @@ from workbench.graph.passes.fold_constants import fold_constants
 from workbench.graph.passes.half_precision import store_half
 from workbench.graph.passes.insert_qdq import Placement, insert_qdq
 from workbench.graph.passes.merge_slices import merge_slices
+from workbench.graph.passes.pad_channels import pad_input_channels
 from workbench.graph.passes.remove_channels import remove_channels
 from workbench.graph.passes.upgrade_opset import upgrade_opset
 from workbench.graph.quantization import ActivationQuantization, WeightQuantization
@@ -75,6 +76,7 @@ __all__ = [
     "insert_qdq",
     "layer_nodes",
     "merge_slices",
+    "pad_input_channels",
     "remove_channels",
     "store_half",
     "upgrade_opset",

@@ -21,6 +21,8 @@ from workbench.api import (
 # Operators with integer kernels for quantized weights and data.
 INTEGER_LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
 UNTOUCHED = 32
+_NARROW = 16
+_LARGEST_KERNEL = 25
 _ALREADY = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
 _ALREADY_PREFIXES = ("QLinear", "ConvInteger", "MatMulInteger")
 
@@ -130,6 +132,26 @@ def smallest_scale(
     if axis is None or least.size != weight.shape[axis]:
         return float(least.max(initial=0.0))
     return least
+
+
+def narrow_convolutions(graph: ModelGraph, layers: Mapping[str, LayerBits]) -> tuple[str, ...]:
+    """Return the integer convolutions that run faster with their input channels padded to a multiple of 4.
+
+    Measured with onnxruntime 1.31 on AVX-512 VNNI, kernel time padded / as it is: 3 channels 3x3 0.50-0.56, 1 channel
+    5x5 0.71, 11 channels 3x3 0.64, 5 channels 1x1 0.40, but 22 channels 3x3 0.90 and 3 channels 7x7 1.15.
+    """
+    found = []
+    for name, bits in layers.items():
+        node = graph.node(name)
+        if bits.weight_bits > 8 or bits.activation_bits > 8 or node.op != "Conv" or node.attribute("group", 1) != 1:
+            continue
+        weight = node.inputs[1]
+        shape = graph.constant_shape(weight) or ()
+        area = int(np.prod(shape[2:], dtype=np.int64))
+        alone = weight in graph.initializers and len(graph.consumers(weight)) == 1
+        if alone and shape[1] < _NARROW and shape[1] % 4 and area <= _LARGEST_KERNEL:
+            found.append(name)
+    return tuple(found)
 
 
 def weight_name(graph: ModelGraph, name: str, bits: Mapping[str, LayerBits]) -> str:

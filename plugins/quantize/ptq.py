@@ -29,11 +29,20 @@ from workbench.api import (
     fold_constants,
     insert_qdq,
     merge_slices,
+    pad_input_channels,
     store_half,
     upgrade_opset,
 )
 
-from .layers import INTEGER_LAYERS, LayerBits, channel_axis, requested_bits, smallest_scale, weight_name
+from .layers import (
+    INTEGER_LAYERS,
+    LayerBits,
+    channel_axis,
+    narrow_convolutions,
+    requested_bits,
+    smallest_scale,
+    weight_name,
+)
 from .placement import QuantizedValues, place
 from .weights import quantize_weight
 
@@ -54,6 +63,11 @@ class PtqParameters(Parameters):
     )
     activation_type: Literal["uint8", "int8"] = Field(
         default="uint8", description="Container of activations; uint8 with int8 weights is the fast pair on x86."
+    )
+    pad_channels: bool = Field(
+        default=True,
+        description="Let integer convolutions of fewer than 16 input channels read zeros up to a multiple of 4: exact, "
+        "and up to twice as fast.",
     )
 
 
@@ -114,6 +128,8 @@ class PostTrainingQuantization(Method):
         # A layer that only reads constants is no more: its result is stored.
         kept = {node.name for node in graph.nodes}
         layers = {name: bits for name, bits in layers.items() if name in kept}
+        padded = narrow_convolutions(graph, layers) if self.parameters.pad_channels else ()
+        graph = pad_input_channels(graph, padded)
         placed = place(graph, layers)
         calibrators = self._calibrate(graph, placed, tools)
         signed = self.parameters.activation_type == "int8"
@@ -137,6 +153,8 @@ class PostTrainingQuantization(Method):
         constant = [value for value, found in calibrators.items() if found.observed[0] == found.observed[1]]
         if constant:
             notes.append(f"constant on the calibration data: {', '.join(constant[:3])}")
+        if padded:
+            notes.append(f"input channels padded to a multiple of 4: {', '.join(padded[:3])}")
         if halves:
             notes.append(f"{len(halves)} weights stored in half precision; they are computed with in float")
         details: dict[str, Any] = {

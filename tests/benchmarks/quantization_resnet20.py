@@ -6,10 +6,10 @@
 with AVX-512 VNNI, onnxruntime 1.31.1, other processes busy; seconds are those of quantizing):
 
     float                top1 0.9173  ratio 1.000                1154 kB
-    onnxruntime W8A8     top1 0.9180  ratio 0.493 (0.487-0.500)   366 kB  2.2 s
-    quantize.ptq W8A8    top1 0.9179  ratio 0.489 (0.483-0.495)   384 kB  2.0 s
-    quantize.ptq W4A8    top1 0.9022  ratio 0.489 (0.483-0.495)   384 kB  1.8 s
-    quantize.ptq W4A4    top1 0.8562  ratio 0.556 (0.549-0.563)   400 kB  2.5 s
+    onnxruntime W8A8     top1 0.9180  ratio 0.490 (0.486-0.496)   366 kB  2.6 s
+    quantize.ptq W8A8    top1 0.9179  ratio 0.467 (0.463-0.472)   384 kB  2.4 s
+    quantize.ptq W4A8    top1 0.9022  ratio 0.468 (0.464-0.474)   384 kB  2.2 s
+    quantize.ptq W4A4    top1 0.8562  ratio 0.538 (0.533-0.545)   400 kB  2.5 s
 """
 
 from __future__ import annotations

@@ -298,6 +298,17 @@ def test_cancel(quantize, small_cnn):
         quantize(small_cnn, W8A8, tools=quantize.tools(small_cnn, cancel=cancel))
 
 
+def test_narrow_convolutions_are_padded_and_compute_the_same(quantize, small_cnn, tmp_path):
+    padded = quantize(small_cnn, W8A8)
+    plain = quantize(small_cnn, W8A8, pad_channels=False)
+    assert padded.graph.constant("w1_quantized").shape == (8, 4, 3, 3)
+    assert plain.graph.constant("w1_quantized").shape == (8, 3, 3, 3)
+    assert any("padded" in note for note in padded.notes)
+    inputs = quantize.tools(small_cnn).data.inputs
+    outputs = [open_session(result.graph).run(inputs)["y"] for result in (padded, plain)]
+    np.testing.assert_array_equal(*outputs)
+
+
 def test_resnet20_has_no_unfused_quantizer(quantize, shared, tmp_path):
     graph = open_model(shared / "data/models/resnet20_cifar10_folded.onnx")
     inputs = {"input": np.random.default_rng(0).normal(size=(16, 3, 32, 32)).astype(np.float32)}
