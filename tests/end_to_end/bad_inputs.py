@@ -335,6 +335,16 @@ BAD_INPUTS: dict[str, BadInput] = {
         ("nowhere", "does not exist"),
         status=1,
     ),
+    "unknown device of a recipe": BadInput(
+        recipe("seed: 3", "seed: 3\ndevice: moon"),
+        COMPRESS[:-1],
+        "bad_input",
+        ("no device 'moon'", "local"),
+        spec=lambda desk: CompressJob(
+            model=str(desk / "model.onnx"), recipe=read_recipe(desk / "recipe.yaml"), out=str(desk / "out.onnx")
+        ),
+        worker_only=True,
+    ),
     "unknown device": BadInput(
         nothing, ("profile", "model.onnx", "--device", "moon"), "bad_input", ("no device 'moon'", "local")
     ),

@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from workbench import __version__
 from workbench.domain.errors import BadInputError
 
 
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)  # an abbreviation in a script breaks with the next option
+
     def error(self, message: str) -> NoReturn:
-        raise BadInputError(message, where=self.prog, action=f"Run `{self.prog} --help` for the arguments.")
+        verb = self.prog.removeprefix("workbench").strip() or None
+        raise BadInputError(message, where=verb, action=f"Run `{self.prog} --help` for the arguments.")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options of a command line; `--help` and `--version` print and exit.
+
+    Raises:
+        BadInputError: a verb, argument or value that is not known or missing.
+    """
+    options, unknown = parser().parse_known_args(list(arguments))
+    if unknown:
+        verb = " ".join(filter(None, (options.verb, getattr(options, "action", None))))
+        raise BadInputError(
+            f"unknown argument {unknown[0]!r}", where=verb, action=f"Run `workbench {verb} --help` for the arguments."
+        )
+    return options
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,9 +60,7 @@ def parser() -> argparse.ArgumentParser:
 
     inspect = verb("inspect", "list layers, channel groups and costs", project=True)
     inspect.add_argument("model", metavar="MODEL")
-    inspect.add_argument(
-        "--dimension", metavar="NAME=SIZE", action="append", default=[], help="size of a dynamic dimension; repeatable"
-    )
+    _dimension_argument(inspect)
 
     evaluate = verb("evaluate", "measure the metric of a model file in ONNX Runtime", project=True)
     evaluate.add_argument("model", metavar="MODEL")
@@ -109,7 +127,14 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
+def _dimension_argument(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--dimension", metavar="NAME=SIZE", action="append", default=[], help="size of a dynamic dimension; repeatable"
+    )
+
+
 def _latency_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--device", default="local", help="where latency is measured (default: this computer)")
     sub.add_argument("--threads", type=int, default=1, help="threads of the runtime (default: %(default)s)")
     sub.add_argument("--batch", type=int, default=1, help="samples an inference (default: %(default)s)")
+    _dimension_argument(sub)

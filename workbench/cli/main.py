@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 from types import FrameType
 
-from workbench.cli.arguments import parser
+from workbench.cli.arguments import parse
 from workbench.cli.console import Console
 from workbench.domain.cancel import CancelToken
 from workbench.domain.errors import CancelledError, JobError, WorkbenchError
@@ -18,7 +18,7 @@ from workbench.domain.errors import CancelledError, JobError, WorkbenchError
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit status (0 done, 1 failed, 2 bad input, 130 cancelled)."""
     try:
-        options = parser().parse_args(list(arguments))
+        options = parse(arguments)
     except WorkbenchError as error:
         print(f"workbench: {error}", file=sys.stderr)
         return error.exit_status

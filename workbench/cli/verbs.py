@@ -45,13 +45,9 @@ def context(console: Console, cancel: CancelToken) -> JobContext:
 
 
 def _inspect(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
-    sizes = dict(_pair(text, "--dimension") for text in options.dimension)
-    bad = next((f"{name}={size}" for name, size in sizes.items() if not size.isdigit() or int(size) < 1), None)
-    if bad is not None:
-        raise BadInputError(f"--dimension {bad}", expected="NAME=SIZE with a size of at least 1")
     spec = InspectJob(
         model=_absolute(options.model),
-        dimensions={name: int(size) for name, size in sizes.items()},
+        dimensions=_dimensions(options),
         drawing=options.project is not None,
     )
     with Recording(options) as recording:
@@ -86,6 +82,7 @@ def _profile(options: argparse.Namespace, console: Console, cancel: CancelToken)
         threads=_at_least(options.threads, 1, "--threads"),
         batch=_at_least(options.batch, 1, "--batch"),
         seconds=options.seconds,
+        dimensions=_dimensions(options),
     )
     with Recording(options) as recording:
         payload = run_job(spec, context(console, cancel))
@@ -149,6 +146,7 @@ def _compress(options: argparse.Namespace, console: Console, cancel: CancelToken
         threads=_at_least(options.threads, 1, "--threads"),
         batch=_at_least(options.batch, 1, "--batch"),
         measure_latency=not options.no_latency,
+        dimensions=_dimensions(options),
     )
     with Recording(options, recipe.data if isinstance(recipe.data, DataDescription) else None) as recording:
         payload = run_job(spec, context(console, cancel))
@@ -188,6 +186,8 @@ def _plugin(options: argparse.Namespace, console: Console, cancel: CancelToken) 
         failures = [f"not loaded: {failure['message']}" for failure in payload["failures"]]
         console.result(payload, "\n".join([text, *failures]))
         return 0
+    if not Path(options.folder).is_dir():
+        raise BadInputError("there is no such folder", where=options.folder, expected="a folder with a plugin.toml")
     payload = run_job(CheckPluginJob(path=_absolute(options.folder)), context(console, cancel))
     lines = [f"{'ok  ' if c['passed'] else 'FAIL'} {c['name']}  {c['message']}".rstrip() for c in payload["checks"]]
     console.result(payload, "\n".join(lines))
@@ -196,6 +196,14 @@ def _plugin(options: argparse.Namespace, console: Console, cancel: CancelToken) 
 
 def _absolute(path: str) -> str:
     return str(Path(path).expanduser().absolute())
+
+
+def _dimensions(options: argparse.Namespace) -> dict[str, int]:
+    sizes = dict(_pair(text, "--dimension") for text in options.dimension)
+    for name, size in sizes.items():
+        if not size.isdigit() or int(size) < 1:
+            raise BadInputError(f"--dimension {name}={size}", expected="NAME=SIZE with a size of at least 1")
+    return {name: int(size) for name, size in sizes.items()}
 
 
 def _samples(text: str) -> int | Literal["all"]:

@@ -67,7 +67,7 @@ class EvaluateJob(_MeasuringSpec):
 
 
 class ProfileJob(_Spec):
-    """Interleaved latency of models → LatencyReport."""
+    """Interleaved latency of models → LatencyReport; `dimensions` are sizes of dynamic ones besides the batch."""
 
     kind: Literal["profile"] = "profile"
     models: tuple[str, ...]
@@ -76,6 +76,7 @@ class ProfileJob(_Spec):
     batch: int = 1
     operators: bool = True
     seconds: float = 5.0
+    dimensions: dict[str, int] = Field(default_factory=dict)
 
 
 class SweepJob(_MeasuringSpec):
@@ -104,6 +105,7 @@ class CompressJob(_MeasuringSpec):
 
     Attributes:
         cache: Folder of step results by content hash, or None to keep none.
+        dimensions: Sizes of dynamic dimensions besides the batch, for latency.
     """
 
     kind: Literal["compress"] = "compress"
@@ -114,6 +116,7 @@ class CompressJob(_MeasuringSpec):
     batch: int = 1
     measure_latency: bool = True
     latency_seconds: float = 4.0
+    dimensions: dict[str, int] = Field(default_factory=dict)
 
 
 class ImportJob(_Spec):

@@ -16,12 +16,15 @@ from workbench.methods.sensitivity import sweep
 from workbench.methods.step_cache import StepCache
 from workbench.worker.engines import DeferredTrainingEngine, inference_engine
 from workbench.worker.installed_methods import installed_methods
-from workbench.worker.measuring_jobs import latency, runnable_model, test_data
+from workbench.worker.measuring_jobs import check_measurable, latency, runnable_model, test_data
 from workbench.worker.model_jobs import onnx_file
 
 
 def compress(spec: CompressJob, context: JobContext) -> dict[str, Any]:
     """Run a recipe, export and measure → CandidateReport."""
+    path = onnx_file(spec.model, context, spec.model_sha256)
+    if spec.measure_latency:
+        check_measurable(path, device=spec.recipe.device, batch=spec.batch, dimensions=spec.dimensions)
     registry, _ = installed_methods()
 
     def measure(paths: Sequence[Path], progress: Progress, cancel: CancelToken) -> LatencyReport:
@@ -33,11 +36,12 @@ def compress(spec: CompressJob, context: JobContext) -> dict[str, Any]:
             batch=spec.batch,
             seconds=spec.latency_seconds,
             operators=True,
+            dimensions=spec.dimensions,
             context=part,
         )
 
     report = make_candidate(
-        onnx_file(spec.model, context, spec.model_sha256),
+        path,
         spec.recipe,
         Path(spec.out),
         registry=registry,

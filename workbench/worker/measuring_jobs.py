@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import numpy as np
 from workbench.data.dataset import Dataset, open_split
 from workbench.data.fit import check_fit
 from workbench.data.preview import data_preview, sample_preview
+from workbench.devices._base import Device
 from workbench.devices.this_computer import ThisComputer
 from workbench.domain.data_description import DataDescription
 from workbench.domain.errors import BadInputError, DataError
 from workbench.domain.measurements import LatencyReport
 from workbench.engines.contracts import InferenceEngine
+from workbench.engines.inference_ort.sample_inputs import batch_of, random_inputs
 from workbench.graph.check import require_runtime_support
 from workbench.graph.model import ModelGraph
 from workbench.graph.storage import open_model
@@ -57,6 +60,7 @@ def profile(spec: ProfileJob, context: JobContext) -> dict[str, Any]:
         batch=spec.batch,
         seconds=spec.seconds,
         operators=spec.operators,
+        dimensions=spec.dimensions,
         context=context,
     )
     return report.model_dump(mode="json")
@@ -70,6 +74,7 @@ def latency(
     batch: int,
     seconds: float,
     operators: bool,
+    dimensions: Mapping[str, int],
     context: JobContext,
 ) -> LatencyReport:
     """Measure on the named device.
@@ -77,17 +82,38 @@ def latency(
     Raises:
         BadInputError: there is no such device.
     """
-    if device != ThisComputer.name:
-        raise BadInputError(f"there is no device {device!r}", expected=f"{ThisComputer.name!r} (this computer)")
-    return ThisComputer().measure(
+    return device_named(device).measure(
         paths,
         threads=threads,
         batch=batch,
         seconds=seconds,
         operators=operators,
+        dimensions=dimensions,
         progress=context.progress,
         cancel=context.cancel,
     )
+
+
+def device_named(name: str) -> Device:
+    """Return the device of that name.
+
+    Raises:
+        BadInputError: there is none.
+    """
+    if name != ThisComputer.name:
+        raise BadInputError(f"there is no device {name!r}", expected=f"{ThisComputer.name!r} (this computer)")
+    return ThisComputer()
+
+
+def check_measurable(path: Path, *, device: str, batch: int, dimensions: Mapping[str, int]) -> None:
+    """Refuse a latency measurement that would fail after the hour of work before it.
+
+    Raises:
+        BadInputError: there is no such device, or a dynamic dimension has no value.
+    """
+    device_named(device)
+    inputs = runnable_model(path).inputs
+    random_inputs(inputs, batch=batch_of(inputs, batch, path.name), dimensions=dimensions, where=path.name)
 
 
 def preview(spec: PreviewDataJob, context: JobContext) -> dict[str, Any]:

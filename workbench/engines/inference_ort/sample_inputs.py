@@ -81,7 +81,7 @@ def random_inputs(
         raise BadInputError(
             f"the model has dynamic dimensions without a value: {names}",
             where=where,
-            action=f"Give each a size, for example {missing[0]}=224.",
+            action=f"Give each a size, for example --dimension {missing[0]}=224.",
         )
     return arrays
 
