@@ -62,7 +62,8 @@ def fast_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 matrices in hardware."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_amx_tile_supported())
+    supported = getattr(torch.cpu, "_is_amx_tile_supported", None)  # torch has no public question for it
+    return supported is not None and bool(supported())
 
 
 def precision_of(settings: TrainingSettings, device: torch.device) -> Precision:

@@ -114,7 +114,8 @@ class TorchEngine:
             CancelledError: cancelled before one epoch was complete.
         """
         watch = Watch(validate, progress or Progress(), cancel or CancelToken(), log or (lambda text: None))
-        return Trainer(graph, settings, teacher).run(data, watch)
+        with reproducible(settings.seed, settings.threads) as threads:
+            return Trainer(graph, settings, teacher, threads).run(data, watch)
 
 
 def _check_known(graph: ModelGraph, name: str) -> None:

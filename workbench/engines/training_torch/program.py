@@ -134,7 +134,6 @@ class Program:
             assert node is not None
             text = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise JobError(f"operator {described(node)} failed in training: {text}", where=node.name) from error
-        slots[0] = None
         return tuple([slots[slot] for slot in self._outputs])
 
     def _slot(self, name: str) -> int:

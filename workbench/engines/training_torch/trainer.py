@@ -18,7 +18,6 @@ from workbench.engines.training_torch.devices import (
     Precision,
     autocast,
     precision_of,
-    reproducible,
     training_device,
 )
 from workbench.engines.training_torch.from_graph import GraphModule, prefers_channels_last
@@ -49,14 +48,16 @@ class Trainer:
         graph: What to train.
         settings: How.
         teacher: The original model, or None to train on labels alone.
+        threads: That torch was given, for the notes.
 
     Raises:
         UnsupportedGraphError: student or teacher has an operator that is missing.
         JobError: there is nothing that could be trained.
     """
 
-    def __init__(self, graph: ModelGraph, settings: TrainingSettings, teacher: ModelGraph | None) -> None:
+    def __init__(self, graph: ModelGraph, settings: TrainingSettings, teacher: ModelGraph | None, threads: int) -> None:
         self._settings = settings
+        self._threads = threads
         self._device = training_device()
         self._precision: Precision = precision_of(settings, self._device)
         channels_last = prefers_channels_last(graph)
@@ -84,24 +85,23 @@ class Trainer:
         best = _Best(self._student.graph)
         left = TimeLeft()
         stopped = False
-        with reproducible(settings.seed, settings.threads) as threads:
-            for epoch in range(settings.epochs):
-                began = time.monotonic()
-                try:
-                    loss = self._epoch(data, epoch, batches, schedule, watch, left)
-                except CancelledError:
-                    if not history:
-                        raise
-                    stopped = True
-                    break
-                graph = self._student.written_back()
-                score, stopped = _validated(graph, watch)
-                best.offer(graph, score, epoch + 1)
-                history.append(EpochRecord(epoch + 1, loss, score, time.monotonic() - began))
-                watch.log(_line(history[-1], settings.epochs))
-                if stopped:
-                    break
-        where = f"{threads} threads" if self._device.type == "cpu" else "CUDA"
+        for epoch in range(settings.epochs):
+            began = time.monotonic()
+            try:
+                loss = self._epoch(data, epoch, batches, schedule, watch, left)
+            except CancelledError:
+                if not history:
+                    raise
+                stopped = True
+                break
+            graph = self._student.written_back()
+            score, stopped = _validated(graph, watch)
+            best.offer(graph, score, epoch + 1)
+            history.append(EpochRecord(epoch + 1, loss, score, time.monotonic() - began))
+            watch.log(_line(history[-1], settings.epochs))
+            if stopped:
+                break
+        where = f"{self._threads} threads" if self._device.type == "cpu" else "CUDA"
         notes = [f"trained in {self._precision} on {where}"]
         if stopped:
             notes.append(f"cancelled after {len(history)} of {settings.epochs} epochs")

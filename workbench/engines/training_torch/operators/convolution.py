@@ -39,10 +39,11 @@ def torch_padding(begins: Sequence[int], ends: Sequence[int]) -> list[int]:
 
 @operator("Conv")
 def _conv(context: Context) -> Function:
-    return _convolution(context)
+    return convolution(context)
 
 
-def _convolution(context: Context) -> Function:
+def convolution(context: Context) -> Function:
+    """Return the function (x, weight, bias) of a convolution node; also the core of the integer kinds."""
     groups, auto_pad = context.attribute("group", 1), context.attribute("auto_pad", "NOTSET")
     strides, dilations = context.attribute("strides"), context.attribute("dilations")
     pads = context.attribute("pads")
@@ -72,7 +73,7 @@ def _convolution(context: Context) -> Function:
 
 @operator("ConvInteger", since=10)
 def _conv_integer(context: Context) -> Function:
-    convolve = _convolution(context)
+    convolve = convolution(context)
 
     def run(x: Tensor, weight: Tensor, x_zero: Tensor | None = None, weight_zero: Tensor | None = None) -> Tensor:
         x, weight = x.to(torch.float64), weight.to(torch.float64)

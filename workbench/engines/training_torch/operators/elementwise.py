@@ -182,18 +182,13 @@ def _clip_inputs(context: Context) -> Function:
             return lambda x, *bounds: x
         if low == 0 and high == 6:
             return lambda x, *bounds: F.relu6(x) if x.is_floating_point() else torch.clamp(x, 0, 6)
-        return lambda x, *bounds: _clamp(x, low, high)
+        return lambda x, *bounds: torch.clamp(x, low, high)
 
     def run(x: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Tensor:
         x = x if low is None else torch.maximum(x, low.reshape(()))
         return x if high is None else torch.minimum(x, high.reshape(()))
 
     return run
-
-
-def _clamp(x: Tensor, low: float | None, high: float | None) -> Tensor:
-    """Clamp with the upper bound winning where the bounds cross, as the standard says."""
-    return torch.clamp(x, low, high)
 
 
 @operator("Dropout", fixed=(1, 2), pure=False)

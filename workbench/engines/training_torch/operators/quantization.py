@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workbench.engines.training_torch.operators.convolution import convolution
 from workbench.engines.training_torch.operators.registry import (
     Context,
     Function,
@@ -108,9 +109,7 @@ def _dynamic_quantize(context: Context) -> Function:
 
 @operator("QLinearConv", since=10, fixed=(1, 2, 4, 5, 6, 7))
 def _qlinear_conv(context: Context) -> Function:
-    from workbench.engines.training_torch.operators.convolution import _convolution
-
-    convolve = _convolution(context)
+    convolve = convolution(context)
 
     def run(x: Tensor, x_scale: Tensor, x_zero: Tensor, w: Tensor, *rest: Tensor) -> Tensor:
         w_scale, w_zero, y_scale, y_zero = rest[:4]
