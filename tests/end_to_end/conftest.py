@@ -35,6 +35,14 @@ steps:
 - {method: quantize.ptq, parameters: {calibration_samples: 32}}
 """
 
+QUICK = """\
+version: 1
+data: data.yaml
+plan: {default: {weight_bits: 8, activation_bits: 8}}
+steps:
+- {method: quantize.ptq, parameters: {calibration_samples: 32}}
+"""
+
 
 @dataclass(frozen=True)
 class Done:
@@ -102,12 +110,13 @@ def desk_files(small_cnn: ModelGraph, tmp_path_factory: pytest.TempPathFactory) 
     np.savez(folder / "samples.npz", x=x, y=y)
     (folder / "data.yaml").write_text(DATA, encoding="utf-8")
     (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
+    (folder / "quick.yaml").write_text(QUICK, encoding="utf-8")
     return folder
 
 
 @pytest.fixture
 def desk(desk_files: Path, tmp_path: Path) -> Path:
-    """A folder with model.onnx (top-1 0.9), samples.npz, data.yaml and recipe.yaml; its name has a space."""
+    """A folder with model.onnx (top-1 0.9), samples.npz, data.yaml, recipe.yaml and quick.yaml; its name has a space."""
     folder = tmp_path / "my desk"
     folder.mkdir()
     for file in desk_files.iterdir():
