@@ -15,6 +15,10 @@ def main() -> int:
         from workbench.worker.process import main as worker
 
         return worker()
+    if arguments[:1] == ["draw-front"] and len(arguments) == 3:
+        from workbench.ui.panels.front_picture import draw_front
+
+        return draw_front(Path(arguments[1]), Path(arguments[2]))
     if not arguments or (len(arguments) == 1 and Path(arguments[0]).suffix.lower() in _WINDOW_FILES):
         from workbench.app import main as window
 

@@ -55,7 +55,8 @@ class CandidateRow:
     Attributes:
         threads, batch: Of its latency measurement; 0 where there is none.
         noise: What disturbed the latency measurement; "" for a quiet machine.
-        stale: Why its figures no longer belong to this project's model or data; "" when they do.
+        stale: Why its figures no longer belong to this project's model or data, or that it was deleted; "" when they
+            do.
     """
 
     id: str
@@ -75,6 +76,7 @@ class CandidateRow:
     note: str = ""
     stale: str = ""
     created: str = ""
+    deleted: bool = False
 
     @property
     def is_baseline(self) -> bool:
@@ -140,9 +142,14 @@ class CandidateTable:
         return frozenset(placed[i][0].id for i in front([(cost, sign * score) for _, (cost, score) in placed]))
 
 
-def resolve_candidates(state: ProjectState) -> CandidateTable:
-    """Return the snapshot of a document: the original as far as it is measured, then all candidates not deleted."""
-    shown = [candidate for candidate in state.candidates if not candidate.deleted]
+def resolve_candidates(state: ProjectState, *, deleted: bool = False) -> CandidateTable:
+    """Return the snapshot of a document: the original as far as it is measured, then all candidates.
+
+    Args:
+        state: The document.
+        deleted: Show deleted candidates too; they count as outdated.
+    """
+    shown = [candidate for candidate in state.candidates if deleted or not candidate.deleted]
     baseline = state.baseline
     latest = next((c.report.baseline_metric for c in reversed(shown) if c.report.baseline_metric), None)
     metric = baseline or latest
@@ -245,7 +252,9 @@ def _candidate(candidate: Candidate, state: ProjectState, metric: str) -> Candid
     device = report.latency_report.device if report.latency_report else None
     noise = report.latency_report.noise if report.latency_report else None
     stale = ""
-    if state.model is not None and report.model.sha256 != state.model.sha256:
+    if candidate.deleted:
+        stale = "Deleted"
+    elif state.model is not None and report.model.sha256 != state.model.sha256:
         stale = "Made from another model file"
     elif report.metric is not None and report.metric.metric != metric:
         stale = f"Measured with {numbers.metric_title(report.metric.metric)}"
@@ -269,6 +278,7 @@ def _candidate(candidate: Candidate, state: ProjectState, metric: str) -> Candid
         note=candidate.note,
         stale=stale,
         created=candidate.created,
+        deleted=candidate.deleted,
     )
 
 

@@ -1,0 +1,102 @@
+"""Finds a place for a label beside each point, so that names are read in the plot instead of in a legend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in pixels, y downwards."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    @property
+    def right(self) -> float:
+        """Right edge."""
+        return self.left + self.width
+
+    @property
+    def bottom(self) -> float:
+        """Lower edge."""
+        return self.top + self.height
+
+    def overlap(self, other: Box) -> float:
+        """Return the shared area."""
+        wide = min(self.right, other.right) - max(self.left, other.left)
+        high = min(self.bottom, other.bottom) - max(self.top, other.top)
+        return wide * high if wide > 0 and high > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Label:
+    """A text of a size that belongs to a point; earlier labels get the better places."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a label goes; `far` labels need a line to their point."""
+
+    box: Box
+    far: bool
+
+
+_GAPS = (8.0, 18.0, 32.0, 50.0)
+# Right is where a reader looks first; diagonals keep clear of horizontal and vertical interval bars.
+_SIDES = ((1, -1), (1, 1), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (-1, 0))
+
+
+def place_labels(
+    labels: Sequence[Label], points: Sequence[Box], lines: Sequence[Box], area: Box, *, most_gaps: int = len(_GAPS)
+) -> tuple[Place | None, ...]:
+    """Return a place for each label that finds one.
+
+    Args:
+        labels: In order of importance.
+        points: Marks that no label may cover.
+        lines: Thin boxes (interval bars, the front) that labels avoid where they can.
+        area: Labels stay within it.
+        most_gaps: How many distances from the point are tried.
+    """
+    taken: list[Box] = []
+    places: list[Place | None] = []
+    for label in labels:
+        best: tuple[float, Place] | None = None
+        for distance, gap in enumerate(_GAPS[:most_gaps]):
+            for order, (across, down) in enumerate(_SIDES):
+                box = _beside(label, across, down, gap)
+                if not _within(box, area) or any(box.overlap(other) for other in (*taken, *points)):
+                    continue
+                crossed = sum(box.overlap(line) for line in lines) / box.height
+                cost = 100.0 * distance + 3.0 * order + 2.0 * crossed
+                if best is None or cost < best[0]:
+                    best = cost, Place(box, far=distance > 0)
+        places.append(None if best is None else best[1])
+        if best is not None:
+            taken.append(best[1].box)
+    return tuple(places)
+
+
+def _beside(label: Label, across: int, down: int, gap: float) -> Box:
+    # On a diagonal the label starts nearer, because it is already clear of the point's row.
+    reach = gap * (0.75 if across and down else 1.0)
+    left = label.x + reach if across > 0 else label.x - reach - label.width if across < 0 else label.x - label.width / 2
+    top = label.y + reach * 0.5 if down > 0 else label.y - reach * 0.5 - label.height
+    if not down:
+        top = label.y - label.height / 2
+    if not across:
+        top = label.y + reach if down > 0 else label.y - reach - label.height
+    return Box(left, top, label.width, label.height)
+
+
+def _within(box: Box, area: Box) -> bool:
+    return box.left >= area.left and box.top >= area.top and box.right <= area.right and box.bottom <= area.bottom
