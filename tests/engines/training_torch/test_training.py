@@ -13,7 +13,9 @@ from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.errors import CancelledError, DataError, JobError, UnsupportedGraphError
 from workbench.engines.contracts import Batch, TrainingSettings
 from workbench.engines.training_torch import TorchEngine
+from workbench.engines.training_torch.from_graph import GraphModule
 from workbench.graph.model import ModelGraph
+from workbench.graph.storage import open_model
 
 HEAD = '<ir_version: 9, opset_import: ["" : 17]>\n'
 SETTINGS = TrainingSettings(epochs=2, batch_size=32, learning_rate=0.05, threads=1, precision="float32")
@@ -378,3 +380,24 @@ def test_nothing_to_train_towards(engine, network, graph_from):
 def test_student_and_teacher_of_different_outputs(engine, network, small_cnn):
     with pytest.raises(DataError, match="different shape"):
         engine.fit(network, Pictures(64), SETTINGS, teacher=small_cnn)
+
+
+def test_half_precision_products_learn_as_well(engine, network):
+    data = Pictures()
+    result = engine.fit(network, data, replace(SETTINGS, precision="bfloat16"), teacher=network)
+    assert accuracy(engine, engine.fit(network, data, replace(SETTINGS, precision="bfloat16")).graph, data) > 0.9
+    assert result.graph.constant("w1").dtype == np.float32
+    assert result.notes[0].startswith("trained in bfloat16")
+
+
+def test_every_shared_network_has_gradients_in_both_precisions(shared):
+    for stem in ("resnet20_cifar10_bn", "resnet20_cifar10_folded"):
+        graph = open_model(shared / "data" / "models" / f"{stem}.onnx")
+        module = GraphModule(graph)
+        fed = module.feed({graph.inputs[0].name: np.ones((2, 3, 32, 32), np.float32)})
+        for enabled in (False, True):
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                output = module(fed)[graph.outputs[0].name]
+            output.float().square().sum().backward()
+            assert all(weight.grad is not None for weight in module.weights.values())
+            module.zero_grad(set_to_none=True)
