@@ -47,16 +47,16 @@ class Block(nn.Module):
 
 
 class FashionNet(nn.Module):
-    """A residual CNN for 28×28 grey images: 32, 64 and 128 channels, 0.3 M parameters."""
+    """A residual CNN for 28×28 grey images: 16, 32 and 64 channels, 78 k parameters."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(1, 32, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(32)
-        self.layer1 = Block(32, 32, 1)
-        self.layer2 = Block(32, 64, 2)
-        self.layer3 = Block(64, 128, 2)
-        self.fc = nn.Linear(128, 10)
+        self.conv1 = nn.Conv2d(1, 16, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        self.layer1 = Block(16, 16, 1)
+        self.layer2 = Block(16, 32, 2)
+        self.layer3 = Block(32, 64, 2)
+        self.fc = nn.Linear(64, 10)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         x = functional.relu(self.bn1(self.conv1(image)))
