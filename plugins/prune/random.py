@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from workbench.api import ChannelGroup, ModelGraph, Tools
+from workbench.api import ChannelGroup
 
-from .structured import ChannelPruning
+from .structured import ChannelPruning, Subject
 
 
 class RandomChannels(ChannelPruning):
@@ -16,6 +16,6 @@ class RandomChannels(ChannelPruning):
     title = "Random channel pruning"
     summary = "Removes channels at random: the baseline for every criterion."
 
-    def importance(self, graph: ModelGraph, group: ChannelGroup, tools: Tools) -> np.ndarray:
+    def importance(self, subject: Subject, group: ChannelGroup) -> np.ndarray:
         """Return random numbers, (units,)."""
-        return tools.rng.random(group.units)
+        return subject.tools.rng.random(group.units)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,21 @@ class PruningParameters(Parameters):
     )
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What a criterion may look at.
+
+    Attributes:
+        graph: Holds the weights that the members of groups name, as they came.
+        deviations: By layer that was given its normalisation back, the measured deviation of its output (channels,).
+        tools: Of the run.
+    """
+
+    graph: ModelGraph
+    deviations: Mapping[str, np.ndarray]
+    tools: Tools
+
+
 class ChannelPruning(Method):
     """Removes the least important channels of every group that the plan gives a ratio."""
 
@@ -54,14 +70,8 @@ class ChannelPruning(Method):
     Parameters = PruningParameters
 
     @abstractmethod
-    def importance(self, graph: ModelGraph, group: ChannelGroup, tools: Tools) -> np.ndarray:
-        """Return the importance of every unit, (units,); the least important go first.
-
-        Args:
-            graph: Holds the weights that the group's members name.
-            group: The channel group.
-            tools: Of the run.
-        """
+    def importance(self, subject: Subject, group: ChannelGroup) -> np.ndarray:
+        """Return the importance of every unit of `group`, (units,); the least important go first."""
 
     def check(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
         """Refuse settings that can't be honoured; returns notes on default settings that don't apply.
@@ -90,10 +100,11 @@ class ChannelPruning(Method):
             _require_float(weights, entry.group)
         notes: list[str] = []
         whole = self._with_normalisation(weights, tools, notes)
+        subject = Subject(weights, _deviations(weights, whole), tools)
 
         def scored(group: ChannelGroup) -> np.ndarray:
             tools.cancel.raise_if_cancelled()
-            return self.importance(weights, group, tools)
+            return self.importance(subject, group)
 
         tools.progress.update(0.35, "ranking channels")
         removal = choose(chosen, scored, multiple=self.parameters.channel_multiple)
@@ -158,6 +169,19 @@ class ChannelPruning(Method):
         )
         notes.append(f"Batch-norm statistics taken anew from {samples} samples.")
         return fresh
+
+
+def _deviations(before: ModelGraph, after: ModelGraph) -> dict[str, np.ndarray]:
+    """Return by layer the scale of the BatchNormalization that was put behind it: the deviation that was measured."""
+    found: dict[str, np.ndarray] = {}
+    known = {node.name for node in before.nodes}
+    for node in after.nodes:
+        layer = after.producer(node.inputs[0]) if node.op == "BatchNormalization" else None
+        if layer is not None and node.name not in known:
+            scale = after.constant(node.inputs[1])
+            if scale is not None:
+                found[layer.name] = np.abs(scale)
+    return found
 
 
 def _has_batch_norm(graph: ModelGraph) -> bool:

@@ -22,20 +22,21 @@ from workbench.api import (
     Tools,
     channel_groups,
 )
+from workbench.domain.installation import shipped_folder
 from workbench.domain.plan import Plan, resolve
 from workbench.engines.inference_ort.engine import OrtEngine
 from workbench.engines.training_torch.engine import TorchEngine
 from workbench.graph.layers import find_layers
 from workbench.graph.storage import open_model
 from workbench.plugin_host.loader import load_methods
-from workbench.plugin_host.manifests import first_party_folder, read_manifest
+from workbench.plugin_host.manifests import read_manifest
 
 HEADER = '<ir_version: 9, opset_import: ["" : 17]>\n'
 
 
 @pytest.fixture(scope="module")
 def methods() -> dict[str, type[Method]]:
-    folder = first_party_folder()
+    folder = shipped_folder("plugins")
     assert folder is not None
     return {method.id: method for method in load_methods(read_manifest(folder / "prune", "first-party"))}
 
@@ -126,7 +127,7 @@ def test_a_line_for_a_layer_that_can_not_be_pruned_is_refused(
 ) -> None:
     method = methods["prune.l1"](methods["prune.l1"].Parameters())
     with pytest.raises(
-        RecipeError, match="layer 'Gemm_7': prune_ratio 0.5 can't be honoured: reaches graph output 'y'"
+        RecipeError, match=r"layer 'Gemm_7': prune_ratio 0.5 can't be honoured: reaches graph output 'y'"
     ):
         method.check(small_cnn, plan(small_cnn, 0.0, Gemm_7=0.5))
     assert method.check(small_cnn, plan(small_cnn, 0.5)) == ("Not pruned: Gemm_7 (reaches graph output 'y').",)
@@ -223,3 +224,39 @@ def test_quantized_weights_are_refused(methods: dict[str, type[Method]], graph_f
     method = methods["prune.l1"](methods["prune.l1"].Parameters())
     with pytest.raises(RecipeError, match="already quantized"):
         method.check(graph, plan(graph, 0.5))
+
+
+def test_folded_convolutions_get_their_normalisation_back_first(
+    methods: dict[str, type[Method]], small_cnn: ModelGraph
+) -> None:
+    method = methods["prune.l1"](methods["prune.l1"].Parameters(statistics_samples=256))
+    result = method.apply(small_cnn, plan(small_cnn, 0.5), tools(small_cnn, data=Samples((3, 8, 8))))
+    kinds = [node.op for node in result.graph.nodes]
+    assert kinds.count("BatchNormalization") == 2
+    assert any("Batch norm given back to folded convolutions, from 256 samples" in note for note in result.notes)
+    assert result.graph.constant(result.graph.node("Conv_0").inputs[1]).shape[0] == 4
+    bare = methods["prune.l1"](methods["prune.l1"].Parameters(restore_batch_norm=False))
+    kept = bare.apply(small_cnn, plan(small_cnn, 0.5), tools(small_cnn, data=Samples((3, 8, 8))))
+    assert "BatchNormalization" not in {node.op for node in kept.graph.nodes}
+
+
+def test_channels_that_are_hardly_read_go_where_normalisation_was_folded(
+    methods: dict[str, type[Method]], graph_from: Callable[..., ModelGraph]
+) -> None:
+    rng = np.random.default_rng(0)
+    read = rng.normal(size=(8, 4)).astype(np.float32)
+    read[[2, 5]] *= 1e-3
+    graph = graph_from(
+        HEADER
+        + """net (float[batch,3,8,8] x) => (float[batch,4] y) {
+            a = Conv (x, w1)
+            c = Relu (a)
+            p = GlobalAveragePool (c)
+            f = Flatten (p)
+            y = MatMul (f, w2)
+        }""",
+        {"w1": rng.normal(size=(8, 3, 1, 1)).astype(np.float32), "w2": read},
+    )
+    method = methods["prune.l1"](methods["prune.l1"].Parameters())
+    result = method.apply(graph, plan(graph, 0.25), tools(graph, data=Samples((3, 8, 8))))
+    assert np.array_equal(result.graph.constant("w2"), read[[0, 1, 3, 4, 6, 7]])
