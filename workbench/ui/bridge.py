@@ -125,6 +125,11 @@ class JobsBridge(QObject):
         self._runner.cancel(job)
         self.jobChanged.emit(job)
 
+    def forget(self, job: str) -> None:
+        """Stop a job whose result nobody wants any more, because its project is no longer shown."""
+        self._callbacks[job] = _Callbacks(None, None, _nothing, None)
+        self.cancel(job)
+
     def close(self) -> None:
         """Stop everything and forget who waits for it."""
         self._closed = True
@@ -158,3 +163,7 @@ class JobsBridge(QObject):
             case Cancelled():
                 if callbacks and callbacks.on_cancelled:
                     callbacks.on_cancelled(message.payload)
+
+
+def _nothing(error: WorkbenchError) -> None:
+    """Take an error that concerns nobody any more."""

@@ -17,6 +17,7 @@ from workbench.domain.errors import BadInputError, RecipeError, StorageError, Wo
 from workbench.domain.knobs import FIRST_PARTY_KNOBS, Knob, Setting
 from workbench.domain.measurements import LatencyReport, MetricMeasurement, SensitivityPoint
 from workbench.domain.plan import LayerSettings
+from workbench.domain.recipe import Recipe
 from workbench.domain.reports import (
     CandidateReport,
     DataPreview,
@@ -275,7 +276,13 @@ class Session(QObject):
         steps = workflow.steps_for(state.plan, state.steps, self.methods)
         if steps != state.steps:
             self.do(SetSteps(steps, title="Add steps for the plan"))
-        recipe = self.state.recipe()
+        return self.compress(self.state.recipe(), name)
+
+    def compress(self, recipe: Recipe, name: str | None = None) -> str | None:
+        """Run a recipe on the project's model; the result becomes a candidate."""
+        state = self.state
+        if state.model is None:
+            return None
         out = self._scratch / "runs" / f"{recipe.sha256()[:16]}.onnx"
         out.parent.mkdir(parents=True, exist_ok=True)
 
@@ -294,7 +301,7 @@ class Session(QObject):
             threads=state.latency.threads,
             batch=state.latency.batch,
         )
-        return self.jobs.submit(spec, f"Compress: {_steps_in_words(steps)}", "batch", on_result=finished)
+        return self.jobs.submit(spec, f"Compress: {name or _steps_in_words(recipe.steps)}", "batch", on_result=finished)
 
     # --- candidates ---------------------------------------------------------------------------------------------
 

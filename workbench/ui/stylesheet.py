@@ -17,7 +17,11 @@ def stylesheet(roles: Roles) -> str:
 QMainWindow::separator {{ background: {roles.window}; width: 4px; height: 4px; }}
 QMainWindow::separator:hover {{ background: {roles.accent}; }}
 QDockWidget {{ titlebar-close-icon: none; titlebar-normal-icon: none; }}
-QDockWidget > QWidget {{ background: {roles.base}; }}
+QDockWidget::title {{
+    background: {roles.window}; color: {roles.muted}; padding: 4px 8px; border-bottom: 1px solid {roles.border};
+}}
+QDockWidget {{ color: {roles.muted}; font-weight: 600; }}
+QDockWidget > QWidget {{ background: {roles.base}; font-weight: 400; }}
 QToolTip {{ background: {roles.raised}; color: {roles.text}; border: 1px solid {roles.border}; padding: 4px; }}
 QMenuBar {{ background: {roles.window}; border-bottom: 1px solid {roles.border}; padding: 1px 4px; }}
 QMenuBar::item {{ padding: 4px 8px; border-radius: 3px; background: transparent; color: {roles.text}; }}

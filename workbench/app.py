@@ -1,0 +1,180 @@
+"""The one place where the window's parts are wired together: document, worker, look, session and main window."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import importlib.util
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from workbench.domain.errors import WorkbenchError
+from workbench.project.places import cache_folder, data_folder
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QApplication
+
+    from workbench.ui.main_window import MainWindow
+    from workbench.ui.preferences import Preferences
+
+_WORKER = (sys.executable, "-m", "workbench", "worker")
+_log = logging.getLogger("workbench")
+
+
+def can_open_window() -> bool:
+    """Return whether a window can be shown here; says why on standard error where Qt itself is the reason."""
+    reason = _why_no_window()
+    if reason:
+        print(reason, file=sys.stderr)
+    return reason is None
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Open the window, on the file named by the first argument if there is one."""
+    if (reason := _why_no_window()) is not None:
+        print(f"{reason or 'No display found.'} `workbench --help` lists what works without a window.", file=sys.stderr)
+        return 2
+    file = Path(arguments[0]).expanduser().absolute() if arguments else None
+
+    def begin(window: MainWindow) -> None:
+        if file is not None:
+            window.open_file(file)
+
+    return _show(begin)
+
+
+def demo(arguments: Sequence[str]) -> int:
+    """Open the window on the demo, which runs while one watches."""
+    parser = argparse.ArgumentParser(prog="workbench demo", description="Open the window on the embedded demo.")
+    parser.add_argument("--out", metavar="DIR", help="folder to copy the demo to (default: the user's data folder)")
+    options, _ = parser.parse_known_args(list(arguments))
+    out = None if options.out is None else Path(options.out).expanduser().absolute()
+    return _show(lambda window: window.start_demo(out))
+
+
+def make_window(
+    application: QApplication, preferences: Preferences | None = None, *, worker: Sequence[str] = _WORKER
+) -> MainWindow:
+    """Return the window, not shown yet, on a new project.
+
+    Args:
+        application: To dress.
+        preferences: Where the window's looks are remembered; by default the user's own.
+        worker: Command that starts a worker process.
+
+    Raises:
+        StorageError: the user's data folder can't be written.
+    """
+    from workbench.jobs.supervisor import Supervisor
+    from workbench.project.document import Document
+    from workbench.project.recent import RecentFiles
+    from workbench.ui.bridge import JobsBridge
+    from workbench.ui.icons import icon
+    from workbench.ui.main_window import MainWindow
+    from workbench.ui.preferences import Preferences
+    from workbench.ui.session import Session
+    from workbench.ui.theme import Theme
+
+    preferences = preferences or Preferences()
+    theme = Theme(preferences.mode)
+    theme.apply(application)
+    logs = log_folder()
+    bridge = JobsBridge(lambda listener: Supervisor(worker, listener, log_folder=logs))
+    session = Session(Document.untitled(), bridge, theme, cache_folder() / "window")
+    window = MainWindow(session, preferences, RecentFiles(), logs)
+    theme.setParent(window)
+    session.setParent(window)
+    application.setWindowIcon(icon("app", theme, "accent"))
+    return window
+
+
+def log_folder() -> Path:
+    """Return where the window and its workers write their logs."""
+    return data_folder() / "logs"
+
+
+def _show(begin: Callable[[MainWindow], None]) -> int:
+    """Show the window, start its worker once it is painted, and go on with `begin`."""
+    from PySide6.QtCore import QTimer
+    from PySide6.QtWidgets import QApplication
+
+    # A press of Ctrl-C in the terminal ends the program; every edit is stored already.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    application = QApplication(sys.argv[:1])
+    application.setApplicationName("workbench")
+    application.setApplicationDisplayName("Model compression workbench")
+    application.setDesktopFileName("model-compression-workbench")
+    try:
+        window = make_window(application)
+    except WorkbenchError as error:
+        print(f"workbench: {error}", file=sys.stderr)
+        return error.exit_status
+    _watch_faults(window)
+    window.show()
+
+    def after_first_paint() -> None:
+        window.session.list_methods()
+        begin(window)
+        window.build_workspace()
+
+    QTimer.singleShot(0, after_first_paint)
+    return application.exec()
+
+
+def _watch_faults(window: MainWindow) -> None:
+    """Bring exceptions that no code expected to the banner and the log; Qt would print them where nobody looks."""
+    folder = log_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _log.addHandler(logging.FileHandler(folder / "window.log", encoding="utf-8", delay=True))
+    except OSError as error:
+        print(f"workbench: no log can be written: {error}", file=sys.stderr)
+
+    def found(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, trace)
+            return
+        text = "".join(traceback.format_exception(kind, error, trace))
+        _log.error("unexpected %s\n%s", kind.__name__, text)
+        window.faultFound.emit(error, text)
+
+    sys.excepthook = found
+    threading.excepthook = lambda args: found(args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback)
+
+
+def _why_no_window() -> str | None:
+    """Return None if a window can be shown, "" if there is no display, or a sentence if Qt can't be used."""
+    if sys.platform.startswith("linux"):
+        if os.environ.get("QT_QPA_PLATFORM", "").split(":")[0] in ("offscreen", "minimal"):
+            return ""
+        if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            return ""
+    try:
+        from PySide6 import QtWidgets  # noqa: F401
+    except ImportError as error:
+        return f"Qt can't be loaded: {error}. packaging/start.sh installs what is missing."
+    return _why_no_x11()
+
+
+def _why_no_x11() -> str | None:
+    """Return why Qt's X11 plugin can't be loaded: Qt itself would end the process without a word to its caller."""
+    if not os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or not sys.platform.startswith("linux"):
+        return None
+    spec = importlib.util.find_spec("PySide6")
+    places = (spec.submodule_search_locations if spec is not None else None) or ()
+    for place in places:
+        plugin = Path(place) / "Qt" / "plugins" / "platforms" / "libqxcb.so"
+        if plugin.is_file():
+            try:
+                ctypes.CDLL(str(plugin))
+            except OSError as error:
+                return f"Qt's X11 plugin can't be loaded: {error}. packaging/start.sh installs what is missing."
+    return None

@@ -1,0 +1,84 @@
+"""Short pages of help within the window: shortcuts, the field's words, and what this program is."""
+
+from __future__ import annotations
+
+import html
+import platform
+
+import PySide6
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QTextBrowser, QVBoxLayout, QWidget
+
+from workbench import __version__
+from workbench.ui.actions import Actions
+
+WORDS = (
+    ("Layer", "A node with weights that can be compressed: convolution, linear, embedding, recurrent."),
+    ("Channel group", "Channels of several layers that must be removed together, because additions or joins tie them."),
+    ("Knob, setting, plan", "What can be turned on a layer; one value of it; all settings of the model."),
+    ("Method, step, recipe", "A compression algorithm; its place in the order; everything needed to repeat a run."),
+    ("Candidate", "The compressed ONNX file of a recipe, with accuracy and latency measured on that very file."),
+    ("Sensitivity", "How the metric changes when one knob of one layer takes one value and all else stays."),
+    ("Baseline", "The original model's own figures, which every candidate is compared with."),
+    ("Front", "The candidates that no other one beats in both accuracy and cost."),
+    ("±", "Half of the 95 % confidence interval. Two figures whose intervals overlap may not differ at all."),
+    ("pt", "Percentage points: 91 % after 92 % is −1 pt."),
+    ("MACs", "Multiply-accumulate operations for one sample. Fewer MACs are not always less time: measure."),
+    ("W8A8", "Eight-bit weights and eight-bit activations."),
+)
+
+
+def shortcuts_page(actions: Actions) -> str:
+    """Return the table of all shortcuts."""
+    rows = [(", ".join(_native(key) for key in act.keys), act.title) for act in actions if act.keys] + [
+        ("1 … 9", "Colour the graph by another overlay"),
+        ("+  −  0", "Zoom the graph in, out, to fit"),
+    ]
+    rows += [("Arrows", "Walk along the graph"), ("Space", "Collapse or expand a block of the graph")]
+    return _table("Shortcuts", rows)
+
+
+def words_page() -> str:
+    """Return the field's words."""
+    return _table("Words", list(WORDS))
+
+
+def about_page() -> str:
+    """Return name, version, licence and what it runs on."""
+    return (
+        f"<h3>Model compression workbench {__version__}</h3>"
+        "<p>Compresses trained networks and measures what it exports.</p>"
+        "<p>Licence: Apache-2.0. Icons: Phosphor (MIT). The demo's images: Fashion-MNIST (Zalando, MIT).</p>"
+        f"<p>Python {platform.python_version()}, Qt {PySide6.__version__}, {platform.system()} {platform.machine()}</p>"
+    )
+
+
+class Page(QDialog):
+    """Shows one page."""
+
+    def __init__(self, title: str, page: str, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setWindowTitle(title)
+        self.resize(560, 480)
+        self.browser = QTextBrowser()
+        self.browser.setHtml(page)
+        self.browser.setOpenExternalLinks(True)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.browser)
+        layout.addWidget(buttons)
+
+
+def _native(key: str) -> str:
+    return key.replace("+", " + ") if len(key) > 1 else key
+
+
+def _table(title: str, rows: list[tuple[str, str]]) -> str:
+    body = "".join(
+        f"<tr><td style='padding: 4px 16px 4px 0'><b>{html.escape(left)}</b></td>"
+        f"<td style='padding: 4px 0'>{html.escape(right)}</td></tr>"
+        for left, right in rows
+    )
+    return f"<h3>{html.escape(title)}</h3><table>{body}</table>"

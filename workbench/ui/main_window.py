@@ -1,0 +1,408 @@
+"""The window: step bar, banner, panels or welcome page, status line, and what closing and dropping files mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QEvent, Qt, Signal
+from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent, QKeySequence
+from PySide6.QtWidgets import QMainWindow, QMessageBox, QStackedWidget, QVBoxLayout, QWidget
+
+from workbench.domain.errors import JobError, WorkbenchError
+from workbench.project.recent import RecentFiles
+from workbench.project.references import ReferenceProblem
+from workbench.project.state import Change, ProjectState
+from workbench.ui import files
+from workbench.ui.actions import Actions
+from workbench.ui.banner import Banner, Remedy
+from workbench.ui.layouts import Workspace
+from workbench.ui.menus import Menus
+from workbench.ui.models import numbers
+from workbench.ui.palette import Entry, Palette
+from workbench.ui.preferences import LayoutName, Preferences
+from workbench.ui.project_acts import register_project_acts
+from workbench.ui.projects import Projects
+from workbench.ui.session import Session
+from workbench.ui.status_bar import StatusLine
+from workbench.ui.step_bar import StepBar
+from workbench.ui.welcome import Welcome
+from workbench.ui.window_acts import PANEL_KEYS, register_window_acts
+from workbench.ui.work_acts import register_work_acts
+
+_SIZE = (1280, 800)
+
+
+class MainWindow(QMainWindow):
+    """The whole window around one session.
+
+    Args:
+        session: The project and its jobs.
+        preferences: What is remembered of the window.
+        recent: The files opened last.
+        log_folder: Shown by "Open log folder".
+
+    Signals:
+        faultFound: (error, traceback) of a fault of the program itself, from any thread.
+    """
+
+    faultFound = Signal(object, str)
+
+    def __init__(self, session: Session, preferences: Preferences, recent: RecentFiles, log_folder: Path) -> None:
+        super().__init__()
+        self.session = session
+        self.preferences = preferences
+        self.log_folder = log_folder
+        self.workspace: Workspace | None = None
+        self.panels: dict[str, Any] = {}
+        self._closing = False
+        self.setObjectName("mainWindow")
+        self.setAcceptDrops(True)
+        self.actions_ = Actions(session.theme, self)
+        self.banner = Banner(session.theme)
+        self.projects = Projects(session, self.banner, recent, self)
+        register_project_acts(self)
+        register_work_acts(self)
+        register_window_acts(self)
+        for act in self.actions_:
+            self.addAction(self.actions_.action(act.id))
+        self.steps = StepBar(session, self.actions_)
+        self.welcome = Welcome(session.theme, self.actions_, recent)
+        self.pages = QStackedWidget()
+        self.pages.addWidget(self.welcome)
+        self._lay_out()
+        self._menus = Menus(self.menuBar(), session, self.actions_, recent, self._panel_actions, self.open_file)
+        self.setStatusBar(StatusLine(session))
+        self._connect()
+        self.resize(*_SIZE)
+        if preferences.geometry is not None:
+            self.restoreGeometry(preferences.geometry)
+        self._refresh(~Change.NONE)
+
+    # --- parts --------------------------------------------------------------------------------------------------
+
+    def build_workspace(self) -> Workspace:
+        """Make the panels, which takes a moment that the first picture of the window need not wait for."""
+        if self.workspace is not None:
+            return self.workspace
+        from workbench.ui.panel_set import make_panels
+
+        self.panels = make_panels(self.session, self)
+        self.workspace = Workspace(self.panels, self.preferences)
+        self.pages.addWidget(self.workspace)
+        for name, key in PANEL_KEYS.items():
+            self.workspace.docks[name].toggleViewAction().setToolTip(f"Show or hide ({key})")
+        self._refresh(~Change.NONE)
+        return self.workspace
+
+    @property
+    def has_content(self) -> bool:
+        """Whether there is anything in the project."""
+        return self.session.state != ProjectState()
+
+    @property
+    def layout_name(self) -> LayoutName:
+        """The layout in use."""
+        return self.preferences.layout if self.workspace is None else self.workspace.name
+
+    def _lay_out(self) -> None:
+        centre = QWidget()
+        column = QVBoxLayout(centre)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.steps)
+        column.addWidget(self.banner)
+        column.addWidget(self.pages, 1)
+        self.setCentralWidget(centre)
+
+    def _connect(self) -> None:
+        session, refresh_soon = self.session, self.actions_.refresh_soon
+        session.documentChanged.connect(self._refresh)
+        session.methodsChanged.connect(refresh_soon)
+        session.selection.layersChanged.connect(refresh_soon)
+        session.selection.candidateChanged.connect(refresh_soon)
+        session.jobs.jobChanged.connect(refresh_soon)
+        session.failed.connect(self.banner.show_error)
+        session.jobs.jobFailed.connect(self._add_log)
+        self.faultFound.connect(self._show_fault, Qt.ConnectionType.QueuedConnection)
+        self.steps.stepRequested.connect(self.go_to_step)
+        self.steps.jobsRequested.connect(partial(self.bring, "jobs"))
+        self.welcome.opened.connect(self.open_file)
+        self.projects.pointRequested.connect(self._point_again)
+
+    def _panel_actions(self) -> list[QAction]:
+        return [] if self.workspace is None else [dock.toggleViewAction() for dock in self.workspace.docks.values()]
+
+    # --- what is shown ------------------------------------------------------------------------------------------
+
+    def _refresh(self, change: Change) -> None:
+        self.actions_.refresh_soon()
+        if change & (Change.PATH | Change.MODEL):
+            self.setWindowTitle(self._title())
+        if self.workspace is not None and self.has_content:
+            if self.pages.currentWidget() is not self.workspace:
+                self.pages.setCurrentWidget(self.workspace)
+                self.workspace.restore()
+        elif self.pages.currentWidget() is not self.welcome or change & Change.PATH:
+            if self.workspace is not None:
+                self.workspace.remember()
+            self.welcome.refresh(self.session.document.path)
+            self.pages.setCurrentWidget(self.welcome)
+
+    def _title(self) -> str:
+        state, document = self.session.state, self.session.document
+        model = "" if state.model is None else Path(state.model.path).name
+        name = model if document.is_untitled else " \N{EN DASH} ".join(filter(None, (document.title, model)))
+        return " \N{EN DASH} ".join(filter(None, (name, "Model compression workbench")))
+
+    def bring(self, name: str) -> None:
+        """Show a panel and give it the keyboard."""
+        if self.has_content:
+            self.build_workspace().bring(name)
+
+    def show_layout(self, name: LayoutName) -> None:
+        """Arrange the panels another way."""
+        self.build_workspace().show_layout(name)
+
+    def reset_layout(self) -> None:
+        """Put the panels where they were at first."""
+        self.build_workspace().reset()
+
+    def why_no_workspace(self) -> str | None:
+        """Return why there are no panels to arrange, or None."""
+        return None if self.has_content and self.workspace is not None else "Open a model or project first"
+
+    def toggle_full_screen(self) -> None:
+        """Fill the screen, or not."""
+        self.showNormal() if self.isFullScreen() else self.showFullScreen()
+
+    def find_in_graph(self) -> None:
+        """Put the cursor into the graph's search field."""
+        self.bring("graph")
+        self.panels["graph"].focus_search()
+
+    def zoom_graph(self, id: str) -> None:
+        """Zoom the graph in, out or to fit."""
+        canvas = self.panels["graph"].canvas
+        canvas.fit() if id == "graph.fit" else canvas.zoom_by(1.25 if id == "graph.in" else 0.8)
+
+    def clear_selection(self) -> None:
+        """Clear the layers' selection, or, where there is none, the candidate's."""
+        selection = self.session.selection
+        selection.set_layers(()) if selection.layers else selection.set_candidate(None)
+
+    def open_palette(self) -> Palette:
+        """Open the command palette."""
+        palette = Palette(self.session, self._palette_entries(), self)
+        palette.show()
+        return palette
+
+    def _palette_entries(self) -> list[Entry]:
+        actions, selection, state = self.actions_, self.session.selection, self.session.state
+        entries = [
+            Entry(
+                actions.title(act.id),
+                partial(actions.trigger, act.id),
+                keys=actions.action(act.id).shortcut().toString(QKeySequence.SequenceFormat.NativeText),
+                reason=actions.why_not(act.id),
+            )
+            for act in actions
+            if act.id != "view.palette"
+        ]
+        if self.workspace is not None and self.has_content:
+            entries += [
+                Entry(
+                    f"Go to {dock.windowTitle().lower()}", partial(self.bring, name), "panel", PANEL_KEYS.get(name, "")
+                )
+                for name, dock in self.workspace.docks.items()
+            ]
+        if state.inspect is not None:
+            entries += [
+                Entry(layer.name, partial(selection.set_layers, (layer.name,)), f"layer, {layer.op}")
+                for layer in state.inspect.layers
+            ]
+        entries += [
+            Entry(entry.name, partial(selection.set_candidate, entry.id), "candidate")
+            for entry in state.candidates
+            if not entry.deleted
+        ]
+        return entries
+
+    # --- the course of the work ---------------------------------------------------------------------------------
+
+    def go_to_step(self, name: str) -> None:
+        """Go to where a step is done, or begin it."""
+        state, actions = self.session.state, self.actions_
+        match name:
+            case "Model":
+                actions.trigger("model.open") if state.inspect is None else self.bring("graph")
+            case "Data":
+                self.choose_data()
+            case "Baseline":
+                self._begin("analyse.baseline") if state.baseline is None else self.bring("pareto")
+            case "Sensitivity":
+                self._begin("analyse.sensitivity") if not state.sensitivities else self.bring("layers")
+            case "Plan":
+                self.bring("layers")
+            case "Run":
+                self._begin("compress.run")
+            case "Choose":
+                self.bring("pareto")
+
+    def _begin(self, id: str) -> None:
+        reason = self.actions_.why_not(id)
+        if reason is None:
+            self.actions_.trigger(id)
+        else:
+            self.session.said.emit(f"{self.actions_.title(id)}: {reason}")
+
+    def choose_data(self) -> None:
+        """Open the data wizard."""
+        from workbench.ui.panels.data_wizard import DataWizard
+
+        DataWizard(self.session, self).open()
+
+    def start_demo(self, out: Path | None = None) -> None:
+        """Show the demo."""
+        from workbench.ui.demo_run import start_demo
+
+        self._when_free("Start the demo", partial(start_demo, self.session, self.projects, out))
+
+    def ask_import(self, source: Path | None = None) -> None:
+        """Ask what to import, and whether it is trusted."""
+        from workbench.ui.import_dialog import ImportDialog
+
+        ImportDialog(self.session, self.open_file, source, self).open()
+
+    def cancel_jobs(self) -> None:
+        """Stop everything that works and waits."""
+        for record in self.session.jobs.active:
+            self.session.jobs.cancel(record.id)
+
+    # --- files --------------------------------------------------------------------------------------------------
+
+    def open_file(self, path: Path) -> None:
+        """Open a model, project, archive, data description or recipe."""
+        leaves = path.suffix == ".mcw" or (path.suffix == ".onnx" and self.session.state.model is not None)
+        act = partial(files.open_file, path, self.session, self.projects, self.ask_import)
+        self._when_free(f"Open {path.name}", act) if leaves else act()
+
+    def new_project(self) -> None:
+        """Show an empty project."""
+        self._when_free("Leave this project", self.projects.new)
+
+    def start_folder(self) -> str:
+        """Return the folder in which file dialogs begin."""
+        state, document = self.session.state, self.session.document
+        if not document.is_untitled and document.path is not None:
+            return str(document.path.parent)
+        return str(Path.home() if state.model is None else Path(state.model.path).parent)
+
+    def suggested_name(self) -> str:
+        """Return a name for a project that has none."""
+        model = self.session.state.model
+        return "project" if model is None else Path(model.path).stem
+
+    def show_model_folder(self) -> None:
+        """Show where the model lies."""
+        from workbench.ui.places_on_disk import show_folder
+
+        model = self.session.state.model
+        if model is not None:
+            show_folder(Path(model.path).parent, self.session)
+
+    def _point_again(self, problem: ReferenceProblem) -> None:
+        if problem.kind == "data_missing":
+            self.choose_data()
+            return
+        from workbench.ui.panels.export import ask_path
+
+        ask_path(
+            self,
+            "Point to the model",
+            str(problem.path.parent),
+            files.MODELS,
+            self.projects.point_to_model,
+            opening=True,
+        )
+
+    # --- faults -------------------------------------------------------------------------------------------------
+
+    def _add_log(self, job: str, error: WorkbenchError) -> None:
+        record = self.session.jobs.record(job)
+        self.banner.add_details(error, "\n".join(record.log), Remedy("Show job", partial(self.bring, "jobs")))
+
+    def _show_fault(self, error: Exception, traceback: str) -> None:
+        said = " ".join(str(error).split())
+        fault = JobError(
+            f"A fault in the program: {type(error).__name__}{': ' + said if said else ''}",
+            action="What was stored is safe. The details help to mend it; they are in the log, too.",
+        )
+        self.banner.show_error(fault, details=traceback)
+
+    # --- events -------------------------------------------------------------------------------------------------
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Clear the selection with Escape where no widget wants the key."""
+        if event.key() == Qt.Key.Key_Escape:
+            self.clear_selection()
+        else:
+            super().keyPressEvent(event)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Keep the full-screen mark right when the system changes it."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.WindowStateChange:
+            self.actions_.refresh_soon()
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take files that can be opened."""
+        if any(files.can_open(Path(url.toLocalFile())) for url in event.mimeData().urls() if url.isLocalFile()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Open what is dropped."""
+        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
+        event.acceptProposedAction()
+        for path in filter(files.can_open, paths):
+            self.open_file(path)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Ask once when jobs are at work; then remember the window and let go of everything."""
+        if self.projects.busy and not self._closing:
+            event.ignore()
+            self._when_free("Close the window", self.close)
+            return
+        self._closing = True
+        self.preferences.geometry = self.saveGeometry()
+        if self.workspace is not None and self.pages.currentWidget() is self.workspace:
+            self.workspace.remember()
+        self.preferences.save()
+        self.hide()
+        self.session.jobs.close()
+        self.session.document.close()
+        super().closeEvent(event)
+
+    def _when_free(self, what: str, then: Callable[[], object]) -> QMessageBox | None:
+        """Go on at once, or, while jobs are at work, when the user agrees to stop them."""
+        count = self.projects.busy
+        if not count:
+            then()
+            return None
+        box = QMessageBox(self)
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.setWindowTitle(what)
+        box.setText(f"{numbers.plural(count, 'job')} of this project {'is' if count == 1 else 'are'} not finished.")
+        box.setInformativeText(f"{what} and cancel {'it' if count == 1 else 'them'}? What is finished is kept.")
+        stop = box.addButton(f"{what} and cancel", QMessageBox.ButtonRole.DestructiveRole)
+        box.addButton("Go on working", QMessageBox.ButtonRole.RejectRole)
+
+        def agreed() -> None:
+            self._closing = what == "Close the window"
+            then()
+
+        stop.clicked.connect(agreed)
+        box.open()
+        return box

@@ -1,0 +1,36 @@
+"""Which panels there are, and how they call on one another."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from workbench.ui.graph_view.view import GraphView
+from workbench.ui.panels.compare import ComparePanel
+from workbench.ui.panels.layers import LayersPanel
+from workbench.ui.panels.pareto import ParetoPanel
+from workbench.ui.session import Session
+
+if TYPE_CHECKING:
+    from workbench.ui.main_window import MainWindow
+
+
+def make_panels(session: Session, window: MainWindow) -> dict[str, Any]:
+    """Return the panels by the names that the layouts use."""
+    graph, layers, pareto, compare = (
+        GraphView(session),
+        LayersPanel(session),
+        ParetoPanel(session),
+        ComparePanel(session),
+    )
+    graph.openRequested.connect(partial(window.actions_.trigger, "model.open"))
+    graph.tableRequested.connect(partial(window.bring, "layers"))
+    return {
+        "layers": layers,
+        "graph": graph,
+        "inspector": ComparePanel(session),
+        "pareto": pareto,
+        "recipe": ComparePanel(session),
+        "jobs": ComparePanel(session),
+        "compare": compare,
+    }

@@ -1,0 +1,110 @@
+"""What the window itself can do: look, layouts, panels, palette, help."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from workbench.ui.actions import Act
+from workbench.ui.help_pages import Page, about_page, shortcuts_page, words_page
+from workbench.ui.places_on_disk import show_folder
+from workbench.ui.theme import Mode
+
+if TYPE_CHECKING:
+    from workbench.ui.main_window import MainWindow
+
+PANEL_KEYS = {"graph": "Alt+1", "layers": "Alt+2", "inspector": "Alt+3", "pareto": "Alt+4", "recipe": "Alt+5"}
+_MODES: tuple[tuple[Mode, str], ...] = (("system", "As the system"), ("light", "Light"), ("dark", "Dark"))
+
+
+def register_window_acts(window: MainWindow) -> None:
+    """Register everything about the window."""
+    actions, theme, preferences = window.actions_, window.session.theme, window.preferences
+    actions.add(
+        Act(
+            "view.palette",
+            "Command palette…",
+            window.open_palette,
+            "Find anything that can be done",
+            ("Ctrl+K",),
+            "palette",
+        )
+    )
+
+    def choose_mode(mode: Mode) -> None:
+        preferences.mode = mode
+        theme.set_mode(mode)
+
+    for mode, title in _MODES:
+        actions.add(
+            Act(
+                f"view.{mode}",
+                title,
+                partial(choose_mode, mode),
+                f"Appearance: {title.lower()}",
+                checked=lambda mode=mode: theme.mode == mode,  # type: ignore[misc]
+            )
+        )
+    actions.add(
+        Act(
+            "view.switch",
+            "Switch light and dark",
+            lambda: choose_mode("light" if theme.dark else "dark"),
+            keys=("Ctrl+Shift+L",),
+        )
+    )
+    for name in ("Analyse", "Compare"):
+        actions.add(
+            Act(
+                f"view.layout.{name.lower()}",
+                f"Layout: {name}",
+                partial(window.show_layout, name),
+                f"Arrange the panels to {name.lower()}; where you move them is remembered",
+                ("Ctrl+1",) if name == "Analyse" else ("Ctrl+2",),
+                why_not=window.why_no_workspace,
+                checked=lambda name=name: window.layout_name == name,  # type: ignore[misc]
+            )
+        )
+    actions.add(
+        Act("view.reset", "Reset layout", window.reset_layout, "Put the panels of this layout where they were at first",
+            why_not=window.why_no_workspace)
+    )  # fmt: skip
+    actions.add(Act("view.full", "Full screen", window.toggle_full_screen, keys=("F11",), checked=window.isFullScreen))
+    actions.add(
+        Act("graph.find", "Find in graph…", window.find_in_graph, "Find a node by name or operator",
+            ("Ctrl+F",), "search", why_not=partial(window.session.missing, "model"))
+    )  # fmt: skip
+    for id, title, name, key in (
+        ("graph.in", "Zoom in", "zoom-in", "Ctrl++"),
+        ("graph.out", "Zoom out", "zoom-out", "Ctrl+-"),
+        ("graph.fit", "Show the whole graph", "fit", "Ctrl+0"),
+    ):
+        actions.add(
+            Act(
+                id,
+                title,
+                partial(window.zoom_graph, id),
+                keys=(key,),
+                icon=name,
+                why_not=partial(window.session.missing, "model"),
+            )
+        )
+    _help(window)
+
+
+def _help(window: MainWindow) -> None:
+    actions = window.actions_
+    actions.add(
+        Act("help.shortcuts", "Keyboard shortcuts", lambda: Page("Shortcuts", shortcuts_page(actions), window).open(),
+            keys=("F1",), icon="help")
+    )  # fmt: skip
+    actions.add(
+        Act(
+            "help.words",
+            "What the words mean",
+            lambda: Page("Words", words_page(), window).open(),
+            "The field's terms in a line each",
+        )
+    )
+    actions.add(Act("help.log", "Open log folder", lambda: show_folder(window.log_folder, window.session)))
+    actions.add(Act("help.about", "About", lambda: Page("About", about_page(), window).open()))

@@ -1,0 +1,105 @@
+"""The work itself: model, data, measuring, running, and what is done with the selected candidate."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from workbench.domain.plan import Plan
+from workbench.plugin_host.manifests import user_folder
+from workbench.project.commands import EditCandidate, ReplacePlan
+from workbench.ui import files
+from workbench.ui.actions import Act
+from workbench.ui.panels.export import ask_path
+from workbench.ui.places_on_disk import show_folder
+from workbench.ui.plugin_dialogs import NewPluginDialog, PluginsDialog
+
+if TYPE_CHECKING:
+    from workbench.ui.main_window import MainWindow
+    from workbench.ui.session import Session
+
+_PREFERRED_SWEEPS = (("quantize.ptq", "weight_bits"), ("prune.l1", "prune_ratio"))
+
+
+def register_work_acts(window: MainWindow) -> None:
+    """Register the acts of the menus Model, Analyse, Compress and Plugins."""
+    session = window.session
+    missing = session.missing
+
+    def ask_model() -> None:
+        ask_path(window, "Open model", window.start_folder(), files.MODELS, window.open_file, opening=True)
+
+    def candidate_do(what: str) -> None:
+        candidate = session.candidate()
+        if candidate is None:
+            return
+        match what:
+            case "restore":
+                session.restore_candidate_plan(candidate.id)
+            case "star":
+                session.do(EditCandidate(candidate.id, star=not candidate.star))
+            case "delete":
+                session.do(EditCandidate(candidate.id, deleted=True))
+
+    def starred() -> bool:
+        candidate = session.candidate()
+        return candidate is not None and candidate.star
+
+    chosen = partial(missing, "candidate")
+    for act in (
+        Act("model.open", "Open model…", ask_model, "Open an .onnx file", icon="model"),
+        Act("model.import", "Import torch model…", window.ask_import,
+            "Turn a .pt2 archive or a Python function into ONNX; asks before it runs code"),
+        Act("data.choose", "Choose data…", window.choose_data, "Name the data that accuracy is measured on",
+            ("Ctrl+D",), "data"),
+        Act("model.folder", "Show model in its folder", window.show_model_folder, why_not=partial(missing, "model")),
+        Act("analyse.baseline", "Evaluate the original", session.evaluate_baseline,
+            "Measure the original's metric on the test data", why_not=partial(missing, "model", "data")),
+        Act("analyse.latency", "Measure latency of the original", session.profile_baseline,
+            "Measure how long each operator takes on this computer", icon="latency", why_not=partial(missing, "model")),
+        Act("analyse.sensitivity", "Measure sensitivity", lambda: default_sweep(session),
+            "Measure how much every layer minds", ("F6",), "sensitivity",
+            why_not=partial(missing, "model", "data", "methods"), title_now=lambda: sweep_in_words(session)),
+        Act("compress.run", "Run", session.run, "Compress with the current plan and steps, export and measure",
+            ("F5",), "run", why_not=partial(missing, "model", "data", "methods", "plan")),
+        Act("compress.reset", "Reset plan", lambda: session.do(ReplacePlan(Plan(), title="Reset plan")),
+            "Take every setting away; undo brings them back",
+            why_not=lambda: None if session.state.plan.knobs() else "Nothing is set"),
+        Act("compress.cancel", "Cancel all jobs", window.cancel_jobs, "Stop what works and waits; what is done stays",
+            icon="stop", why_not=lambda: None if window.projects.busy else "No job is running"),
+        Act("candidate.restore", "Restore candidate as plan", partial(candidate_do, "restore"),
+            "Take over the selected candidate's plan and steps", why_not=chosen),
+        Act("candidate.star", "Star candidate", partial(candidate_do, "star"), "Mark the candidate you choose",
+            icon="star", why_not=chosen, checked=starred),
+        Act("candidate.delete", "Delete candidate", partial(candidate_do, "delete"), "Hide it; undo brings it back",
+            icon="delete", why_not=chosen),
+        Act("plugins.list", "Installed plugins…", lambda: PluginsDialog(session, window).open(),
+            "What is installed and what could not be loaded", icon="plugins"),
+        Act("plugins.folder", "Open plugins folder", lambda: show_folder(user_folder(), session),
+            "Folders with a plugin.toml put here are found at the next start"),
+        Act("plugins.new", "New plugin…", lambda: NewPluginDialog(session, window).open(),
+            "Write a working template to begin with"),
+        Act("plugins.reload", "Read plugins again", session.list_methods, "After a plugin was added or changed"),
+    ):  # fmt: skip
+        window.actions_.add(act)
+
+
+def default_sweep(session: Session) -> str | None:
+    """Measure the most telling sensitivity that the installed methods offer."""
+    chosen = _sweep(session)
+    return None if chosen is None else session.sweep(*chosen)
+
+
+def sweep_in_words(session: Session) -> str:
+    """Return what `default_sweep` measures, as a title."""
+    chosen = _sweep(session)
+    knob = None if chosen is None else session.knob(chosen[1])
+    return "Measure sensitivity" if knob is None else f"Measure sensitivity to {knob.title.lower()}"
+
+
+def _sweep(session: Session) -> tuple[str, str] | None:
+    offered = [
+        (method.id, knob) for method in session.methods for knob in method.knobs if session.knob(knob) is not None
+    ]
+    preferred = [pair for pair in _PREFERRED_SWEEPS if pair in offered]
+    return next(iter([*preferred, *offered]), None)
