@@ -20,6 +20,7 @@ from workbench.graph.check import require_runtime_support
 from workbench.graph.diff import layer_changes
 from workbench.graph.inspection import summary
 from workbench.graph.model import ModelGraph
+from workbench.graph.passes.drop_traces import drop_traces
 from workbench.graph.storage import open_model, save_model
 from workbench.methods.evaluation import Reference, checked_metric, chosen_samples, compare, evaluate
 from workbench.methods.pipeline import description_of, run_recipe
@@ -99,7 +100,7 @@ def make_candidate(
         log=log,
     )
     cancel.raise_if_cancelled()
-    save_model(result.graph, out_path)
+    save_model(drop_traces(result.graph), out_path)
     exported = open_model(out_path)
     accuracy = _Accuracy()
     if test is not None:
