@@ -131,14 +131,25 @@ def budget_text(table: CandidateTable, axis: Axis, budget: Budget) -> str:
     """Return what a budget leaves, and, where it leaves nothing, which bound binds."""
     count = sum(1 for row in table.rows if not row.is_baseline and not row.stale)
     kept = within(table, axis, budget)
-    what = axis.title.lower() if axis.key != "macs" else axis.title
+    what = axis.title if axis.key == "macs" else axis.title.lower()
+    metric = numbers.metric_title(table.metric)
+    bounds = []
+    if budget.score is not None:
+        sign = "≥" if table.higher_is_better else "≤"
+        least = f"{metric} {sign} {numbers.fixed(budget.score, 2)}"
+        bounds.append(_with_unit(least, numbers.metric_unit(table.metric)))
+    if budget.cost is not None:
+        bounds.append(_with_unit(f"{what} ≤ {budget.cost:.3g}", axis.unit))
+    text = " and ".join(bounds)
     if kept:
-        least = kept[0].name
-        return f"{len(kept)} of {numbers.plural(count, 'candidate')} within budget; least {what}: {least}"
-    metric = numbers.metric_title(table.metric).lower()
+        return f"{text}: {len(kept)} of {numbers.plural(count, 'candidate')}, least {what}: {kept[0].name}"
     by_score = len(within(table, axis, Budget(score=budget.score)))
     by_cost = len(within(table, axis, Budget(cost=budget.cost)))
-    return f"Nothing within budget: {metric} alone leaves {by_score}, {what} alone leaves {by_cost}"
+    return f"{text}: none. {metric} alone leaves {by_score}, {what} alone leaves {by_cost}"
+
+
+def _with_unit(text: str, unit: str) -> str:
+    return f"{text} {unit}" if unit else text
 
 
 def _fits(point: tuple[float, float], table: CandidateTable, budget: Budget) -> bool:

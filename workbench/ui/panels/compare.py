@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QFont, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -36,6 +36,7 @@ class ComparePanel(QWidget):
         super().__init__(parent)
         self._session = session
         self._ids: tuple[str, ...] = ()
+        self._listed: list[tuple[str, str]] = []
         self.comparison = Comparison((), ())
         self.choose = QToolButton()
         self.choose.setText("Candidates")
@@ -57,7 +58,8 @@ class ComparePanel(QWidget):
         self.tree.setAlternatingRowColors(True)
         self.tree.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         bar = QHBoxLayout()
-        bar.setContentsMargins(8, 4, 8, 4)
+        bar.setContentsMargins(8, 8, 8, 4)
+        bar.setSpacing(8)
         bar.addWidget(self.choose)
         bar.addWidget(self.only_differences)
         bar.addStretch()
@@ -75,6 +77,7 @@ class ComparePanel(QWidget):
         self.only_differences.toggled.connect(self.refresh)
         session.documentChanged.connect(self._document_changed)
         session.selection.candidateChanged.connect(self._candidate_chosen)
+        session.theme.themeChanged.connect(self.refresh)
         QShortcut(QKeySequence.StandardKey.Copy, self.tree, self.copy, context=Qt.ShortcutContext.WidgetShortcut)
         self.refresh()
 
@@ -108,13 +111,18 @@ class ComparePanel(QWidget):
         copy_text(self._session, self.comparison.to_csv(), "comparison")
 
     def _fill_menu(self, entries: list[tuple[str, str]]) -> None:
+        """List the candidates; the entry that was just clicked must outlive its own signal, so entries are kept."""
         menu = self.choose.menu()
-        menu.clear()
-        for id, name in entries:
-            action = menu.addAction(name)
-            action.setCheckable(True)
-            action.setChecked(id in self._ids)
-            action.toggled.connect(partial(self._toggle, id))
+        if entries != self._listed:
+            self._listed = entries
+            menu.clear()
+            for id, name in entries:
+                action = menu.addAction(name.replace("&", "&&"))
+                action.setCheckable(True)
+                action.setData(id)
+                action.triggered.connect(partial(self._toggle, id))
+        for action in menu.actions():
+            action.setChecked(action.data() in self._ids)
 
     def _toggle(self, id: str, on: bool) -> None:
         self.set_candidates((*self._ids, id) if on else tuple(other for other in self._ids if other != id))
@@ -126,10 +134,14 @@ class ComparePanel(QWidget):
         strong = QFont(self.tree.font())
         strong.setWeight(QFont.Weight.DemiBold)
         muted = self._session.theme.color("muted")
+        height = QSize(0, self.tree.fontMetrics().height() + 8)
         for section in self.comparison.sections:
             rows = [row for row in section.rows if row.differs or not self.only_differences.isChecked()]
+            if not rows:
+                continue
             head = QTreeWidgetItem([section.title])
             head.setFont(0, strong)
+            head.setSizeHint(0, height)
             self.tree.addTopLevelItem(head)
             head.setFirstColumnSpanned(True)
             for row in rows:
@@ -141,8 +153,10 @@ class ComparePanel(QWidget):
                         item.setForeground(column, muted)
                 head.addChild(item)
         self.tree.expandAll()
-        self.tree.header().setStretchLastSection(True)
+        self.tree.header().setStretchLastSection(False)
         self.tree.header().resizeSections(QHeaderView.ResizeMode.ResizeToContents)
+        for column in range(self.tree.columnCount()):
+            self.tree.setColumnWidth(column, min(self.tree.columnWidth(column) + 16, 320))
 
     def _candidate_chosen(self, id: object) -> None:
         if isinstance(id, str) and id not in self._ids:

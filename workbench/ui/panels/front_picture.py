@@ -60,6 +60,8 @@ def render_front(state: ProjectState, path: Path, theme: Theme) -> None:
     layout.addWidget(note)
     page.show()
     plot.set_scene(scene)
+    # Axes make room for their labels in the event loop only.
+    QApplication.processEvents()
     picture = page.grab()
     page.close()
     page.deleteLater()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QPoint, Qt, Signal
@@ -40,7 +41,7 @@ from workbench.ui.panels.pareto_plot import ParetoPlot
 from workbench.ui.panels.pareto_table import CandidatesView
 from workbench.ui.session import Session
 
-_REFRESH = Change.MODEL | Change.DATA | Change.BASELINE | Change.CANDIDATES | Change.DEVICE | Change.PLAN
+_REFRESH = Change.MODEL | Change.DATA | Change.BASELINE | Change.CANDIDATES | Change.DEVICE
 
 
 class ParetoPanel(QWidget):
@@ -153,8 +154,10 @@ class ParetoPanel(QWidget):
         super().resizeEvent(event)
         beside = self.width() >= 640 and self.height() < 440
         orientation = Qt.Orientation.Horizontal if beside else Qt.Orientation.Vertical
-        if orientation != self.splitter.orientation():
+        if orientation != self.splitter.orientation() or not event.oldSize().isValid():
             self.splitter.setOrientation(orientation)
+            room, share = (self.width(), 0.52) if beside else (self.height(), 0.62)
+            self.splitter.setSizes([round(room * share), round(room * (1 - share))])
 
     # --- construction -------------------------------------------------------------------------------------------
 
@@ -191,7 +194,7 @@ class ParetoPanel(QWidget):
         menu.addSeparator()
         kinds = (("PNG", "front.png"), ("SVG", "front.svg"), ("CSV", "candidates.csv"), ("JSON", "candidates.json"))
         for kind, name in kinds:
-            menu.addAction(f"Export {kind}…", lambda kind=kind, name=name: self._ask_export(kind, name))
+            menu.addAction(f"Export {kind}…", partial(self._ask_export, kind, name))
         return menu
 
     # --- what is shown ------------------------------------------------------------------------------------------
@@ -326,6 +329,8 @@ class ParetoPanel(QWidget):
     def _document_changed(self, change: Change) -> None:
         if change & _REFRESH:
             self.refresh()
+        elif change & (Change.PLAN | Change.RECIPE):
+            self._show_hint()
 
     def _job_changed(self, job: str) -> None:
         spec = self._session.jobs.spec(job)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from dataclasses import dataclass
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen, QPixmap, QPolygonF
 from PySide6.QtWidgets import QGraphicsObject, QStyleOptionGraphicsItem, QWidget
 
 from workbench.ui.models.label_placement import Box, Label, place_labels
-from workbench.ui.models.pareto_scene import Ghost, Kind, Mark, Scene
+from workbench.ui.models.pareto_scene import Budget, Ghost, Kind, Mark, Scene
 from workbench.ui.plotting import pg
 from workbench.ui.theme import Theme
 
@@ -67,6 +69,26 @@ def mark_pixmap(kind: Kind, star: bool, theme: Theme, ratio: float = 2.0) -> QPi
     return pixmap
 
 
+@dataclass(frozen=True)
+class _Mapping:
+    """From the axes' units to pixels of the view box, computed once per painting."""
+
+    left: float
+    bottom: float
+    x_scale: float
+    y_scale: float
+    height: float
+
+    @classmethod
+    def of(cls, box: pg.ViewBox) -> _Mapping:
+        view, rect = box.viewRect(), box.rect()
+        x_scale, y_scale = rect.width() / view.width(), rect.height() / view.height()
+        return cls(view.left(), view.top(), x_scale, y_scale, rect.height())
+
+    def __call__(self, x: float, y: float) -> QPointF:
+        return QPointF((x - self.left) * self.x_scale, self.height - (y - self.bottom) * self.y_scale)
+
+
 class MarksItem(QGraphicsObject):
     """Everything of a Scene but axes and budgets, in pixels over a view box."""
 
@@ -75,6 +97,7 @@ class MarksItem(QGraphicsObject):
         self._box = box
         self._theme = theme
         self.scene_value = Scene()
+        self.budget = Budget()
         self.selected: str | None = None
         self.hovered: str | None = None
         self.most_label_gaps = 1
@@ -88,7 +111,7 @@ class MarksItem(QGraphicsObject):
 
     def place_of(self, mark: Mark) -> QPointF:
         """Return where a mark is, in pixels of the view box."""
-        return self._pixel(mark.x, mark.y)
+        return _Mapping.of(self._box)(mark.x, mark.y)
 
     def place_of_ghost(self, number: int) -> QPointF:
         """Return where a ghost waits: in the lower left corner, as nothing was measured of it yet."""
@@ -98,8 +121,9 @@ class MarksItem(QGraphicsObject):
         """Return the mark under a place in the view box; of several the one drawn on top."""
         found: Mark | None = None
         least = reach
+        pixel = _Mapping.of(self._box)
         for mark in self.scene_value.marks:
-            offset = self.place_of(mark) - place
+            offset = pixel(mark.x, mark.y) - place
             distance = math.hypot(offset.x(), offset.y())
             if distance <= least:
                 found, least = mark, distance
@@ -118,51 +142,44 @@ class MarksItem(QGraphicsObject):
     ) -> None:
         """Draw from the least to the most important."""
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        theme, scene = self._theme, self.scene_value
-        lines = self._draw_step(painter)
+        theme, scene, pixel = self._theme, self.scene_value, _Mapping.of(self._box)
+        lines = self._draw_step(painter, pixel)
         for mark in scene.marks:
-            lines.extend(self._draw_intervals(painter, mark))
+            lines.extend(self._draw_intervals(painter, pixel, mark))
         for mark in scene.marks:
-            draw_mark(painter, mark.kind, mark.star, self.place_of(mark), theme)
+            draw_mark(painter, mark.kind, mark.star, pixel(mark.x, mark.y), theme)
         for mark in scene.marks:
             if mark.id in (self.selected, self.hovered):
                 painter.setBrush(Qt.BrushStyle.NoBrush)
                 strong = mark.id == self.selected
                 painter.setPen(QPen(theme.color("accent" if strong else "muted"), 2.0 if strong else 1.0))
-                painter.drawEllipse(self.place_of(mark), 2.2 * RADIUS, 2.2 * RADIUS)
-        self._draw_labels(painter, lines)
+                painter.drawEllipse(pixel(mark.x, mark.y), 2.2 * RADIUS, 2.2 * RADIUS)
+        self._draw_labels(painter, pixel, lines)
         self._draw_ghosts(painter)
 
     # --- parts --------------------------------------------------------------------------------------------------
 
-    def _pixel(self, x: float, y: float) -> QPointF:
-        view, rect = self._box.viewRect(), self._box.rect()
-        return QPointF(
-            (x - view.left()) / view.width() * rect.width(),
-            rect.height() - (y - view.top()) / view.height() * rect.height(),
-        )
-
-    def _draw_step(self, painter: QPainter) -> list[Box]:
+    def _draw_step(self, painter: QPainter, pixel: _Mapping) -> list[Box]:
         xs, ys = self.scene_value.step
-        corners = [self._pixel(x, y) for x, y in zip(xs, ys, strict=True)]
+        corners = [pixel(x, y) for x, y in zip(xs, ys, strict=True)]
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.setPen(QPen(_blend(self._theme.color("accent"), self._theme.color("base"), 0.7), 1.5))
         painter.drawPolyline(QPolygonF(corners))
-        return [_box_of(one, other) for one, other in zip(corners, corners[1:], strict=False)]
+        return [_box_of(one, other) for one, other in itertools.pairwise(corners)]
 
-    def _draw_intervals(self, painter: QPainter, mark: Mark) -> list[Box]:
-        share = 0.18 if mark.kind in ("beaten", "stale") else 0.38
+    def _draw_intervals(self, painter: QPainter, pixel: _Mapping, mark: Mark) -> list[Box]:
+        share = 0.28 if mark.kind in ("beaten", "stale") else 0.45
         painter.setPen(QPen(_blend(mark_color(mark.kind, self._theme), self._theme.color("base"), share), 2.0))
         bars = []
         if mark.x_interval is not None:
-            bars.append((self._pixel(mark.x_interval[0], mark.y), self._pixel(mark.x_interval[1], mark.y)))
+            bars.append((pixel(mark.x_interval[0], mark.y), pixel(mark.x_interval[1], mark.y)))
         if mark.y_interval is not None:
-            bars.append((self._pixel(mark.x, mark.y_interval[0]), self._pixel(mark.x, mark.y_interval[1])))
+            bars.append((pixel(mark.x, mark.y_interval[0]), pixel(mark.x, mark.y_interval[1])))
         for one, other in bars:
             painter.drawLine(one, other)
         return [_box_of(one, other) for one, other in bars]
 
-    def _draw_labels(self, painter: QPainter, lines: list[Box]) -> None:
+    def _draw_labels(self, painter: QPainter, pixel: _Mapping, lines: list[Box]) -> None:
         """Name the points; of many only those that matter most."""
         marks = self.scene_value.marks
         rank = {"original": 1, "front": 2, "beaten": 3, "stale": 4}
@@ -174,16 +191,16 @@ class MarksItem(QGraphicsObject):
         font = QFont(painter.font())
         metrics = QFontMetricsF(font)
         texts = [_short(mark.name) for mark in ordered]
-        places = [self.place_of(mark) for mark in ordered]
+        places = [pixel(mark.x, mark.y) for mark in ordered]
         rect = self._box.rect()
         placed = place_labels(
             [
                 Label(place.x(), place.y(), metrics.horizontalAdvance(text) + 2, metrics.height())
                 for place, text in zip(places, texts, strict=True)
             ],
-            [_around(self.place_of(mark)) for mark in marks]
+            [_around(pixel(mark.x, mark.y)) for mark in marks]
             + [_around(self.place_of_ghost(number), 40) for number in range(len(self.scene_value.ghosts))],
-            lines,
+            [*lines, *self._budget_lines(pixel)],
             Box(2, 2, rect.width() - 4, rect.height() - 4),
             most_gaps=self.most_label_gaps,
         )
@@ -200,13 +217,23 @@ class MarksItem(QGraphicsObject):
             painter.setPen(self._theme.color("muted" if quiet else "text"))
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
 
+    def _budget_lines(self, pixel: _Mapping) -> list[Box]:
+        """Return the lines that the plot draws for the budget, so that labels keep clear of them."""
+        rect, lines = self._box.rect(), []
+        if self.budget.cost is not None:
+            lines.append(Box(pixel(self.budget.cost, 0).x() - 1, 0, 2, rect.height()))
+        if self.budget.score is not None:
+            lines.append(Box(0, pixel(0, self.budget.score).y() - 1, rect.width(), 2))
+        return lines
+
     def _draw_ghosts(self, painter: QPainter) -> None:
         metrics = QFontMetricsF(painter.font())
         width = self._box.rect().width() - 32
         for number, ghost in enumerate(self.scene_value.ghosts):
             at = self.place_of_ghost(number)
             draw_mark(painter, "ghost", False, at, self._theme, fraction=ghost.fraction)
-            text = metrics.elidedText(f"{ghost.title}  {ghost.fraction:.0%}", Qt.TextElideMode.ElideMiddle, width)
+            share = f"{ghost.fraction * 100:.0f}\N{NO-BREAK SPACE}%"
+            text = metrics.elidedText(f"{ghost.title}  {share}", Qt.TextElideMode.ElideMiddle, width)
             painter.setPen(self._theme.color("muted"))
             painter.drawText(at + QPointF(10, metrics.ascent() / 2 - 1), text)
 

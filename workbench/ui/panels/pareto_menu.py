@@ -43,7 +43,7 @@ def candidate_menu(session: Session, ids: tuple[str, ...], actions: MenuActions,
     known = {entry.id: entry for entry in session.state.candidates}
     chosen = [known[id] for id in ids if id in known]
     if chosen:
-        _add_entries(menu, session, chosen, actions)
+        _add_entries(menu, session, chosen, actions, parent)
         menu.addSeparator()
     hidden = sum(entry.deleted for entry in known.values())
     toggle = menu.addAction(f"Show deleted ({hidden})")
@@ -71,7 +71,7 @@ def export_recipe(session: Session, id: str, path: Path) -> None:
     session.said.emit(f"Exported {path.name}")
 
 
-def _add_entries(menu: QMenu, session: Session, chosen: list[Candidate], actions: MenuActions) -> None:
+def _add_entries(menu: QMenu, session: Session, chosen: list[Candidate], actions: MenuActions, parent: QWidget) -> None:
     one = chosen[-1]
     menu.addAction("Show settings", partial(actions.show, one.id))
     menu.addAction("Restore as plan", partial(session.restore_candidate_plan, one.id))
@@ -79,7 +79,7 @@ def _add_entries(menu: QMenu, session: Session, chosen: list[Candidate], actions
     menu.addAction(
         "Export file…",
         lambda: ask_path(
-            menu.parentWidget(),
+            parent,
             "Export file",
             suggested_name(one, ".onnx"),
             "ONNX (*.onnx)",
@@ -89,7 +89,7 @@ def _add_entries(menu: QMenu, session: Session, chosen: list[Candidate], actions
     menu.addAction(
         "Export recipe…",
         lambda: ask_path(
-            menu.parentWidget(),
+            parent,
             "Export recipe",
             suggested_name(one, ".yaml"),
             "Recipe (*.yaml)",

@@ -65,8 +65,7 @@ class ParetoPlot(pg.PlotWidget):  # type: ignore[misc]
     def set_scene(self, scene: Scene) -> None:
         """Draw a scene; the view follows as long as the user has not moved it."""
         self.marks.scene_value = scene
-        self._label("left", scene.y_label)
-        self._label("bottom", scene.x_label)
+        self._label_axes()
         if self._fitted:
             self.fit()
         self.marks.update()
@@ -78,6 +77,7 @@ class ParetoPlot(pg.PlotWidget):  # type: ignore[misc]
 
     def set_budget(self, budget: Budget) -> None:
         """Show budget lines where the bounds are set."""
+        self.marks.budget = budget
         for name, value in (("cost", budget.cost), ("score", budget.score)):
             line = self._lines[name]
             line.setVisible(value is not None)
@@ -98,10 +98,12 @@ class ParetoPlot(pg.PlotWidget):  # type: ignore[misc]
         marks, rect = self.marks.scene_value.marks, self.box.rect()
         if not marks or rect.width() < 2 * _MARGIN or rect.height() < 2 * _MARGIN:
             return
-        widest = max(QFontMetricsF(self.font()).horizontalAdvance(mark.name[:28]) for mark in marks)
-        # Names stand right of their points as a rule, so the right side needs more room.
-        right = min(widest + 24, rect.width() / 3)
         xs = [value for mark in marks for value in (mark.x, *(mark.x_interval or ()))]
+        # Names stand right of their points as a rule, so the right side needs room for those of the last points.
+        last = max(xs) - 0.2 * (max(xs) - min(xs))
+        metrics = QFontMetricsF(self.font())
+        widest = max((metrics.horizontalAdvance(mark.name[:28]) for mark in marks if mark.x >= last), default=0.0)
+        right = min(widest + 24, rect.width() / 3)
         ys = [value for mark in marks for value in (mark.y, *(mark.y_interval or ()))]
         self.box.setXRange(*_padded(xs, rect.width(), _MARGIN, right), padding=0)
         self.box.setYRange(*_padded(ys, rect.height(), _MARGIN, _MARGIN), padding=0)
@@ -118,8 +120,7 @@ class ParetoPlot(pg.PlotWidget):  # type: ignore[misc]
         for line in self._lines.values():
             line.setPen(QPen(theme.color("warning"), 0, Qt.PenStyle.DashLine))
             line.setHoverPen(QPen(theme.color("warning"), 0, Qt.PenStyle.SolidLine))
-        self._label("left", self.marks.scene_value.y_label)
-        self._label("bottom", self.marks.scene_value.x_label)
+        self._label_axes()
         self.marks.update()
 
     def mark_at(self, scene_place: QPointF) -> Mark | None:
@@ -129,8 +130,17 @@ class ParetoPlot(pg.PlotWidget):  # type: ignore[misc]
     # --- within -------------------------------------------------------------------------------------------------
 
     def _label(self, axis: str, text: str) -> None:
+        """Write an axis' label; where it is too long, without what stands in brackets, which the hover repeats."""
+        metrics, item = QFontMetricsF(self.font()), self.getAxis(axis)
+        room = self.box.rect().height() if axis == "left" else self.box.rect().width()
+        if metrics.horizontalAdvance(text) > room:
+            text = text.partition(" (")[0]
         size = f"{self.font().pointSizeF():g}pt"
-        self.getAxis(axis).setLabel(html.escape(text), color=self._theme.roles.text, **{"font-size": size})
+        item.setLabel(html.escape(text), color=self._theme.roles.text, **{"font-size": size})
+
+    def _label_axes(self) -> None:
+        self._label("left", self.marks.scene_value.y_label)
+        self._label("bottom", self.marks.scene_value.x_label)
 
     def _range_changed(self, *_: object) -> None:
         self.marks.update()
@@ -140,10 +150,13 @@ class ParetoPlot(pg.PlotWidget):  # type: ignore[misc]
 
     def _resized(self, *_: object) -> None:
         self.marks.prepareGeometryChange()
+        self._label_axes()
         if self._fitted:
             self.fit()
 
     def _budget_dragged(self, *_: object) -> None:
+        self.marks.budget = self.budget
+        self.marks.update()
         self.budgetMoved.emit(self.budget)
 
     def _clicked(self, event: object) -> None:
