@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QFont, QKeySequence, QShortcut
+from PySide6.QtGui import QAction, QFont, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -43,6 +42,7 @@ class ComparePanel(QWidget):
         self.choose.setToolTip("Choose the candidates to compare")
         self.choose.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.choose.setMenu(QMenu(self.choose))
+        self.choose.menu().triggered.connect(self._toggle)
         self.only_differences = QCheckBox("Only what differs")
         self.more = QToolButton()
         self.more.setText("\N{MIDLINE HORIZONTAL ELLIPSIS}")
@@ -120,12 +120,12 @@ class ComparePanel(QWidget):
                 action = menu.addAction(name.replace("&", "&&"))
                 action.setCheckable(True)
                 action.setData(id)
-                action.triggered.connect(partial(self._toggle, id))
         for action in menu.actions():
             action.setChecked(action.data() in self._ids)
 
-    def _toggle(self, id: str, on: bool) -> None:
-        self.set_candidates((*self._ids, id) if on else tuple(other for other in self._ids if other != id))
+    def _toggle(self, action: QAction) -> None:
+        id, rest = action.data(), tuple(other for other in self._ids if other != action.data())
+        self.set_candidates((*rest, id) if action.isChecked() else rest)
 
     def _fill_tree(self) -> None:
         self.tree.clear()

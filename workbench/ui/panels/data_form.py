@@ -127,7 +127,7 @@ class DataForm(QWidget):
         self.task = QComboBox()
         for name, (text, _) in TASKS.items():
             self.task.addItem(text, name)
-        self.metric = QComboBox()
+        self.metrics = QComboBox()
         self.test = SplitFields("Test split: measures accuracy")
         self.train = SplitFields("Training split: calibrates and trains")
         self.scale = QLineEdit()
@@ -147,7 +147,7 @@ class DataForm(QWidget):
         self.crop.setToolTip("Pad by so many pixels on each side and cut at random; training only")
         self._lay_out()
         self.task.currentIndexChanged.connect(self._task_changed)
-        for combo in (self.metric, self.layout_):
+        for combo in (self.metrics, self.layout_):
             combo.currentIndexChanged.connect(self.changed)
         for field in (self.scale, self.mean, self.std):
             field.textChanged.connect(self.changed)
@@ -176,7 +176,7 @@ class DataForm(QWidget):
             augment.append({"crop": self.crop.value()})
         content = {
             "task": self.task.currentData(),
-            "metric": self.metric.currentText(),
+            "metric": self.metrics.currentText(),
             "train": self.train.content(),
             "test": self.test.content(),
             "preprocess": {key: value for key, value in preprocess.items() if value is not None},
@@ -196,9 +196,9 @@ class DataForm(QWidget):
         preprocess = description.preprocess
         self._resize, self._dtype = preprocess.resize, preprocess.dtype
         self.task.setCurrentIndex(self.task.findData(description.task))
-        if self.metric.findText(description.metric) < 0:
-            self.metric.addItem(description.metric)
-        self.metric.setCurrentText(description.metric)
+        if self.metrics.findText(description.metric) < 0:
+            self.metrics.addItem(description.metric)
+        self.metrics.setCurrentText(description.metric)
         self.test.show_split(description.test)
         self.train.show_split(description.train)
         self.scale.setText("" if preprocess.scale is None else f"{preprocess.scale:g}")
@@ -209,14 +209,14 @@ class DataForm(QWidget):
         self.crop.setValue(next((entry.crop for entry in description.augment if isinstance(entry, Crop)), 0))
 
     def _task_changed(self) -> None:
-        self.metric.clear()
-        self.metric.addItems(TASKS[str(self.task.currentData())][1])
+        self.metrics.clear()
+        self.metrics.addItems(TASKS[str(self.task.currentData())][1])
         self.changed.emit()
 
     def _lay_out(self) -> None:
         what = QFormLayout()
         what.addRow("Task", self.task)
-        what.addRow("Metric", self.metric)
+        what.addRow("Metric", self.metrics)
         prepare = QGroupBox("Preprocessing, as the model was trained")
         form = QFormLayout(prepare)
         form.addRow("Divide by", self.scale)

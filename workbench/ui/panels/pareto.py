@@ -138,7 +138,7 @@ class ParetoPanel(QWidget):
         elif suffix == ".json":
             save_text(self._session, path, to_json(self.table, self.cost.key))
         else:
-            save_picture(self._session, path, self.plot)
+            save_picture(self._session, path, self.picture)
 
     def candidate_menu(self, ids: tuple[str, ...]) -> QMenu:
         """Return the context menu of some candidates."""
@@ -174,7 +174,11 @@ class ParetoPanel(QWidget):
         foot.setContentsMargins(8, 4, 8, 4)
         foot.addWidget(self.hint, 1)
         foot.addWidget(self.act)
-        self.splitter.addWidget(self.plot)
+        self.picture = QWidget()
+        frame = QVBoxLayout(self.picture)
+        frame.setContentsMargins(0, 0, 0, 0)
+        frame.addWidget(self.plot)
+        self.splitter.addWidget(self.picture)
         self.splitter.addWidget(self.view)
         self.splitter.setStretchFactor(0, 3)
         self.splitter.setStretchFactor(1, 2)
@@ -190,7 +194,7 @@ class ParetoPanel(QWidget):
     def _export_menu(self) -> QMenu:
         menu = QMenu(self)
         menu.addAction("Copy rows", self._copy)
-        menu.addAction("Copy picture", lambda: copy_picture(self._session, self.plot, "plot"))
+        menu.addAction("Copy picture", lambda: copy_picture(self._session, self.picture, "plot"))
         menu.addSeparator()
         kinds = (("PNG", "front.png"), ("SVG", "front.svg"), ("CSV", "candidates.csv"), ("JSON", "candidates.json"))
         for kind, name in kinds:

@@ -25,8 +25,10 @@ class SampleGrid(QListWidget):
         self.setMovement(QListWidget.Movement.Static)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.setIconSize(QSize(_SIDE, _SIDE))
-        self.setGridSize(QSize(_SIDE + 40, _SIDE + 48))
+        self.setGridSize(QSize(_SIDE + 56, _SIDE + 56))
+        self.setTextElideMode(Qt.TextElideMode.ElideNone)
         self.setWordWrap(True)
+        self.setSpacing(4)
         self.setUniformItemSizes(True)
 
     def show_samples(self, samples: tuple[SamplePreview, ...]) -> None:

@@ -1,0 +1,309 @@
+"""The recipe: the ordered steps of a run with their parameters, and how the result is measured."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtWidgets import (
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QPushButton,
+    QScrollArea,
+    QSpinBox,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from workbench.domain.errors import WorkbenchError
+from workbench.domain.recipe import Evaluation, Step
+from workbench.methods.recipe_file import write_recipe
+from workbench.project.commands import ReplacePlan, SetRun, SetSteps
+from workbench.project.state import Change
+from workbench.ui.files import open_recipe
+from workbench.ui.icons import icon
+from workbench.ui.models.recipe_steps import PRESETS, Preset, by_stage, moved, resolve_recipe
+from workbench.ui.panels.empty_state import Pages
+from workbench.ui.panels.export import ask_path
+from workbench.ui.panels.step_row import StepList, StepRow
+from workbench.ui.session import Session
+
+_REFRESH = Change.RECIPE | Change.PLAN | Change.DATA | Change.MODEL | Change.DEVICE
+
+
+class RecipePanel(QWidget):
+    """Steps as cards, run settings, and the button that runs them."""
+
+    title = "Recipe"
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._opened: set[int] = set()
+        self._quiet = False
+        self.steps = StepList()
+        area = QScrollArea()
+        area.setWidget(self.steps)
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        self._pages = Pages(area)
+        self.add = self._tool("Add step", "add", "Add a step to the end of the recipe")
+        self.presets = self._tool("Presets", "recipe", "Put steps and plan defaults in place")
+        self.more = self._tool("\N{MIDLINE HORIZONTAL ELLIPSIS}", None, "Import or export the recipe")
+        self.more.menu().addAction("Import recipe…", self._ask_import)
+        self.more.menu().addAction("Export recipe…", self._ask_export)
+        self.run = QPushButton("Run")
+        self.run.setProperty("role", "primary")
+        self.run.clicked.connect(self._run)
+        self._settings = self._make_settings()
+        top = QHBoxLayout()
+        top.setContentsMargins(8, 4, 8, 4)
+        for button in (self.add, self.presets):
+            top.addWidget(button)
+        top.addStretch()
+        top.addWidget(self.more)
+        below = QHBoxLayout()
+        below.setContentsMargins(8, 4, 8, 8)
+        below.addStretch()
+        below.addWidget(self.run)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(0)
+        outer.addLayout(top)
+        outer.addWidget(self._pages, 1)
+        outer.addWidget(self._settings)
+        outer.addLayout(below)
+        session.documentChanged.connect(self._document_changed)
+        session.methodsChanged.connect(self.refresh)
+        session.theme.themeChanged.connect(self.refresh)
+        for key, by in ((Qt.Key.Key_Up, -1), (Qt.Key.Key_Down, 1)):
+            shortcut = QShortcut(QKeySequence(Qt.Modifier.ALT | key), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(partial(self._move_focused, by))
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Resolve the document again and show what changed."""
+        session = self._session
+        loading = not session.methods
+        view = resolve_recipe(session.state, session.methods, loading=loading)
+        self._fill_menus()
+        if view.steps:
+            self._pages.show_content()
+        else:
+            self._pages.show_empty(
+                "No steps yet",
+                "A recipe is what a run does, in order: prune, fine-tune, quantize. Add a step, or take a preset. "
+                "Without steps, Run adds those that the plan's settings need.",
+            )
+        shown = [row.view for row in self.steps.rows]
+        if shown != list(view.steps):
+            self._opened = {place for place in self._opened if place < len(view.steps)}
+            self.steps.set_rows([self._row(place, len(view.steps)) for place in range(len(view.steps))])
+        self.run.setEnabled(view.blocked is None)
+        self.run.setToolTip(view.blocked or "Compress with this recipe and measure the result (F5)")
+        self._show_settings()
+
+    def set_steps(self, steps: tuple[Step, ...], title: str) -> None:
+        """Replace the steps, as one step of the undo history."""
+        self._session.do(SetSteps(steps, title=title))
+
+    def add_step(self, method: str) -> None:
+        """Add a step to the end and open its form."""
+        steps = self._session.state.steps
+        self._opened = {len(steps)}
+        self.set_steps((*steps, Step(method=method)), f"Add {method}")
+
+    def apply_preset(self, preset: Preset) -> None:
+        """Put a preset's steps and plan defaults in place; undo takes them back."""
+        plan = self._session.state.plan
+        default = {**plan.default, **dict(preset.settings)}
+        self._session.do(ReplacePlan(plan.model_copy(update={"default": default}), title=f"Preset: {preset.title}"))
+        self.set_steps(preset.steps, f"Preset: {preset.title}")
+
+    # --- within -------------------------------------------------------------------------------------------------
+
+    def _row(self, place: int, count: int) -> StepRow:
+        view = resolve_recipe(self._session.state, self._session.methods, loading=not self._session.methods).steps[
+            place
+        ]
+        row = StepRow(place + 1, view, self._session.theme, last=place == count - 1, opened=place in self._opened)
+        row.enabledChanged.connect(partial(self._change, place, "enabled"))
+        row.parametersChanged.connect(partial(self._change, place, "parameters"))
+        row.moveRequested.connect(partial(self._move, place))
+        row.removeRequested.connect(partial(self._remove, place))
+        row.duplicateRequested.connect(partial(self._duplicate, place))
+        row.toggled.connect(partial(self._remember_opened, place))
+        return row
+
+    def _change(self, place: int, field: str, value: Any) -> None:
+        steps = list(self._session.state.steps)
+        steps[place] = steps[place].model_copy(update={field: value})
+        verb = {"enabled": "Switch", "parameters": "Change"}[field]
+        # The card that is being edited keeps its editors: only its snapshot is replaced.
+        self._quiet = field == "parameters"
+        self.set_steps(tuple(steps), f"{verb} {steps[place].method}")
+        self._quiet = False
+
+    def _move(self, place: int, by: int) -> None:
+        target = place + by
+        steps = self._session.state.steps
+        if 0 <= target < len(steps):
+            self._opened = {target if old == place else place if old == target else old for old in self._opened}
+            self.set_steps(moved(steps, place, target), f"Move {steps[place].method}")
+
+    def _move_focused(self, by: int) -> None:
+        for place, row in enumerate(self.steps.rows):
+            if row.isAncestorOf(self.focusWidget() or self):
+                self._move(place, by)
+                return
+
+    def _remove(self, place: int) -> None:
+        steps = self._session.state.steps
+        self._opened.discard(place)
+        self.set_steps((*steps[:place], *steps[place + 1 :]), f"Remove {steps[place].method}")
+
+    def _duplicate(self, place: int) -> None:
+        steps = self._session.state.steps
+        self.set_steps((*steps[: place + 1], *steps[place:]), f"Duplicate {steps[place].method}")
+
+    def _remember_opened(self, place: int, opened: bool) -> None:
+        (self._opened.add if opened else self._opened.discard)(place)
+
+    def _run(self) -> None:
+        self._session.run()
+
+    def _tool(self, text: str, glyph: str | None, tooltip: str) -> QToolButton:
+        button = QToolButton()
+        button.setText(text)
+        button.setToolTip(tooltip)
+        if glyph is not None:
+            button.setIcon(icon(glyph, self._session.theme))
+            button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        button.setMenu(QMenu(button))
+        return button
+
+    def _fill_menus(self) -> None:
+        menu = self.add.menu()
+        menu.clear()
+        menu.setToolTipsVisible(True)
+        for stage, methods in by_stage(self._session.methods):
+            menu.addSection(stage.capitalize())
+            for method in methods:
+                action = menu.addAction(method.title, partial(self.add_step, method.id))
+                action.setToolTip("\n".join(part for part in (method.summary, method.source) if part))
+        self.add.setEnabled(bool(self._session.methods))
+        menu = self.presets.menu()
+        menu.clear()
+        menu.setToolTipsVisible(True)
+        for preset in PRESETS:
+            action = menu.addAction(preset.title, partial(self.apply_preset, preset))
+            missing = preset.missing(self._session.methods)
+            action.setEnabled(not missing)
+            action.setToolTip(preset.doc if not missing else f"No installed plugin brings {missing[0]}")
+
+    def _make_settings(self) -> QWidget:
+        widget = QWidget()
+        form = QFormLayout(widget)
+        form.setContentsMargins(8, 4, 8, 0)
+        form.setVerticalSpacing(4)
+        self.samples = QLineEdit()
+        self.samples.setPlaceholderText("all")
+        self.samples.setToolTip("How many test samples the accuracy is taken on; empty for all")
+        self.samples.editingFinished.connect(self._samples_edited)
+        self.seed = _spin(0, 2**31 - 1, "Seed of all random numbers: the same recipe gives the same bytes")
+        self.threads = _spin(1, 256, "Threads of the runtime while latency is measured; 1 repeats best")
+        self.batch = _spin(1, 4096, "Samples in one inference while latency is measured")
+        self.seed.valueChanged.connect(self._run_edited)
+        self.threads.valueChanged.connect(self._run_edited)
+        self.batch.valueChanged.connect(self._run_edited)
+        first, second = QHBoxLayout(), QHBoxLayout()
+        for row in (first, second):
+            row.setSpacing(8)
+        first.addWidget(self.samples, 1)
+        first.addWidget(_label("Seed"))
+        first.addWidget(self.seed)
+        second.addWidget(self.threads)
+        second.addWidget(_label("Batch"))
+        second.addWidget(self.batch)
+        second.addStretch()
+        form.addRow("Test samples", first)
+        form.addRow("Threads", second)
+        return widget
+
+    def _show_settings(self) -> None:
+        state = self._session.state
+        self._quiet, before = True, self._quiet
+        samples = state.evaluate.samples
+        self.samples.setText("" if samples == "all" else str(samples))
+        self.seed.setValue(state.seed)
+        self.threads.setValue(max(state.latency.threads, 1))
+        self.batch.setValue(state.latency.batch)
+        self._quiet = before
+
+    def _samples_edited(self) -> None:
+        text = self.samples.text().strip()
+        if text in ("", "all"):
+            self._session.do(SetRun(evaluate=Evaluation(samples="all"), title="Set test samples"))
+        elif text.isdigit() and int(text) > 0:
+            self._session.do(SetRun(evaluate=Evaluation(samples=int(text)), title="Set test samples"))
+        else:
+            self._session.said.emit(f"{text!r} is not a number of samples")
+            self._show_settings()
+
+    def _run_edited(self) -> None:
+        if self._quiet:
+            return
+        latency = self._session.state.latency.model_copy(
+            update={"threads": self.threads.value(), "batch": self.batch.value()}
+        )
+        self._session.do(SetRun(seed=self.seed.value(), latency=latency))
+
+    def _ask_import(self) -> None:
+        ask_path(self, "Import recipe", "recipe.yaml", "YAML (*.yaml *.yml)", self._import, opening=True)
+
+    def _ask_export(self) -> None:
+        ask_path(self, "Export recipe", "recipe.yaml", "YAML (*.yaml)", self._export)
+
+    def _import(self, path: Path) -> None:
+        open_recipe(path, self._session)
+
+    def _export(self, path: Path) -> None:
+        try:
+            write_recipe(self._session.state.recipe(), path)
+        except WorkbenchError as error:
+            self._session.failed.emit(error)
+            return
+        self._session.said.emit(f"Exported {path.name}")
+
+    def _document_changed(self, change: Change) -> None:
+        if not change & _REFRESH:
+            return
+        if self._quiet:
+            view = resolve_recipe(self._session.state, self._session.methods)
+            for row, shown in zip(self.steps.rows, view.steps, strict=False):
+                row.view = shown
+            return
+        self.refresh()
+
+
+def _spin(low: int, high: int, tooltip: str) -> QSpinBox:
+    spin = QSpinBox()
+    spin.setRange(low, high)
+    spin.setToolTip(tooltip)
+    spin.setKeyboardTracking(False)
+    return spin
+
+
+def _label(text: str) -> QWidget:
+    label = QLabel(text)
+    label.setProperty("role", "muted")
+    return label

@@ -1,0 +1,146 @@
+"""One step of the recipe as a card: switch, title, warnings, and its parameters when it is opened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QCheckBox, QFrame, QHBoxLayout, QLabel, QMenu, QToolButton, QVBoxLayout, QWidget
+
+from workbench.ui.icons import icon
+from workbench.ui.models.recipe_steps import StepView
+from workbench.ui.panels.parameter_form import ParameterForm
+from workbench.ui.theme import Theme
+
+
+class StepRow(QFrame):
+    """A step with its controls.
+
+    Signals:
+        enabledChanged: The step was switched on or off.
+        moveRequested: -1 up, 1 down.
+        removeRequested, duplicateRequested: From the step's menu.
+        parametersChanged: The parameters that differ from their defaults.
+        toggled: The card was opened or closed.
+    """
+
+    enabledChanged = Signal(bool)
+    moveRequested = Signal(int)
+    removeRequested = Signal()
+    duplicateRequested = Signal()
+    parametersChanged = Signal(dict)
+    toggled = Signal(bool)
+
+    def __init__(self, number: int, view: StepView, theme: Theme, *, last: bool, opened: bool) -> None:
+        super().__init__()
+        self.setProperty("role", "card")
+        self.view = view
+        self._theme = theme
+        self.form: ParameterForm | None = None
+        self.switch = QCheckBox()
+        self.switch.setChecked(view.step.enabled)
+        self.switch.setToolTip("Whether this step runs")
+        self.switch.setAccessibleName(f"Run step {number}")
+        self.switch.toggled.connect(self.enabledChanged)
+        title = QLabel(f"{number}  {view.title}")
+        title.setProperty("role", "title" if view.step.enabled else "muted")
+        if view.schema is not None:
+            title.setToolTip(
+                "\n".join(part for part in (view.schema.summary, view.schema.source, view.schema.id) if part)
+            )
+        summary = QLabel(_summary(view.step.parameters))
+        summary.setProperty("role", "muted")
+        self.open = QToolButton()
+        self.open.setAutoRaise(True)
+        self.open.setCheckable(True)
+        self.open.setChecked(opened)
+        self.open.setIcon(icon("settings", theme))
+        self.open.setToolTip("Show the parameters")
+        self.open.setEnabled(view.schema is not None)
+        self.open.toggled.connect(self._set_opened)
+        head = QHBoxLayout()
+        head.setContentsMargins(8, 4, 4, 4)
+        head.setSpacing(4)
+        head.addWidget(self.switch)
+        head.addWidget(title)
+        head.addWidget(summary, 1)
+        for name, text, step, possible in (
+            ("up", "Move up (Alt+Up)", -1, number > 1),
+            ("down", "Move down (Alt+Down)", 1, not last),
+        ):
+            button = self._button(name, text)
+            button.setEnabled(possible)
+            button.clicked.connect(lambda checked=False, by=step: self.moveRequested.emit(by))
+            head.addWidget(button)
+        head.addWidget(self.open)
+        remove = self._button("close", "Remove this step (undo brings it back)")
+        remove.clicked.connect(self.removeRequested)
+        head.addWidget(remove)
+        self._body = QVBoxLayout(self)
+        self._body.setContentsMargins(0, 0, 0, 0)
+        self._body.setSpacing(0)
+        self._body.addLayout(head)
+        for warning in view.warnings:
+            label = QLabel(warning)
+            label.setWordWrap(True)
+            label.setProperty("role", "warning")
+            label.setContentsMargins(32, 0, 8, 4)
+            self._body.addWidget(label)
+        if opened:
+            self._set_opened(True)
+
+    def contextMenuEvent(self, event: Any) -> None:
+        """Offer what the buttons offer, and duplication."""
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.addAction("Move up", lambda: self.moveRequested.emit(-1))
+        menu.addAction("Move down", lambda: self.moveRequested.emit(1))
+        menu.addAction("Duplicate", self.duplicateRequested.emit)
+        menu.addSeparator()
+        menu.addAction("Remove", self.removeRequested.emit)
+        menu.popup(event.globalPos())
+
+    def _button(self, name: str, tooltip: str) -> QToolButton:
+        button = QToolButton()
+        button.setAutoRaise(True)
+        button.setIcon(icon(name, self._theme))
+        button.setToolTip(tooltip)
+        button.setAccessibleName(tooltip)
+        return button
+
+    def _set_opened(self, opened: bool) -> None:
+        if opened and self.form is None and self.view.schema is not None:
+            self.form = ParameterForm(self.view.schema.json_schema, self.view.step.parameters)
+            self.form.edited.connect(self.parametersChanged)
+            self._body.addWidget(self.form)
+        if self.form is not None:
+            self.form.setVisible(opened)
+        self.open.setToolTip("Hide the parameters" if opened else "Show the parameters")
+        self.toggled.emit(opened)
+
+
+def _summary(parameters: dict[str, Any]) -> str:
+    shown = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in parameters.items())
+    return shown if len(shown) <= 48 else shown[:47] + "…"
+
+
+class StepList(QWidget):
+    """The cards below each other."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(8, 8, 8, 8)
+        self._layout.setSpacing(8)
+        self._layout.addStretch()
+        self.rows: list[StepRow] = []
+
+    def set_rows(self, rows: list[StepRow]) -> None:
+        """Replace the cards."""
+        for row in self.rows:
+            self._layout.removeWidget(row)
+            row.setParent(None)
+            row.deleteLater()
+        self.rows = rows
+        for place, row in enumerate(rows):
+            self._layout.insertWidget(place, row)
