@@ -382,6 +382,7 @@ class Session(QObject):
 
     def _methods_listed(self, payload: dict[str, Any]) -> None:
         self.methods = tuple(ParameterSchema.model_validate(entry) for entry in payload.get("methods", ()))
+        self.knobs = workflow.known_knobs(payload.get("knobs", ()))
         self.methodsChanged.emit()
         for failure in payload.get("failures", ()):
             self.failed.emit(WorkbenchError.from_json(failure))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from workbench.domain.knobs import FIRST_PARTY_KNOBS, Knob, Setting
 from workbench.domain.measurements import MetricMeasurement, SensitivityPoint
@@ -105,6 +106,16 @@ def steps_for(plan: Plan, steps: tuple[Step, ...], methods: tuple[ParameterSchem
         if readers:
             chosen.append(Step(method=readers[0].id))
     return tuple(chosen)
+
+
+def known_knobs(listed: Iterable[Mapping[str, Any]]) -> tuple[Knob, ...]:
+    """Return the first-party knobs, then those that plugins brought, from the fields that a worker listed."""
+    knobs = {knob.name: knob for knob in FIRST_PARTY_KNOBS}
+    for fields in listed:
+        # JSON has no tuples.
+        knob = Knob(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+        knobs[knob.name] = knob
+    return tuple(knobs.values())
 
 
 def sweep_values(knob: Knob) -> tuple[Setting, ...]:
