@@ -216,7 +216,7 @@ class CandidateModel(QAbstractTableModel):
             return numbers.speedup_text(row.ratio)
         if key in ("noise", "steps", "note"):
             return {"noise": row.noise, "steps": row.steps, "note": row.note}[key] or None
-        return exact[key] if key in exact else hover_text(row, self._table)
+        return exact[key] if key in exact else hover_text(row)
 
     def _color(self, row: CandidateRow, key: str, kind: Kind) -> str:
         if key == "noise":

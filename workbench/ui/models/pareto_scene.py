@@ -24,21 +24,34 @@ KIND_TITLES: dict[Kind, str] = {
 
 @dataclass(frozen=True)
 class Mark:
-    """One measured point, in the units of the axes.
+    """One measured point of a row, in the units of the axes."""
 
-    Attributes:
-        hover: The row in words.
-    """
-
-    id: str
-    name: str
+    row: CandidateRow
     kind: Kind
-    star: bool
     x: float
     y: float
     x_interval: Interval | None
     y_interval: Interval | None
-    hover: str
+
+    @property
+    def id(self) -> str:
+        """The candidate's id; "" is the original."""
+        return self.row.id
+
+    @property
+    def name(self) -> str:
+        """The candidate's name."""
+        return self.row.name
+
+    @property
+    def star(self) -> bool:
+        """Whether the user starred it."""
+        return self.row.star
+
+    @property
+    def hover(self) -> str:
+        """The row in words."""
+        return hover_text(self.row)
 
 
 @dataclass(frozen=True)
@@ -94,7 +107,7 @@ def resolve_scene(table: CandidateTable, axis: Axis, ghosts: Sequence[Ghost] = (
     )
 
 
-def hover_text(row: CandidateRow, table: CandidateTable) -> str:
+def hover_text(row: CandidateRow) -> str:
     """Return a row in words, a line per measure."""
     lines = [row.name]
     if row.stale:
@@ -167,15 +180,12 @@ def _mark(row: CandidateRow, table: CandidateTable, axis: Axis, on_front: bool) 
     factor = numbers.metric_factor(table.metric)
     kind: Kind = "original" if row.is_baseline else "stale" if row.stale else "front" if on_front else "beaten"
     return Mark(
-        id=row.id,
-        name=row.name,
+        row=row,
         kind=kind,
-        star=row.star,
         x=point[0],
         y=point[1],
         x_interval=_real(row.cost_interval(axis.key)),
         y_interval=_real((row.metric.ci95[0] * factor, row.metric.ci95[1] * factor)),
-        hover=hover_text(row, table),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -222,8 +223,11 @@ class ParetoPanel(QWidget):
         )
 
     def _draw(self) -> None:
-        self.scene = resolve_scene(self.table, self.cost, self._ghosts())
-        self.plot.set_scene(self.scene)
+        self._show(resolve_scene(self.table, self.cost, self._ghosts()))
+
+    def _show(self, scene: Scene) -> None:
+        self.scene = scene
+        self.plot.set_scene(scene)
         self.legend.set_kinds(self.scene.kinds, stars=any(mark.star for mark in self.scene.marks))
         self._show_hint()
 
@@ -339,7 +343,8 @@ class ParetoPanel(QWidget):
     def _job_changed(self, job: str) -> None:
         spec = self._session.jobs.spec(job)
         if isinstance(spec, CompressJob):
-            self._draw()
+            # Progress comes often; the points themselves have not changed.
+            self._show(replace(self.scene, ghosts=tuple(self._ghosts())))
         elif isinstance(spec, EvaluateJob):
             self.refresh()
 
