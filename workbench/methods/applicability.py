@@ -31,9 +31,13 @@ def described_layers(
     for layer in find_layers(graph, dimensions):
         own = groups.get(layer.name, ())
         described = layer.model_copy(update={"group": own[0].id if own else None, "blocked": blocked.get(layer.name)})
-        names = tuple(knob.name for knob in registry.knobs if obstacle(described, knob, registry) is None)
-        found.append(described.model_copy(update={"knobs": names}))
+        found.append(described.model_copy(update={"knobs": knobs_for(described, registry)}))
     return tuple(found)
+
+
+def knobs_for(layer: LayerReport, registry: MethodRegistry) -> tuple[str, ...]:
+    """Return the names of the knobs that some method can turn on `layer`, given as `obstacle` wants it."""
+    return tuple(knob.name for knob in registry.knobs if obstacle(layer, knob, registry) is None)
 
 
 def obstacle(layer: LayerReport, knob: Knob, registry: MethodRegistry) -> str | None:

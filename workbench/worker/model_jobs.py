@@ -10,14 +10,19 @@ from workbench.graph.inspection import inspect_model, layer_detail, summary
 from workbench.graph.storage import model_sha256, open_model
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import ImportJob, InspectJob, LayerDetailJob
+from workbench.methods.applicability import knobs_for
 from workbench.worker.imported_archives import imported_archive, is_archive, remember_import
+from workbench.worker.installed_methods import installed_methods
 
 
 def inspect(spec: InspectJob, context: JobContext) -> dict[str, Any]:
     """Describe a model → InspectReport."""
     context.progress.update(0.0, "opening")
     report = inspect_model(onnx_file(spec.model, context), drawing=spec.drawing, dimensions=spec.dimensions)
-    return report.model_dump(mode="json")
+    # The graph knows the knobs that fit an operator; which ones can be turned is for the installed methods to say.
+    registry, _ = installed_methods()
+    layers = tuple(layer.model_copy(update={"knobs": knobs_for(layer, registry)}) for layer in report.layers)
+    return report.model_copy(update={"layers": layers}).model_dump(mode="json")
 
 
 def layer_statistics(spec: LayerDetailJob, context: JobContext) -> dict[str, Any]:
