@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.ui.graph_view.view import GraphView
 from workbench.ui.panels.compare import ComparePanel
+from workbench.ui.panels.jobs import JobsPanel
 from workbench.ui.panels.layers import LayersPanel
 from workbench.ui.panels.pareto import ParetoPanel
+from workbench.ui.panels.recipe import RecipePanel
 from workbench.ui.session import Session
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def make_panels(session: Session, window: MainWindow) -> dict[str, Any]:
         "graph": graph,
         "inspector": ComparePanel(session),
         "pareto": pareto,
-        "recipe": ComparePanel(session),
-        "jobs": ComparePanel(session),
+        "recipe": RecipePanel(session),
+        "jobs": JobsPanel(session),
         "compare": compare,
     }
