@@ -517,12 +517,12 @@ def test_five_hundred_candidates_are_drawn_at_once(qtbot, tmp_path):
         for n in range(1, 501)
     )
     desk = Desk(resnet20_state().model_copy(update={"candidates": many}), tmp_path, qtbot)
-    begin = time.perf_counter()
+    begin = time.process_time()
     desk.panel.plot.grab()
-    painted = time.perf_counter() - begin
-    begin = time.perf_counter()
+    painted = time.process_time() - begin
+    begin = time.process_time()
     desk.session.documentChanged.emit(Change.CANDIDATES)
-    refreshed = time.perf_counter() - begin
+    refreshed = time.process_time() - begin
     print(f"500 points: painted in {painted * 1e3:.0f} ms, refreshed in {refreshed * 1e3:.0f} ms")
     assert painted < 1.0
     assert refreshed < 1.0
