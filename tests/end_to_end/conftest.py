@@ -89,7 +89,7 @@ def workbench(environment: dict[str, str]) -> Workbench:
             env={**environment, **(env or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=120,
+            timeout=250,
             check=False,
             **options,
         )
@@ -116,7 +116,7 @@ def desk_files(small_cnn: ModelGraph, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def desk(desk_files: Path, tmp_path: Path) -> Path:
-    """A folder, its name with a space, of model.onnx (top-1 0.9), samples.npz, data.yaml, recipe.yaml and quick.yaml."""
+    """A folder, its name with a space: model.onnx (top-1 0.9), samples.npz, data.yaml, recipe.yaml, quick.yaml."""
     folder = tmp_path / "my desk"
     folder.mkdir()
     for file in desk_files.iterdir():

@@ -28,10 +28,11 @@ class Console:
     Args:
         as_json: Print one JSON object on standard output and nothing else there.
         quiet: No progress and no logs.
+        out: Where results go; None takes the process's standard output over.
     """
 
-    def __init__(self, *, as_json: bool, quiet: bool) -> None:
-        self._out = protect_stdout()
+    def __init__(self, *, as_json: bool, quiet: bool, out: TextIO | None = None) -> None:
+        self._out = out or protect_stdout()
         self._json = as_json
         self._quiet = quiet
         self._bar = sys.stderr.isatty()
