@@ -373,7 +373,7 @@ class MainWindow(QMainWindow):
         """Ask once when jobs are at work; then remember the window and let go of everything."""
         if self.projects.busy and not self._closing:
             event.ignore()
-            self._when_free("Close the window", self.close)
+            self._when_free("Close the window", self.close_and_cancel)
             return
         self._closing = True
         self.preferences.geometry = self.saveGeometry()
@@ -384,6 +384,11 @@ class MainWindow(QMainWindow):
         self.session.jobs.close()
         self.session.document.close()
         super().closeEvent(event)
+
+    def close_and_cancel(self) -> None:
+        """Close without asking; jobs that are not finished are cancelled."""
+        self._closing = True
+        self.close()
 
     def _when_free(self, what: str, then: Callable[[], object]) -> QMessageBox | None:
         """Go on at once, or, while jobs are at work, when the user agrees to stop them."""
@@ -398,11 +403,6 @@ class MainWindow(QMainWindow):
         box.setInformativeText(f"{what} and cancel {'it' if count == 1 else 'them'}? What is finished is kept.")
         stop = box.addButton(f"{what} and cancel", QMessageBox.ButtonRole.DestructiveRole)
         box.addButton("Go on working", QMessageBox.ButtonRole.RejectRole)
-
-        def agreed() -> None:
-            self._closing = what == "Close the window"
-            then()
-
-        stop.clicked.connect(agreed)
+        stop.clicked.connect(then)
         box.open()
         return box

@@ -27,6 +27,10 @@ def make_panels(session: Session, window: MainWindow) -> dict[str, Any]:
     )
     graph.openRequested.connect(partial(window.actions_.trigger, "model.open"))
     graph.tableRequested.connect(partial(window.bring, "layers"))
+    pareto.compareRequested.connect(compare.set_candidates)
+    pareto.compareRequested.connect(lambda ids: window.bring("compare"))
+    pareto.settingsRequested.connect(lambda id: compare.set_candidates((id,)))
+    pareto.settingsRequested.connect(lambda id: window.bring("compare"))
     return {
         "layers": layers,
         "graph": graph,

@@ -185,8 +185,13 @@ class Session(QObject):
             on_failed=on_failed,
         )
 
-    def layer_detail(self, layer: str, on_detail: Callable[[LayerDetail], None]) -> str | None:
-        """Read a layer's weight statistics."""
+    def layer_detail(
+        self,
+        layer: str,
+        on_detail: Callable[[LayerDetail], None],
+        on_failed: Callable[[WorkbenchError], None] | None = None,
+    ) -> str | None:
+        """Read a layer's weight statistics; without `on_failed` a fault is shown in the banner."""
         if self.state.model is None:
             return None
         return self.jobs.submit(
@@ -194,6 +199,7 @@ class Session(QObject):
             f"Read weights of {layer}",
             "interactive",
             on_result=lambda payload: on_detail(LayerDetail.model_validate(payload)),
+            on_failed=on_failed,
         )
 
     def evaluate_baseline(self) -> str | None:

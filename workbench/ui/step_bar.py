@@ -47,6 +47,7 @@ class StepBar(QWidget):
         layout.addSpacing(8)
         self.run = QToolButton()
         self.run.setObjectName("runButton")
+        self.run.setProperty("role", "primary")
         self.run.setDefaultAction(actions.action("compress.run"))
         self.run.setIcon(icon("run", session.theme, "on_accent"))
         self.run.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workbench.domain.installation import shipped_folder
+
 if TYPE_CHECKING:
     from workbench.ui.theme import Roles
 
@@ -38,6 +40,27 @@ QLabel[role="muted"] {{ color: {roles.muted}; }}
 QLabel[role="error"] {{ color: {roles.error}; }}
 QLabel[role="warning"] {{ color: {roles.warning}; }}
 QFrame[role="card"] {{ background: {roles.base}; border: 1px solid {roles.border}; border-radius: 6px; }}
+QLineEdit {{
+    background: {roles.base}; border: 1px solid {roles.border}; border-radius: 3px; padding: 2px 4px;
+    selection-background-color: {roles.selection}; selection-color: {roles.text};
+}}
+QLineEdit:focus {{ border-color: {roles.accent}; }}
+QLineEdit:disabled {{ color: {roles.faint}; }}
+QAbstractSpinBox QLineEdit, QComboBox QLineEdit, QAbstractItemView QLineEdit {{ border: none; padding: 0; }}
+QCheckBox::indicator {{
+    width: 13px; height: 13px; border: 1px solid {roles.muted}; border-radius: 3px; background: {roles.base};
+}}
+QCheckBox::indicator:hover {{ border-color: {roles.accent}; }}
+QCheckBox::indicator:checked {{ background: {roles.accent}; border-color: {roles.accent}; {_tick(roles)} }}
+QCheckBox::indicator:disabled {{ border-color: {roles.border}; }}
+QToolButton[role="primary"] {{
+    background: {roles.accent}; color: {roles.on_accent}; border: 1px solid {roles.accent};
+    border-radius: 4px; padding: 3px 12px 3px 8px; font-weight: 600;
+}}
+QToolButton[role="primary"]:hover {{ border-color: {roles.text}; }}
+QToolButton[role="primary"]:disabled {{
+    background: {roles.raised}; color: {roles.faint}; border-color: {roles.border};
+}}
 QPushButton[role="primary"] {{
     background: {roles.accent}; color: {roles.on_accent}; border: 1px solid {roles.accent};
     border-radius: 4px; padding: 5px 14px; font-weight: 600;
@@ -58,3 +81,12 @@ QTabBar::tab {{
 QTabBar::tab:selected {{ color: {roles.text}; border-bottom: 2px solid {roles.accent}; }}
 QTabBar::tab:hover {{ color: {roles.text}; }}
 """
+
+
+def _tick(roles: Roles) -> str:
+    """Return the rule for the mark of a ticked box, in the colour that stands on the accent."""
+    resources = shipped_folder("resources")
+    if resources is None:
+        return ""
+    tick = resources / "icons" / ("tick-light.svg" if roles.on_accent == "#ffffff" else "tick-dark.svg")
+    return f"image: url({tick.as_posix()});"

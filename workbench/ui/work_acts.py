@@ -94,7 +94,7 @@ def sweep_in_words(session: Session) -> str:
     """Return what `default_sweep` measures, as a title."""
     chosen = _sweep(session)
     knob = None if chosen is None else session.knob(chosen[1])
-    return "Measure sensitivity" if knob is None else f"Measure sensitivity to {knob.title.lower()}"
+    return "Measure sensitivity" if knob is None else f"Measure sensitivity: {knob.title}"
 
 
 def _sweep(session: Session) -> tuple[str, str] | None:
