@@ -1,12 +1,14 @@
 # Sets up a checkout: system libraries, virtual environment, dependencies. Sourced by start.sh and test.sh.
 #
 # usage: . packaging/setup.sh EXTRA   where EXTRA is "" or an extra of pyproject.toml such as "test"
-# Leaves $venv (the environment's folder) and $python (its interpreter). Quick when nothing has changed.
+# Leaves $root (the checkout), $venv (the environment's folder) and $python (its interpreter).
+# Quick when nothing has changed; an interrupted run is simply run again.
 
 set -eu
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv="$root/.venv"
+python="$venv/bin/python"
 extra=${1:-}
 
 say() { printf '%s\n' "workbench setup: $*" >&2; }
@@ -19,14 +21,13 @@ as_root() {
     else return 126; fi
 }
 
+# Whether an interpreter is there and of a version that the dependencies are built for.
+suits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' >/dev/null 2>&1; }
+
 find_python() {
     local candidate
     for candidate in "${WORKBENCH_PYTHON:-}" python3 python3.13 python3.12 python3.11; do
-        [ -n "$candidate" ] && command -v "$candidate" >/dev/null 2>&1 || continue
-        if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then
-            command -v "$candidate"
-            return
-        fi
+        if [ -n "$candidate" ] && suits "$candidate"; then command -v "$candidate"; return; fi
     done
     return 1
 }
@@ -40,9 +41,10 @@ libxcb-xkb.so.1:libxcb-xkb1 libglib-2.0.so.0:libglib2.0-0"
 
 missing_packages() {
     local known entry
-    known=$({ ldconfig -p 2>/dev/null || /sbin/ldconfig -p; } | awk '{print $1}')
+    known=$({ ldconfig -p || /sbin/ldconfig -p; } 2>/dev/null | awk '{print $1}')
+    [ -n "$known" ] || return 0  # a system that doesn't say what it has: Qt will name what it misses
     for entry in $qt_libraries; do
-        printf '%s\n' "$known" | grep -qxF "${entry%%:*}" || printf '%s ' "${entry##*:}"
+        printf '%s\n' "$known" | grep -xF "${entry%%:*}" >/dev/null || printf '%s ' "${entry##*:}"
     done
     [ -n "$(find /usr/share/fonts -name '*.ttf' -print -quit 2>/dev/null)" ] || printf 'fonts-dejavu-core '
 }
@@ -50,10 +52,25 @@ missing_packages() {
 install_packages() {
     command -v apt-get >/dev/null 2>&1 || { say "please install the equivalents of these packages: $*"; return 1; }
     say "installing system packages: $*"
-    if as_root env DEBIAN_FRONTEND=noninteractive sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@"' sh "$@" >&2
+    # Package lists that can't be brought up to date may still do; a dead network must not hold everything up.
+    if as_root env DEBIAN_FRONTEND=noninteractive sh -c '
+        quick="-qq -o Acquire::Retries=1 -o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15"
+        apt-get $quick update; apt-get $quick install -y --no-install-recommends "$@"' sh "$@" >&2
     then return 0; fi
     say "could not install them. An administrator can: sudo apt-get install $*"
     return 1
+}
+
+make_environment() {
+    say "making a virtual environment in .venv"
+    if "$base" -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv; then
+        "$base" -m venv --clear "$venv" >&2 && return
+    elif "$base" -c 'import virtualenv' 2>/dev/null; then
+        "$base" -m virtualenv --clear --quiet "$venv" >&2 && return
+    else
+        fail "Python's venv module is missing. Install python3-venv and run this again."
+    fi
+    fail "could not make a virtual environment in $venv. Is the folder writable, and the disk not full?"
 }
 
 if [ "$(uname -s)" = Linux ]; then
@@ -64,23 +81,25 @@ if [ "$(uname -s)" = Linux ]; then
     fi
 fi
 
-base=$(find_python) || { install_packages python3 python3-venv && base=$(find_python); } ||
-    fail "needs Python 3.11, 3.12 or 3.13, found $(python3 --version 2>&1 || echo none). Install one, or name it in WORKBENCH_PYTHON."
-
-python="$venv/bin/python"
-if ! "$python" -c 'import sys' 2>/dev/null; then
-    "$base" -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv ||
-        fail "Python's venv module is missing. Install python3-venv and run this again."
-    say "making a virtual environment in .venv"
-    "$base" -m venv --clear "$venv" || fail "could not make a virtual environment in $venv"
+# An environment works only where it was made, with the interpreter and the pip that it was made with. One that somebody
+# else made is used if it can be.
+place="$venv/.workbench-root"
+if ! { [ "$(cat "$place" 2>/dev/null || printf '%s' "$root")" = "$root" ] && suits "$python" && "$python" -c 'import pip'; } 2>/dev/null
+then
+    base=$(find_python) || { install_packages python3 python3-venv && base=$(find_python); } ||
+        fail "needs Python 3.11, 3.12 or 3.13, found $(python3 --version 2>/dev/null || echo none). Install one, or name it in WORKBENCH_PYTHON."
+    make_environment
 fi
+[ -e "$place" ] || printf '%s' "$root" >"$place" || fail "$venv can't be written. Make it yours, or remove it."
 
-wanted=$(cat "$root/pyproject.toml" "$root/packaging/constraints.txt" "$root/packaging/setup.sh" | sha256sum | cut -d' ' -f1)
-stamp="$venv/.workbench-setup${extra:+-$extra}"
-if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+wanted=$(cat "$root/pyproject.toml" "$root/packaging/constraints.txt" "$root/packaging/setup.sh" | cksum)
+stamp="$venv/.workbench-setup-$extra"
+# What the tests need includes what the program needs.
+if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] && { [ -n "$extra" ] || [ "$(cat "${stamp}test" 2>/dev/null)" != "$wanted" ]; }
+then
     say "installing dependencies (a few minutes the first time)"
-    target="$root${extra:+[$extra]}"
-    "$python" -m pip install --disable-pip-version-check --quiet -c "$root/packaging/constraints.txt" -e "$target" >&2 ||
-        fail "pip could not install the dependencies; its message above names the one. Check the network and run this again."
+    "$python" -m pip install --disable-pip-version-check --no-input --quiet \
+        -c "$root/packaging/constraints.txt" -e "$root${extra:+[$extra]}" >&2 ||
+        fail "pip could not install the dependencies; its message above names the one. Check network and disk and run this again."
     printf '%s' "$wanted" >"$stamp"
 fi

@@ -2,4 +2,4 @@
 # Sets everything up on a fresh Debian/Ubuntu machine and runs the main job on the embedded demo.
 # Arguments go to `workbench demo`, e.g. --headless.
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh" ""
-exec "$venv/bin/workbench" demo "$@"
+exec "$python" -m workbench demo "$@"
