@@ -1,0 +1,210 @@
+"""What the colour of a box means: every overlay as a pure function from the document to fills, values and a legend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from workbench.domain.knobs import Knob
+from workbench.domain.plan import LayerSettings
+from workbench.project.state import ProjectState, Sensitivities
+from workbench.ui import colors
+from workbench.ui.colors import Rgb
+from workbench.ui.models import numbers
+
+_LEGEND_STOPS = 24
+
+
+@dataclass(frozen=True)
+class OverlayChoice:
+    """An entry of the overlay selector; `reason` says why it can't be shown yet, None when it can."""
+
+    id: str
+    title: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Fill:
+    """How one node is filled: its colour, the value as text, and whether the value is within noise (drawn hollow)."""
+
+    color: Rgb
+    text: str = ""
+    uncertain: bool = False
+
+
+@dataclass(frozen=True)
+class Legend:
+    """What the colours mean.
+
+    Attributes:
+        swatches: (colour, label) of categories; empty for a scale.
+        ramp: Colours of a scale from low to high.
+        labels: Text under the scale's low end, middle and high end.
+        note: One sentence more, e.g. where the figures come from.
+    """
+
+    title: str
+    swatches: tuple[tuple[Rgb, str], ...] = ()
+    ramp: tuple[Rgb, ...] = ()
+    labels: tuple[str, str, str] = ("", "", "")
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """Fills by node id, and the legend."""
+
+    fills: dict[str, Fill]
+    legend: Legend
+
+
+def choices(state: ProjectState, knobs: Iterable[Knob]) -> tuple[OverlayChoice, ...]:
+    """Return all overlays in the order of the selector and of the keys 1 to 9."""
+    report = state.inspect
+    counted = None if report is not None else "Open a model first"
+    timed = None if state.baseline_latency is not None else "Measure the latency of the original first"
+    entries = [
+        OverlayChoice("operator", "Operator"),
+        OverlayChoice("params", "Parameters", counted),
+        OverlayChoice("macs", "MACs", counted),
+        OverlayChoice("latency", "Latency", timed),
+    ]
+    entries += [OverlayChoice(f"knob:{knob.name}", knob.title, counted) for knob in knobs]
+    titles = {knob.name: knob.title for knob in knobs}
+    units = {knob.name: knob.unit for knob in knobs}
+    for entry in state.sensitivities:
+        for value in sorted({point.value for point in entry.points}, key=str):
+            setting = numbers.setting_text(value, units.get(entry.knob, ""))
+            title = f"Drop: {titles.get(entry.knob, entry.knob)} {setting}"
+            entries.append(OverlayChoice(f"drop:{entry.method}:{entry.knob}:{value}", title))
+    if not state.sensitivities:
+        entries.append(OverlayChoice("drop", "Sensitivity", "Run a sensitivity sweep first"))
+    return tuple(entries)
+
+
+def overlay(id: str, state: ProjectState, settings: LayerSettings | None, knobs: Iterable[Knob]) -> Overlay:
+    """Return fills and legend of the overlay called `id`; operators where it can't be shown."""
+    kind, _, rest = id.partition(":")
+    knob = next((knob for knob in knobs if knob.name == rest), None)
+    if kind == "params":
+        return _costs(state, "Parameters", lambda macs, params: params)
+    if kind == "macs":
+        return _costs(state, "MACs of one sample", lambda macs, params: macs)
+    if kind == "latency" and state.baseline_latency is not None:
+        return _latency(state)
+    if kind == "knob" and settings is not None and knob is not None:
+        return _settings(settings, knob)
+    if kind == "drop" and rest:
+        method, name, value = rest.split(":", 2)
+        for entry in state.sensitivities:
+            if (entry.method, entry.knob) == (method, name):
+                return _drops(entry, value)
+    return _operators(state)
+
+
+def _operators(state: ProjectState) -> Overlay:
+    drawing = state.inspect.drawing if state.inspect is not None else None
+    families = [node.family for node in drawing.nodes] if drawing is not None else []
+    shown = [family for family in colors.FAMILIES if family in families]
+    if any(family not in colors.FAMILIES for family in families) and "other" not in shown:
+        shown.append("other")
+    swatches = tuple((colors.family_color(family), colors.FAMILIES[family][1]) for family in shown)
+    return Overlay({}, Legend("Operator", swatches=swatches))
+
+
+def _costs(state: ProjectState, title: str, pick: Callable[[int, int], int]) -> Overlay:
+    if state.inspect is None:
+        return Overlay({}, Legend(title))
+    values = {cost.name: float(pick(cost.macs, cost.params)) for cost in state.inspect.costs}
+    values.update({layer.name: float(pick(layer.macs, layer.params)) for layer in state.inspect.layers})
+    uncounted = state.inspect.uncounted_ops
+    note = f"Not counted: {', '.join(uncounted)}" if uncounted else ""
+    return _logarithmic(title, {name: value for name, value in values.items() if value > 0}, numbers.count_text, note)
+
+
+def _logarithmic(title: str, values: dict[str, float], text: Callable[[float], str], note: str) -> Overlay:
+    """Spread values over the colour scale by their logarithm, because costs of layers span orders of magnitude."""
+    if not values:
+        return Overlay({}, Legend(title, note=note))
+    low, high = min(values.values()), max(values.values())
+    span = math.log(high / low) or 1.0
+    fills = {
+        name: Fill(colors.heat(math.log(value / low) / span if high > low else 1.0), text(value))
+        for name, value in values.items()
+    }
+    labels = (text(low), text(math.sqrt(low * high)), text(high))
+    return Overlay(fills, Legend(f"{title}, log scale", ramp=_ramp(colors.heat), labels=labels, note=note))
+
+
+def _latency(state: ProjectState) -> Overlay:
+    report = state.baseline_latency
+    if report is None or not report.models:
+        return Overlay({}, Legend("Latency"))
+    model = report.models[0]
+    shares: dict[str, float] = {}
+    for operator in model.operators:
+        node = operator.layer or operator.node
+        shares[node] = shares.get(node, 0.0) + operator.share
+    top = max(shares.values(), default=0.0) or 1.0
+    fills = {
+        name: Fill(colors.heat(share / top), f"{numbers.fixed(share * 100, 1)} %") for name, share in shares.items()
+    }
+    device = report.device
+    threads = numbers.plural(device.threads, "thread")
+    note = f"{numbers.latency_text(model.latency_ms)} in all on {device.name}, {threads}, batch {model.batch}"
+    labels = ("0 %", f"{numbers.fixed(top * 50, 1)} %", f"{numbers.fixed(top * 100, 1)} %")
+    return Overlay(fills, Legend("Share of latency", ramp=_ramp(colors.heat), labels=labels, note=note))
+
+
+def _settings(settings: LayerSettings, knob: Knob) -> Overlay:
+    values = {layer: line[knob.name] for layer, line in settings.items() if knob.name in line}
+    if knob.unit == "bits":
+        bits = {layer: float(value) for layer, value in values.items()}
+        fills = {layer: Fill(colors.bits_color(value), f"{value:g} bit") for layer, value in bits.items()}
+        swatches = tuple((colors.bits_color(width), f"{width:g}") for width in sorted(set(bits.values()), reverse=True))
+        return Overlay(fills, Legend(f"{knob.title} in the plan", swatches=swatches))
+    if isinstance(knob.untouched, str) or knob.low is None or knob.high is None:
+        distinct = sorted({str(value) for value in values.values()})
+        palette = [colors.parse(color) for color, _ in colors.FAMILIES.values()]
+        by_value = {value: palette[index % len(palette)] for index, value in enumerate(distinct)}
+        fills = {layer: Fill(by_value[str(value)], str(value)) for layer, value in values.items()}
+        return Overlay(fills, Legend(f"{knob.title} in the plan", swatches=tuple((by_value[v], v) for v in distinct)))
+    low, high = knob.low, knob.high
+    fills = {
+        layer: Fill(colors.heat((float(value) - low) / (high - low)), numbers.setting_text(value, knob.unit))
+        for layer, value in values.items()
+    }
+    low_text, middle_text, high_text = (
+        numbers.setting_text(value, knob.unit) for value in (low, (low + high) / 2, high)
+    )
+    labels = (low_text, middle_text, high_text)
+    return Overlay(fills, Legend(f"{knob.title} in the plan", ramp=_ramp(colors.heat), labels=labels, note=knob.doc))
+
+
+def _drops(entry: Sensitivities, value: str) -> Overlay:
+    points = [point for point in entry.points if str(point.value) == value]
+    top = max((point.drop for point in points), default=0.0)
+    scale = top if top > 0 else 1.0
+    fills = {
+        point.layer: Fill(
+            colors.heat(max(point.drop, 0.0) / scale),
+            numbers.drop_text(point.drop, None, entry.metric),
+            uncertain=point.ci95[0] <= 0.0 <= point.ci95[1],
+        )
+        for point in points
+    }
+    samples = max((point.samples for point in points), default=0)
+    labels = (
+        numbers.drop_text(0.0, None, entry.metric),
+        numbers.drop_text(scale / 2, None, entry.metric),
+        numbers.drop_text(scale, None, entry.metric),
+    )
+    note = f"{entry.method}, {numbers.exact_text(samples)} samples; hatched: within noise"
+    title = f"Change of {numbers.metric_title(entry.metric).lower()}"
+    return Overlay(fills, Legend(title, ramp=_ramp(colors.heat), labels=labels, note=note))
+
+
+def _ramp(scale: Callable[[float], Rgb]) -> tuple[Rgb, ...]:
+    return tuple(scale(index / (_LEGEND_STOPS - 1)) for index in range(_LEGEND_STOPS))

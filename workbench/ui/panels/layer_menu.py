@@ -1,0 +1,87 @@
+"""The menus of selected layers: set, reset, copy, select the group, measure sensitivities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from PySide6.QtWidgets import QMenu, QWidget
+
+from workbench.domain.knobs import Knob, Setting
+from workbench.ui.models import numbers
+from workbench.ui.models.layer_table import LayerTable
+from workbench.ui.session import Session
+
+_RATIOS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75)
+
+Apply = Callable[[Knob, Setting | None], None]
+
+
+def layer_menu(
+    session: Session,
+    layers: tuple[str, ...],
+    table: LayerTable,
+    knob: Knob | None,
+    *,
+    apply: Apply,
+    reset_all: Callable[[], None],
+    copy: Callable[[], None],
+    copy_csv: Callable[[], None],
+    parent: QWidget,
+) -> QMenu:
+    """Return the context menu for the selected layers; the knob under the pointer comes first."""
+    menu = QMenu(parent)
+    menu.setToolTipsVisible(True)
+    for entry in sorted(table.knobs, key=lambda other: other is not knob):
+        _add_settings(menu.addMenu(f"Set {entry.title}"), entry, apply)
+    reset = menu.addMenu("Reset to default")
+    for entry in table.knobs:
+        reset.addAction(entry.title, partial(apply, entry, None))
+    reset.addSeparator()
+    reset.addAction("All settings", reset_all)
+    menu.addSeparator()
+    rows = {row.name: row for row in table.rows}
+    together = tuple(dict.fromkeys(name for layer in layers if layer in rows for name in (layer, *rows[layer].coupled)))
+    group = menu.addAction("Select channel group", lambda: session.selection.set_layers(together))
+    group.setEnabled(len(together) > len(layers))
+    if not group.isEnabled():
+        group.setToolTip("These layers are coupled to no other layer")
+    menu.addMenu(sweep_menu(session, layers, menu))
+    menu.addSeparator()
+    menu.addAction("Copy", copy)
+    menu.addAction("Copy as CSV", copy_csv)
+    for action in menu.actions()[: len(table.knobs) + 1]:
+        action.setEnabled(bool(layers))
+    return menu
+
+
+def sweep_menu(session: Session, layers: tuple[str, ...], parent: QWidget) -> QMenu:
+    """Return a menu with one entry per knob and method whose sensitivities can be measured."""
+    of = f"of {numbers.plural(len(layers), 'layer')}" if layers else "of all layers"
+    menu = QMenu(f"Measure sensitivity {of}", parent)
+    menu.setToolTipsVisible(True)
+    blocked = session.missing("model", "data", "methods")
+    for knob in session.knobs:
+        for method in session.methods:
+            if knob.name not in method.knobs:
+                continue
+            values = ", ".join(numbers.setting_text(value, knob.unit) for value in knob.sweep or knob.choices)
+            action = menu.addAction(
+                f"{knob.title} by {method.title}: {values}",
+                partial(session.sweep, method.id, knob.name, layers=layers),
+            )
+            action.setEnabled(blocked is None)
+            action.setToolTip(blocked or knob.doc)
+    if menu.isEmpty():
+        action = menu.addAction(blocked or "No installed method reads a setting")
+        action.setEnabled(False)
+    return menu
+
+
+def _add_settings(menu: QMenu, knob: Knob, apply: Apply) -> None:
+    values: tuple[Setting, ...] = knob.choices
+    if not values and knob.low is not None and knob.high is not None:
+        values = tuple(value for value in _RATIOS if knob.low <= value <= knob.high)
+    for value in values:
+        menu.addAction(numbers.setting_text(value, knob.unit), partial(apply, knob, value))
+    menu.setEnabled(bool(values))
