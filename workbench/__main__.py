@@ -23,7 +23,7 @@ def main() -> int:
         from workbench.app import main as window
 
         return window(arguments)
-    if arguments[0] == "demo" and "--headless" not in arguments and not {"-h", "--help"} & set(arguments):
+    if arguments[0] == "demo" and _wants_window(arguments):
         from workbench.app import can_open_window, demo
 
         if can_open_window():
@@ -32,6 +32,17 @@ def main() -> int:
     from workbench.cli import main as command_line
 
     return command_line(arguments)
+
+
+def _wants_window(arguments: list[str]) -> bool:
+    """Whether a demo is to be shown; what the command line does not understand it shall say itself."""
+    from workbench.cli.arguments import parse
+    from workbench.domain.errors import WorkbenchError
+
+    try:
+        return not {"-h", "--help"} & set(arguments) and not parse(arguments).headless
+    except WorkbenchError:
+        return False
 
 
 if __name__ == "__main__":

@@ -107,6 +107,13 @@ def test_help_is_for_people_and_quick(desk: Path, workbench) -> None:
     assert workbench(desk, "--version").out.startswith("workbench ")
 
 
+def test_what_is_not_understood_opens_no_window(desk: Path, workbench) -> None:
+    for arguments in (("demo", "--fast"), ("modle.onxx",), ("search",)):
+        done = workbench(desk, *arguments)
+        assert (done.status, done.out, done.err.count("\n")) == (2, "", 1), done.err
+        assert done.err.startswith("workbench: ")
+
+
 @pytest.fixture
 def long_sweep(desk: Path) -> tuple[str, ...]:
     """Arguments of a sweep that takes some seconds."""
