@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.ui.graph_view.view import GraphView
 from workbench.ui.panels.compare import ComparePanel
+from workbench.ui.panels.inspector import InspectorPanel
 from workbench.ui.panels.jobs import JobsPanel
 from workbench.ui.panels.layers import LayersPanel
 from workbench.ui.panels.pareto import ParetoPanel
@@ -25,7 +26,9 @@ def make_panels(session: Session, window: MainWindow) -> dict[str, Any]:
         ParetoPanel(session),
         ComparePanel(session),
     )
-    graph.openRequested.connect(partial(window.actions_.trigger, "model.open"))
+    inspector = InspectorPanel(session)
+    for panel in (graph, inspector):
+        panel.openRequested.connect(partial(window.actions_.trigger, "model.open"))
     graph.tableRequested.connect(partial(window.bring, "layers"))
     pareto.compareRequested.connect(compare.set_candidates)
     pareto.compareRequested.connect(lambda ids: window.bring("compare"))
@@ -34,7 +37,7 @@ def make_panels(session: Session, window: MainWindow) -> dict[str, Any]:
     return {
         "layers": layers,
         "graph": graph,
-        "inspector": ComparePanel(session),
+        "inspector": inspector,
         "pareto": pareto,
         "recipe": RecipePanel(session),
         "jobs": JobsPanel(session),

@@ -5,7 +5,6 @@ No widget in here, so that the whole course from an opened model to a candidate 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from PySide6.QtCore import QObject, Signal
 
 from workbench.domain.data_description import DataDescription
-from workbench.domain.errors import BadInputError, RecipeError, StorageError, WorkbenchError
+from workbench.domain.errors import BadInputError, RecipeError, WorkbenchError
 from workbench.domain.knobs import FIRST_PARTY_KNOBS, Knob, Setting
 from workbench.domain.measurements import LatencyReport, MetricMeasurement, SensitivityPoint
 from workbench.domain.plan import LayerSettings
@@ -41,6 +40,7 @@ from workbench.project.document import Document
 from workbench.project.state import Candidate, Change, ModelReference, ProjectState
 from workbench.ui import workflow
 from workbench.ui.bridge import JobsBridge
+from workbench.ui.copying import copy_whole
 from workbench.ui.selection import Selection
 from workbench.ui.theme import Theme
 
@@ -338,17 +338,7 @@ class Session(QObject):
     def export_candidate(self, id: str, path: Path) -> None:
         """Copy a candidate's file to where the user wants it; a fault is shown in the banner."""
         try:
-            source = self.artifact_path(id)
-            staged = path.with_name(path.name + ".part")
-            try:
-                shutil.copyfile(source, staged)
-                staged.replace(path)
-            except OSError as error:
-                raise StorageError(
-                    f"Can't write {path.name}: {error.strerror}",
-                    where=str(path.parent),
-                    action="Choose another folder. The candidate itself is untouched.",
-                ) from error
+            copy_whole(self.artifact_path(id), path)
         except WorkbenchError as error:
             self.failed.emit(error)
             return

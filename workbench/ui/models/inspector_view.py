@@ -1,0 +1,339 @@
+"""What the inspector says about the selection, as one frozen snapshot resolved from the document without Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from workbench.domain.knobs import Knob, Setting
+from workbench.domain.reports import InspectReport, LayerReport, TensorReport
+from workbench.project.state import Candidate, ProjectState
+from workbench.ui import colors
+from workbench.ui.models import numbers
+from workbench.ui.models.candidate_changes import candidate_facts, layer_changes
+from workbench.ui.models.facts import Fact, exact, with_share
+from workbench.ui.models.layer_geometry import geometry_facts
+from workbench.ui.models.layer_table import LayerRow, LayerTable
+
+Kind = Literal["none", "model", "layer", "layers", "node"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """A layer or node that a click selects; `note` says how it is part of what is shown."""
+
+    name: str
+    label: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class GroupView:
+    """The channels that go together with the layer's outputs, and whose they are."""
+
+    id: str
+    channels: int
+    unit: int
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True)
+class KnobView:
+    """One setting of the selection.
+
+    Attributes:
+        value: In force on all layers it can be turned on; None where they differ.
+        own: Whether a line of the plan gives it to at least one of them.
+        reason: Why it can't be turned on any of them; None when it can.
+        note: What an edit reaches beyond the selection, or leaves out of it.
+    """
+
+    knob: Knob
+    value: Setting | None
+    own: bool
+    reason: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Everything the inspector shows.
+
+    Attributes:
+        heading, subtitle: What is selected.
+        name: What "Copy name" copies.
+        current: The layer whose plots are shown, or None.
+        layers: All selected layers, which an edit changes.
+        chosen: The selected layers as links, where there are several.
+        blocked: Why the layer's channels can't be pruned.
+        neighbours: Sections of nodes before and after a selected node.
+        changes: What the selected candidate did, under the title `candidate`.
+    """
+
+    kind: Kind = "none"
+    heading: str = ""
+    subtitle: str = ""
+    name: str = ""
+    current: str | None = None
+    layers: tuple[str, ...] = ()
+    chosen: tuple[Member, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    group: GroupView | None = None
+    blocked: str | None = None
+    knobs: tuple[KnobView, ...] = ()
+    neighbours: tuple[tuple[str, tuple[Member, ...]], ...] = ()
+    candidate: str = ""
+    changes: tuple[Fact, ...] = ()
+
+
+def resolve_inspection(
+    state: ProjectState, table: LayerTable, selected: Sequence[str], candidate: Candidate | None = None
+) -> Inspection:
+    """Return the snapshot.
+
+    Args:
+        state: The document's value.
+        table: The same document as the layer table shows it; settings and labels are taken from there.
+        selected: Names of layers or other nodes, the current one last; names that the model lacks are left out.
+        candidate: The selected candidate.
+    """
+    report = state.inspect
+    if report is None:
+        return Inspection()
+    layers = {layer.name: layer for layer in report.layers}
+    chosen = [name for name in selected if name in layers]
+    if len(chosen) == 1 and len(selected) == 1:
+        return _layer(state, report, layers[chosen[0]], table, candidate)
+    if chosen:
+        return _layers(report, chosen, table)
+    if selected and (node := _node(state, report, selected[-1])) is not None:
+        return node
+    return _model(state, report, candidate)
+
+
+def as_text(inspection: Inspection) -> str:
+    """Return all values as tab-separated lines, as "Copy values" puts them on the clipboard."""
+    lines = [f"{inspection.name or inspection.heading}\t{inspection.subtitle}".rstrip()]
+    lines.extend(f"{fact.title}\t{fact.value}" for fact in inspection.facts)
+    if inspection.group is not None:
+        lines.append(f"Channel group\t{inspection.group.id}")
+        lines.extend(f"Member\t{member.name}\t{member.note}" for member in inspection.group.members)
+    if inspection.blocked:
+        lines.append(f"Can't be pruned\t{inspection.blocked}")
+    for view in inspection.knobs:
+        if view.reason is None:
+            value = "several values" if view.value is None else numbers.setting_text(view.value, view.knob.unit)
+            lines.append(f"{view.knob.title}\t{value}")
+    lines.extend(f"{inspection.candidate}: {fact.title}\t{fact.value}" for fact in inspection.changes)
+    return "\n".join(lines) + "\n"
+
+
+# --- the kinds of selection -------------------------------------------------------------------------------------------
+
+
+def _layer(
+    state: ProjectState, report: InspectReport, layer: LayerReport, table: LayerTable, candidate: Candidate | None
+) -> Inspection:
+    labels = {row.name: row.label for row in table.rows}
+    geometry = geometry_facts(layer)
+    facts = [Fact("Weight", numbers.shape_text(layer.weight_shape), f"{layer.weight}, as it is stored")]
+    if geometry.window:
+        facts.append(Fact("Kernel", geometry.window, geometry.tip))
+    facts += [
+        Fact("Input", numbers.shape_text(layer.input_shape), "Shape of the input"),
+        Fact("Output", numbers.shape_text(layer.output_shape), "Shape of the output"),
+        Fact("Params", with_share(layer.params, report.model.params), exact(layer.params, "parameters")),
+        Fact("MACs", with_share(layer.macs, report.model.macs), exact(layer.macs, "multiply-accumulates, one sample")),
+        Fact("Weight bytes", numbers.size_text(layer.weight_bytes), exact(layer.weight_bytes, "bytes in the file")),
+    ]
+    if layer.activation_bytes is not None:
+        tip = exact(layer.activation_bytes, "bytes of input and output, one sample")
+        facts.append(Fact("Activation bytes", numbers.size_text(layer.activation_bytes), tip))
+    if layer.arithmetic_intensity is not None:
+        facts.append(
+            Fact(
+                "Intensity",
+                f"{layer.arithmetic_intensity:.3g}\N{NO-BREAK SPACE}MACs/B",
+                "Arithmetic intensity: multiply-accumulates per byte of weights and activations moved. "
+                "Low values are bound by memory, where fewer bits help more than fewer MACs.",
+            )
+        )
+    facts.extend(_operator_time(state, layer.name))
+    if len(layer.path) > 1:
+        facts.append(Fact("Module", " \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} ".join(layer.path)))
+    reads = [group.id for group in report.groups if any(m.layer == layer.name and m.axis == "in" for m in group.layers)]
+    if reads:
+        facts.append(Fact("Reads group", ", ".join(reads), "The channel group that its input channels belong to"))
+    return Inspection(
+        kind="layer",
+        heading=labels.get(layer.name, layer.name),
+        subtitle=" ".join(part for part in (layer.op, geometry.summary) if part),
+        name=layer.name,
+        current=layer.name,
+        layers=(layer.name,),
+        facts=tuple(facts),
+        group=_group(report, layer, labels),
+        blocked=layer.blocked,
+        knobs=_knobs(table, (layer.name,)),
+        candidate=candidate.name if candidate is not None else "",
+        changes=layer_changes(candidate, layer.name),
+    )
+
+
+def _layers(report: InspectReport, chosen: Sequence[str], table: LayerTable) -> Inspection:
+    rows = {row.name: row for row in table.rows}
+    members = [layer for layer in report.layers if layer.name in set(chosen)]
+    params, macs = sum(layer.params for layer in members), sum(layer.macs for layer in members)
+    size = sum(layer.weight_bytes for layer in members)
+    return Inspection(
+        kind="layers",
+        heading=numbers.plural(len(chosen), "layer"),
+        subtitle=f"plots show {rows[chosen[-1]].label}",
+        name="\n".join(chosen),
+        current=chosen[-1],
+        layers=tuple(chosen),
+        chosen=tuple(Member(name, rows[name].label, rows[name].op) for name in chosen),
+        facts=(
+            Fact("Params", with_share(params, report.model.params), exact(params, "parameters")),
+            Fact("MACs", with_share(macs, report.model.macs), exact(macs, "multiply-accumulates, one sample")),
+            Fact("Weight bytes", numbers.size_text(size), exact(size, "bytes in the file")),
+        ),
+        knobs=_knobs(table, tuple(chosen)),
+    )
+
+
+def _node(state: ProjectState, report: InspectReport, name: str) -> Inspection | None:
+    drawn = {} if report.drawing is None else {node.id: node for node in report.drawing.nodes}
+    cost = next((cost for cost in report.costs if cost.name == name), None)
+    node = drawn.get(name)
+    if node is None and cost is None:
+        return None
+    op = node.op if node is not None else cost.op if cost is not None else ""
+    facts: list[Fact] = []
+    for prefix, tensors, title in (("input:", report.inputs, "Input"), ("output:", report.outputs, "Output")):
+        if name.startswith(prefix):
+            tensor = next((tensor for tensor in tensors if tensor.name == name.removeprefix(prefix)), None)
+            facts.append(Fact(title, op if tensor is None else _tensor_text(tensor)))
+            op = f"Graph {title.lower()}"
+    if node is not None and node.family in colors.FAMILIES:
+        facts.append(
+            Fact("Family", colors.FAMILIES[node.family][1], "The operator family that colours it in the graph")
+        )
+    if cost is not None:
+        unknown = "MACs of this operator are not known and count as zero" if not cost.counted else ""
+        macs = with_share(cost.macs, report.model.macs) if cost.counted else "unknown"
+        facts.append(Fact("MACs", macs, unknown or exact(cost.macs, "multiply-accumulates, one sample")))
+        facts.append(Fact("Params", numbers.count_text(cost.params), exact(cost.params, "parameters")))
+    facts.extend(_operator_time(state, name))
+    edges = () if report.drawing is None else report.drawing.edges
+    before = dict.fromkeys(edge.source for edge in edges if edge.target == name)
+    after = dict.fromkeys(edge.target for edge in edges if edge.source == name)
+    sections = (("Takes from", before), ("Gives to", after))
+    return Inspection(
+        kind="node",
+        heading=name.partition(":")[2] if op.startswith("Graph ") else name,
+        subtitle=op,
+        name=name,
+        facts=tuple(facts),
+        neighbours=tuple(
+            (title, tuple(Member(id, id, drawn[id].op if id in drawn else "") for id in ids))
+            for title, ids in sections
+            if ids
+        ),
+    )
+
+
+def _model(state: ProjectState, report: InspectReport, candidate: Candidate | None) -> Inspection:
+    model = report.model
+    prunable = sum(1 for layer in report.layers if layer.group and not layer.blocked)
+    facts = [
+        Fact("Layers", f"{len(report.layers)}, {prunable} prunable", "Nodes with weights that can be compressed"),
+        Fact("Params", numbers.count_text(model.params), exact(model.params, "parameters")),
+        Fact("MACs", numbers.count_text(model.macs), exact(model.macs, "multiply-accumulates, one sample")),
+        Fact("Size", numbers.size_text(model.size_bytes), exact(model.size_bytes, "bytes, with external data")),
+        Fact("Opset", str(model.opset), "Version of the ONNX operator set"),
+    ]
+    facts.extend(Fact("Input", _tensor_text(tensor)) for tensor in report.inputs)
+    facts.extend(Fact("Output", _tensor_text(tensor)) for tensor in report.outputs)
+    if report.uncounted_ops:
+        names = ", ".join(report.uncounted_ops)
+        facts.append(Fact("Not counted", names, f"Operators whose MACs are unknown and count as zero: {names}"))
+    if state.baseline is not None:
+        tip = f"On {numbers.plural(state.baseline.samples, 'test sample')}, 95 % interval"
+        facts.append(Fact(numbers.metric_title(state.baseline.metric), numbers.metric_text(state.baseline), tip))
+    if state.baseline_latency is not None:
+        device = state.baseline_latency.device
+        first = state.baseline_latency.models[0]
+        how = f"batch {first.batch}, {numbers.plural(device.threads, 'thread')}, {device.name}"
+        tip = f"Median of {first.runs} runs, {how}, 95 % interval"
+        facts.append(Fact("Latency", numbers.latency_text(first.latency_ms), tip))
+    return Inspection(
+        kind="model",
+        heading=Path(model.path).name,
+        subtitle="the whole model",
+        name=model.path,
+        facts=tuple(facts),
+        candidate="" if candidate is None else candidate.name,
+        changes=candidate_facts(candidate),
+    )
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def _group(report: InspectReport, layer: LayerReport, labels: dict[str, str]) -> GroupView | None:
+    group = next((group for group in report.groups if group.id == layer.group), None)
+    if group is None:
+        return None
+    sides: dict[str, list[str]] = {}
+    for member in group.layers:
+        sides.setdefault(member.layer, []).append({"out": "outputs", "in": "inputs"}[member.axis])
+    members = tuple(
+        Member(name, labels.get(name, name), " and ".join(dict.fromkeys(axes))) for name, axes in sides.items()
+    )
+    return GroupView(group.id, group.channels, group.unit, members)
+
+
+def _knobs(table: LayerTable, names: tuple[str, ...]) -> tuple[KnobView, ...]:
+    rows: list[LayerRow] = [row for row in table.rows if row.name in set(names)]
+    views = []
+    for place, knob in enumerate(table.knobs):
+        cells = [row.knobs[place] for row in rows]
+        able = [cell for cell in cells if cell.reason is None]
+        if not able:
+            views.append(KnobView(knob, None, False, cells[0].reason if cells else None))
+            continue
+        values = {cell.value for cell in able}
+        notes = []
+        if len(able) < len(cells):
+            notes.append(f"Reaches {len(able)} of {len(cells)} selected layers")
+        if len(names) == 1 and able[0].note:
+            notes.append(able[0].note)
+        if knob.name in table.unread:
+            notes.append("No step of the recipe reads this setting")
+        views.append(
+            KnobView(
+                knob,
+                next(iter(values)) if len(values) == 1 else None,
+                any(cell.own for cell in able),
+                note=". ".join(notes),
+            )
+        )
+    return tuple(views)
+
+
+def _operator_time(state: ProjectState, node: str) -> Iterable[Fact]:
+    if state.baseline_latency is None:
+        return
+    operators = state.baseline_latency.models[0].operators
+    times = [time for time in operators if (time.layer or time.node) == node]
+    if times:
+        total, share = sum(time.median_ms for time in times), sum(time.share for time in times)
+        tip = "Median time of its operators in the original, and their share of the whole"
+        yield Fact("Latency", f"{total:.3g}\N{NO-BREAK SPACE}ms ({share:.0%})", tip)
+
+
+def _tensor_text(tensor: TensorReport) -> str:
+    return f"{tensor.name}  {numbers.shape_text(tensor.shape)}  {tensor.dtype}"

@@ -1,0 +1,266 @@
+"""The inspector: everything about the selection in one column, and the editors that change it."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QKeySequence, QPalette, QShortcut
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QScrollArea,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from workbench.domain.knobs import Setting
+from workbench.project.state import Change, ProjectState
+from workbench.ui.icons import icon
+from workbench.ui.models import numbers
+from workbench.ui.models.inspector_view import Inspection, as_text, resolve_inspection
+from workbench.ui.models.layer_table import LayerTable, resolve_layers, setting_command
+from workbench.ui.panels.elided import ElidedLabel
+from workbench.ui.panels.empty_state import Pages
+from workbench.ui.panels.export import copy_text
+from workbench.ui.panels.inspector_sections import FactsGrid, KnobRows, Links, empty_layout
+from workbench.ui.panels.inspector_tabs import LayerTabs
+from workbench.ui.session import Session
+from workbench.ui.theme import title_font
+
+_REFRESH = Change.MODEL | Change.DATA | Change.BASELINE | Change.SENSITIVITY | Change.PLAN | Change.RECIPE
+_REFRESH |= Change.CANDIDATES
+
+
+class InspectorPanel(QWidget):
+    """Shows the selected layers, node or candidate, or the model where nothing is selected.
+
+    Signals:
+        openRequested: The button of the empty state was clicked.
+    """
+
+    title = "Inspector"
+    openRequested = Signal()
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._table = LayerTable()
+        self._resolved: tuple[ProjectState, object, object] | None = None
+        self.inspection = Inspection()
+        self.heading = ElidedLabel()
+        self.heading.setFont(title_font())
+        self.subtitle = ElidedLabel()
+        self.subtitle.setProperty("role", "muted")
+        self.more = QToolButton()
+        self.more.setIcon(icon("copy", session.theme))
+        self.more.setToolTip("Copy the name or all values")
+        self.more.setAccessibleName("Copy")
+        self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(self.more)
+        menu.addAction("Copy name", self.copy_name)
+        menu.addAction("Copy all values", self.copy_values)
+        self.more.setMenu(menu)
+        self.hint = _wrapped("Select a layer in the graph or in the table to see its costs, settings and sensitivity.")
+        self.chosen = Links()
+        self.facts = FactsGrid()
+        self.candidate = ElidedLabel()
+        self.candidate.setProperty("role", "title")
+        self.changes = FactsGrid()
+        self.blocked = QLabel()
+        self.blocked.setWordWrap(True)
+        self.blocked.setProperty("role", "warning")
+        self.group = QLabel()
+        self.group.setWordWrap(True)
+        self.show_group = QPushButton("Show")
+        self.show_group.setToolTip("Select every layer of the channel group")
+        self.members = Links()
+        self.knobs_title = _title("Settings")
+        self.knobs = KnobRows()
+        self.tabs = LayerTabs(session)
+        self._neighbours = QVBoxLayout()
+        self._content = QWidget()
+        self._lay_out(self._content)
+        self._area = QScrollArea()
+        self._area.setWidget(self._content)
+        self._area.setWidgetResizable(True)
+        self._area.setFrameShape(QFrame.Shape.NoFrame)
+        self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        # Plots stand on the same ground as the text around them.
+        for ground in (self._content, self._area.viewport()):
+            ground.setBackgroundRole(QPalette.ColorRole.Base)
+        self._pages = Pages(self._area)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(self._pages)
+
+        for links in (self.chosen, self.members):
+            links.chosen.connect(self._select)
+        for grid in (self.facts, self.changes):
+            grid.copyAsked.connect(lambda what, text: copy_text(session, text, what))
+        self.show_group.clicked.connect(self.select_group)
+        self.knobs.chosen.connect(self.apply_setting)
+        session.documentChanged.connect(self._document_changed)
+        session.methodsChanged.connect(self.refresh)
+        session.selection.layersChanged.connect(self._selection_changed)
+        session.selection.candidateChanged.connect(self._candidate_changed)
+        session.theme.themeChanged.connect(self.refresh)
+        QShortcut(
+            QKeySequence.StandardKey.Copy,
+            self,
+            self.copy_values,
+            context=Qt.ShortcutContext.WidgetWithChildrenShortcut,
+        )
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Resolve document and selection again and show what changed."""
+        session = self._session
+        state = session.state
+        # Resolving all layers is the dear part, and a change of the selection leaves them as they are.
+        resolved = (state, session.knobs, session.methods)
+        if self._resolved is None or any(a is not b for a, b in zip(self._resolved, resolved, strict=True)):
+            self._table = resolve_layers(state, session.knobs, session.methods)
+            self._resolved = resolved
+        self.inspection = resolve_inspection(state, self._table, session.selection.layers, session.candidate())
+        if self.inspection.kind == "none":
+            self._pages.show_empty(
+                "Nothing to inspect yet",
+                "The selected layer's shapes, costs, channel group, settings and sensitivity appear here. "
+                "Open an .onnx file, or drop one on the window.",
+                "Open model…",
+                self.openRequested.emit,
+            )
+            return
+        self._pages.show_content()
+        self._show(self.inspection)
+
+    def apply_setting(self, knob_name: str, value: Setting | None) -> None:
+        """Give the selected layers, and those coupled to them, a setting; None takes their own away."""
+        report, knob = self._session.state.inspect, self._session.knob(knob_name)
+        if report is None or knob is None:
+            return
+        command = setting_command(report, self.inspection.layers, knob, value)
+        if command is None:
+            self._session.said.emit(f"None of the selected layers has {knob.title.lower()}")
+        else:
+            self._session.do(command)
+
+    def select_group(self) -> None:
+        """Select every layer of the channel group, the current one last."""
+        group, current = self.inspection.group, self.inspection.current
+        if group is not None and current is not None:
+            names = [member.name for member in group.members if member.name != current]
+            self._session.selection.set_layers((*names, current))
+
+    def copy_name(self) -> None:
+        """Put the exact name of the selection on the clipboard."""
+        copy_text(self._session, self.inspection.name, "name")
+
+    def copy_values(self) -> None:
+        """Put everything that is said about the selection on the clipboard."""
+        copy_text(self._session, as_text(self.inspection), "values")
+
+    # --- within -------------------------------------------------------------------------------------------------
+
+    def _lay_out(self, content: QWidget) -> None:
+        head = QHBoxLayout()
+        head.setSpacing(8)
+        names = QVBoxLayout()
+        names.setSpacing(0)
+        names.addWidget(self.heading)
+        names.addWidget(self.subtitle)
+        head.addLayout(names, 1)
+        head.addWidget(self.more, 0, Qt.AlignmentFlag.AlignTop)
+        group = QHBoxLayout()
+        group.setSpacing(8)
+        group.addWidget(self.group, 1)
+        group.addWidget(self.show_group, 0, Qt.AlignmentFlag.AlignTop)
+        column = QVBoxLayout(content)
+        column.setContentsMargins(12, 8, 12, 12)
+        column.setSpacing(8)
+        column.addLayout(head)
+        column.addWidget(self.hint)
+        column.addWidget(self.chosen)
+        column.addWidget(self.facts)
+        column.addWidget(self.candidate)
+        column.addWidget(self.changes)
+        column.addWidget(self.blocked)
+        column.addLayout(group)
+        column.addWidget(self.members)
+        column.addLayout(self._neighbours)
+        column.addWidget(self.knobs_title)
+        column.addWidget(self.knobs)
+        column.addWidget(self.tabs)
+        column.addStretch()
+
+    def _show(self, found: Inspection) -> None:
+        self.heading.set_full(found.heading, found.name if found.name != found.heading else "")
+        self.subtitle.set_full(found.subtitle)
+        self.hint.setVisible(found.kind == "model")
+        self.chosen.setVisible(bool(found.chosen))
+        self.chosen.set_members(found.chosen)
+        self.facts.set_facts(found.facts)
+        self.candidate.setVisible(bool(found.candidate))
+        self.candidate.set_full(f"In {found.candidate}" if found.changes else f"{found.candidate} says nothing of it")
+        self.changes.set_facts(found.changes)
+        self._show_group(found)
+        self._show_neighbours(found)
+        self.knobs_title.setVisible(bool(found.knobs))
+        self.knobs_title.setText(
+            "Settings" if len(found.layers) <= 1 else f"Settings of {numbers.plural(len(found.layers), 'layer')}"
+        )
+        self.knobs.setVisible(bool(found.knobs))
+        self.knobs.set_views(found.knobs)
+        self.tabs.show_layer(found)
+
+    def _show_group(self, found: Inspection) -> None:
+        self.blocked.setVisible(found.blocked is not None)
+        self.blocked.setText(f"Its output channels can't be pruned: {found.blocked}")
+        group = found.group
+        together = group is not None and len(group.members) > 1
+        for widget in (self.group, self.members, self.show_group):
+            widget.setVisible(together)
+        if group is not None:
+            unit = "" if group.unit == 1 else f", {group.unit} at a time"
+            count = numbers.plural(len(group.members), "layer")
+            self.group.setText(f"Group {group.id}: {count} share {numbers.plural(group.channels, 'channel')}{unit}")
+            self.members.set_members(tuple(member for member in group.members if member.name != found.current))
+
+    def _show_neighbours(self, found: Inspection) -> None:
+        empty_layout(self._neighbours)
+        for title, members in found.neighbours:
+            links = Links()
+            links.set_members(members)
+            links.chosen.connect(self._select)
+            self._neighbours.addWidget(_title(title))
+            self._neighbours.addWidget(links)
+
+    def _select(self, name: str) -> None:
+        self._session.selection.set_layers((name,))
+
+    def _document_changed(self, change: Change) -> None:
+        if change & _REFRESH:
+            self.refresh()
+
+    def _selection_changed(self, layers: tuple[str, ...]) -> None:
+        self.refresh()
+        self._area.verticalScrollBar().setValue(0)
+
+    def _candidate_changed(self, candidate: object) -> None:
+        self.refresh()
+
+
+def _title(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setProperty("role", "title")
+    return label
+
+
+def _wrapped(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setProperty("role", "muted")
+    label.setWordWrap(True)
+    return label

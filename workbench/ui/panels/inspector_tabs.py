@@ -1,0 +1,287 @@
+"""The current layer's plots as tabs: sensitivity, weights, channels; a worker reads weights once they are looked at."""
+
+from __future__ import annotations
+
+import html
+from collections import OrderedDict
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import QPoint, Qt, QTimer
+from PySide6.QtWidgets import QLabel, QMenu, QProgressBar, QPushButton, QTabBar, QToolButton, QVBoxLayout, QWidget
+
+from workbench.domain.errors import WorkbenchError
+from workbench.domain.knobs import PRUNE_RATIO
+from workbench.domain.reports import LayerDetail, LayerReport
+from workbench.jobs.specs import SweepJob
+from workbench.ui.models import numbers
+from workbench.ui.models.inspector_view import Inspection
+from workbench.ui.models.layer_curves import Chart, measurable, resolve_curves
+from workbench.ui.panels.export import ask_path, copy_picture, copy_text, save_picture, save_text
+from workbench.ui.panels.inspector_plots import CurvesPlot, HistogramPlot, NormsPlot, SmallPlot, series_color
+from workbench.ui.panels.inspector_sections import empty_layout
+from workbench.ui.panels.layer_menu import sweep_menu
+from workbench.ui.session import Session
+
+SENSITIVITY, WEIGHTS, CHANNELS = range(3)
+_SETTLE_MS = 120
+_MOST_DETAILS = 512
+
+
+class LayerTabs(QWidget):
+    """The current layer's plots."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._layer: LayerReport | None = None
+        self._inspection = Inspection()
+        self._shown: object = None
+        self._details: OrderedDict[tuple[str, str], LayerDetail | WorkbenchError] = OrderedDict()
+        self._pending: set[tuple[str, str]] = set()
+        self.plots: list[SmallPlot] = []
+        self.tabs = QTabBar()
+        self.tabs.setDrawBase(False)
+        self.tabs.setExpanding(False)
+        for title, tip in (
+            ("Sensitivity", "How much the metric loses when one setting of this layer changes"),
+            ("Weights", "How the layer's weights are spread"),
+            ("Channels", "How much each output channel weighs"),
+        ):
+            self.tabs.setTabToolTip(self.tabs.addTab(title), tip)
+        self.busy = QProgressBar()
+        self.busy.setRange(0, 0)
+        self.busy.setTextVisible(False)
+        self.busy.setMaximumHeight(4)
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        self.message.setProperty("role", "muted")
+        self.measure = QPushButton("Measure this layer")
+        self.measure.clicked.connect(self.measure_layer)
+        self.more = QToolButton()
+        self.more.setText("Measure…")
+        self.more.setToolTip("Measure one setting with the method of your choice")
+        self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self._body = QVBoxLayout()
+        self._body.setSpacing(4)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(8)
+        outer.addWidget(self.tabs)
+        outer.addWidget(self.busy)
+        outer.addWidget(self.message)
+        outer.addLayout(self._body)
+        outer.addWidget(self.measure, 0, Qt.AlignmentFlag.AlignLeft)
+        outer.addWidget(self.more, 0, Qt.AlignmentFlag.AlignLeft)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_SETTLE_MS)
+        self._timer.timeout.connect(self._read_weights)
+        self.tabs.currentChanged.connect(self._tab_chosen)
+        session.jobs.jobChanged.connect(self._job_changed)
+
+    def show_layer(self, inspection: Inspection) -> None:
+        """Show the plots of the snapshot's current layer."""
+        report = self._session.state.inspect
+        layers = () if report is None else report.layers
+        self._inspection = inspection
+        self._layer = next((layer for layer in layers if layer.name == inspection.current), None)
+        self.setVisible(self._layer is not None)
+        self._refresh()
+
+    def measure_layer(self) -> None:
+        """Measure every setting of the current layer, each with the method that is usual for it."""
+        if self._layer is not None:
+            for method, knob in measurable(self._layer, self._session.knobs, self._session.methods):
+                self._session.sweep(method, knob, layers=(self._layer.name,))
+
+    def ask_export(self, plot: SmallPlot) -> None:
+        """Ask where to, then write a plot as picture or table, by the name's ending."""
+        name = f"{self._inspection.heading} {self.tabs.tabText(self.tabs.currentIndex()).lower()}.png"
+        kinds = "PNG (*.png);;SVG (*.svg);;CSV (*.csv)"
+        ask_path(self, "Export plot", name.replace("/", "_"), kinds, partial(self.export, plot))
+
+    def export(self, plot: SmallPlot, path: Path) -> None:
+        """Write a plot as .png, .svg or .csv."""
+        if path.suffix.lower() == ".csv":
+            save_text(self._session, path, plot.to_csv())
+        else:
+            save_picture(self._session, path, plot)
+
+    # --- within -------------------------------------------------------------------------------------------------
+
+    def _refresh(self) -> None:
+        self.more.hide()
+        self.measure.hide()
+        self.busy.hide()
+        if self._layer is None:
+            return
+        if self.tabs.currentIndex() == SENSITIVITY:
+            self._show_curves(self._layer)
+        else:
+            self._show_weights(self._layer)
+
+    def _show_curves(self, layer: LayerReport) -> None:
+        session = self._session
+        settings = [(view.knob.name, view.value) for view in self._inspection.knobs if view.reason is None]
+        charts = resolve_curves(session.state, session.knobs, layer.name, settings)
+        running = self._sweeps(layer.name)
+        pairs = measurable(layer, session.knobs, session.methods)
+        blocked = session.missing("model", "data", "methods")
+        self.busy.setVisible(running)
+        if charts:
+            self._say("")
+            self.more.setVisible(True)
+            self.more.setMenu(sweep_menu(session, (layer.name,), self.more))
+        elif running:
+            self._say("Being measured. Each value appears as soon as it is known.")
+        else:
+            self._say(
+                "How much accuracy this layer costs at each setting appears here, measured on the test data with "
+                "everything else untouched."
+                if pairs or blocked
+                else "No installed method has a setting that could be measured on this layer."
+            )
+            self.measure.setVisible(bool(pairs or blocked))
+            self.measure.setEnabled(blocked is None)
+            titles = [knob.title for knob in session.knobs if knob.name in {name for _, name in pairs}]
+            self.measure.setToolTip(blocked or f"Measure {', '.join(titles)}, each with its usual values")
+            if blocked:
+                self._say(f"{self.message.text()} {blocked}.")
+        if self._changed(("curves", layer.name, charts)):
+            for chart in charts:
+                self._add(CurvesPlot(session.theme, chart), _caption(chart, session))
+
+    def _show_weights(self, layer: LayerReport) -> None:
+        key = self._key(layer.name)
+        detail = self._details.get(key)
+        tab = self.tabs.currentIndex()
+        if detail is None:
+            self._changed(None)
+            self.busy.show()
+            self._say("Reading the weights…")
+            self._timer.start()
+            return
+        if isinstance(detail, WorkbenchError):
+            self._changed(None)
+            self._say(str(detail), "error")
+            return
+        pruned = next((view.value for view in self._inspection.knobs if view.knob.name == PRUNE_RATIO.name), None)
+        if tab == CHANNELS and not detail.channel_l1:
+            self._changed(None)
+            self._say(f"The weight of {layer.op} has no axis of output channels.")
+            return
+        share = float(pruned) if isinstance(pruned, (int, float)) else None
+        if tab == WEIGHTS:
+            self._say(_statistics(detail))
+            if self._changed(("weights", detail)):
+                self._add(HistogramPlot(self._session.theme, detail))
+        else:
+            norms = detail.channel_l1
+            self._say(
+                f"{numbers.plural(len(norms), 'channel')}, L1 norm from {min(norms):.3g} to {max(norms):.3g}. "
+                "Weak channels are the first that pruning by norm removes."
+            )
+            if self._changed(("norms", detail, share)):
+                self._add(NormsPlot(self._session.theme, detail, share))
+
+    def _read_weights(self) -> None:
+        """Ask a worker for the weights, unless they are here or on their way, or nobody looks any more."""
+        if self._layer is None or self.tabs.currentIndex() == SENSITIVITY:
+            return
+        key = self._key(self._layer.name)
+        if key in self._details or key in self._pending:
+            return
+        self._pending.add(key)
+        self._session.layer_detail(self._layer.name, partial(self._arrived, key), partial(self._arrived, key))
+
+    def _arrived(self, key: tuple[str, str], detail: LayerDetail | WorkbenchError) -> None:
+        self._pending.discard(key)
+        self._details[key] = detail
+        while len(self._details) > _MOST_DETAILS:
+            self._details.popitem(last=False)
+        if self._layer is not None and self._key(self._layer.name) == key:
+            self._refresh()
+
+    def _key(self, layer: str) -> tuple[str, str]:
+        model = self._session.state.model
+        return ("" if model is None else model.sha256, layer)
+
+    def _sweeps(self, layer: str) -> bool:
+        """Whether a job is measuring this layer now."""
+        specs = (self._session.jobs.spec(record.id) for record in self._session.jobs.active)
+        return any(isinstance(spec, SweepJob) and (not spec.layers or layer in spec.layers) for spec in specs)
+
+    def _changed(self, shown: object) -> bool:
+        """Take the plots away and return True, if something else is to be shown than before."""
+        if shown == self._shown and shown is not None:
+            return False
+        self._shown = shown
+        empty_layout(self._body)
+        self.plots = []
+        return True
+
+    def _add(self, plot: SmallPlot, caption: str = "") -> None:
+        if caption:
+            label = QLabel(caption)
+            label.setTextFormat(Qt.TextFormat.RichText)
+            label.setWordWrap(True)
+            self._body.addWidget(label)
+        plot.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        plot.customContextMenuRequested.connect(partial(self._menu, plot))
+        self._body.addWidget(plot)
+        self.plots.append(plot)
+
+    def _menu(self, plot: SmallPlot, place: QPoint) -> None:
+        menu = self.plot_menu(plot)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.popup(plot.mapToGlobal(place))
+
+    def plot_menu(self, plot: SmallPlot) -> QMenu:
+        """Return what can be done with a plot."""
+        menu = QMenu(self)
+        menu.addAction("Copy picture", partial(copy_picture, self._session, plot, "plot"))
+        menu.addAction("Copy as CSV", lambda: copy_text(self._session, plot.to_csv(), "plot as CSV"))
+        menu.addSeparator()
+        menu.addAction("Export PNG, SVG or CSV…", partial(self.ask_export, plot))
+        return menu
+
+    def _say(self, text: str, role: str = "muted") -> None:
+        self.message.setText(text)
+        self.message.setVisible(bool(text))
+        if self.message.property("role") != role:
+            self.message.setProperty("role", role)
+            self.message.style().unpolish(self.message)
+            self.message.style().polish(self.message)
+
+    def _tab_chosen(self, index: int) -> None:
+        self._shown = None
+        self._refresh()
+
+    def _job_changed(self, job: str) -> None:
+        if isinstance(self._session.jobs.spec(job), SweepJob) and self.tabs.currentIndex() == SENSITIVITY:
+            self._refresh()
+
+
+def _caption(chart: Chart, session: Session) -> str:
+    """Return a chart's heading with the key of its curves."""
+    titles = {method.id: method.title for method in session.methods}
+    signs = ("●", "■", "▼", "◆")
+    keys = [
+        f'<span style="color:{series_color(place, session.theme).name()}">{signs[place % len(signs)]}</span>&nbsp;'
+        f"{html.escape(titles.get(curve.method, curve.method)).replace(' ', '&nbsp;')}"
+        for place, curve in enumerate(chart.curves)
+    ]
+    counts = {point.samples for curve in chart.curves for point in curve.points}
+    samples = f", {numbers.plural(max(counts), 'sample')}" if len(counts) == 1 else ""
+    what = f"<b>{html.escape(chart.title)}</b>: change of {html.escape(chart.metric)}"
+    return f"{what}<br>{' &nbsp; '.join(keys)}{samples}"
+
+
+def _statistics(detail: LayerDetail) -> str:
+    """Return a histogram's numbers in words."""
+    text = (
+        f"{detail.minimum:.3g} to {detail.maximum:.3g}, mean {detail.mean:.3g}, deviation {detail.std:.3g}, "
+        f"{numbers.fixed(100 * detail.zeros_ratio, 1)}\N{NO-BREAK SPACE}% zeros"
+    )
+    return text.replace("-", numbers.MINUS)
