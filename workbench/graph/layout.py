@@ -16,8 +16,10 @@ from workbench.graph.families import INPUT, OUTPUT, family_of
 from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph, Node, Subgraph
 
-_CHARACTER_PX = 7.5
-_PADDING_PX = 24.0
+_CHARACTER_PX = 9.0
+_PADDING_PX = 32.0
+# Layers show kernel and overlay figure beside their operator.
+_LAYER_WIDTH_PX = 150.0
 _MIN_WIDTH_PX = 56.0
 _MAX_WIDTH_PX = 220.0
 _HEIGHT_PX = 28.0
@@ -128,7 +130,8 @@ def _drawn(graph: ModelGraph) -> list[Node]:
 
 
 def _box(id: str, text: str, family: str, layer: str | None) -> _Box:
-    width = min(max(len(text) * _CHARACTER_PX + _PADDING_PX, _MIN_WIDTH_PX), _MAX_WIDTH_PX)
+    least = _MIN_WIDTH_PX if layer is None else _LAYER_WIDTH_PX
+    width = min(max(len(text) * _CHARACTER_PX + _PADDING_PX, least), _MAX_WIDTH_PX)
     return _Box(id, text, family, layer, width)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable
 
 from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, QRectF, QSize, Qt, Signal
@@ -28,6 +27,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from workbench.ui.graph_view.drag import Drag
 from workbench.ui.graph_view.items import GraphItem, MarksItem
 from workbench.ui.graph_view.painting import PicturePainter
 from workbench.ui.graph_view.picture import Picture
@@ -38,13 +38,6 @@ _MARGIN = 400.0
 _LEAST, _MOST = 0.01, 4.0
 _COMFORTABLE = 0.8
 _FIT_READABLE = 0.5
-
-
-class _Drag(enum.Enum):
-    NONE = "none"
-    PRESSED = "pressed"
-    PAN = "pan"
-    BAND = "band"
 
 
 class GraphCanvas(QGraphicsView):
@@ -85,7 +78,7 @@ class GraphCanvas(QGraphicsView):
         self.viewport().grabGesture(Qt.GestureType.PinchGesture)
         self.setAccessibleName("Graph")
         self._band = QRubberBand(QRubberBand.Shape.Rectangle, self.viewport())
-        self._drag = _Drag.NONE
+        self._drag = Drag.NONE
         self._pressed_at = QPoint()
         self._last = QPoint()
         self._space = False
@@ -280,38 +273,38 @@ class GraphCanvas(QGraphicsView):
         if event.button() == Qt.MouseButton.MiddleButton or (
             event.button() == Qt.MouseButton.LeftButton and self._space
         ):
-            self._drag = _Drag.PAN
+            self._drag = Drag.PAN
             self.viewport().setCursor(Qt.CursorShape.ClosedHandCursor)
         elif event.button() == Qt.MouseButton.LeftButton:
-            self._drag = _Drag.PRESSED
+            self._drag = Drag.PRESSED
         event.accept()
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Pan, stretch the rubber band, or follow the pointer."""
         position = event.position().toPoint()
-        if self._drag is _Drag.PRESSED and (position - self._pressed_at).manhattanLength() > 4:
+        if self._drag is Drag.PRESSED and (position - self._pressed_at).manhattanLength() > 4:
             band = event.modifiers() & Qt.KeyboardModifier.ShiftModifier
-            self._drag = _Drag.BAND if band else _Drag.PAN
+            self._drag = Drag.BAND if band else Drag.PAN
             if not band:
                 self.viewport().setCursor(Qt.CursorShape.ClosedHandCursor)
-        if self._drag is _Drag.PAN:
+        if self._drag is Drag.PAN:
             self._scroll(self._last - position)
-        elif self._drag is _Drag.BAND:
+        elif self._drag is Drag.BAND:
             self._band.setGeometry(QRect(self._pressed_at, position).normalized())
             self._band.show()
-        elif self._drag is _Drag.NONE:
+        elif self._drag is Drag.NONE:
             self._hover(self._box_under(position))
         self._last = position
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """End the click, pan or rubber band."""
-        drag, self._drag = self._drag, _Drag.NONE
+        drag, self._drag = self._drag, Drag.NONE
         self._band.hide()
         self.viewport().setCursor(Qt.CursorShape.OpenHandCursor if self._space else Qt.CursorShape.ArrowCursor)
         adding = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
-        if drag is _Drag.PRESSED:
+        if drag is Drag.PRESSED:
             self._click(self._box_under(event.position().toPoint()), adding)
-        elif drag is _Drag.BAND:
+        elif drag is Drag.BAND:
             area = self.mapToScene(QRect(self._pressed_at, event.position().toPoint()).normalized()).boundingRect()
             structure = self.picture.structure
             found = structure.box_grid.within((area.left(), area.top(), area.right(), area.bottom()))

@@ -31,6 +31,7 @@ from workbench.ui.models.layer_model import LayerModel
 from workbench.ui.models.layer_table import resolve_layers, setting_command, sweep_title, to_csv
 from workbench.ui.models.ranked_proxy import Ascending, RankedProxy
 from workbench.ui.panels.bulk_edit import BulkEditBar
+from workbench.ui.panels.elided import ElidedLabel
 from workbench.ui.panels.empty_state import Pages
 from workbench.ui.panels.export import ask_path, copy_text, save_text, selected_as_text
 from workbench.ui.panels.heat_legend import HeatLegend
@@ -72,7 +73,7 @@ class LayersPanel(QWidget):
         self.problems.setWordWrap(True)
         self.problems.setContentsMargins(8, 4, 8, 4)
         self.bulk = BulkEditBar()
-        self.footer = QLabel()
+        self.footer = ElidedLabel()
         self.footer.setProperty("role", "muted")
         self.legend = HeatLegend(session.theme)
         self._pages = Pages(self._make_content())
@@ -371,7 +372,7 @@ class LayersPanel(QWidget):
             text += f", {len(chosen)} selected"
         params, macs = sum(row.params for row in rows), sum(row.macs for row in rows)
         text += f"  ·  {numbers.count_text(params)} params, {numbers.count_text(macs)} MACs"
-        self.footer.setText(text)
+        self.footer.set_full(text)
 
     def _fill_sweeps(self) -> None:
         titles = [sweep_title(entry, self._session.knobs) for entry in self._session.state.sensitivities]

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QCheckBox, QFrame, QHBoxLayout, QLabel, QMenu, QTo
 
 from workbench.ui.icons import icon
 from workbench.ui.models.recipe_steps import StepView
+from workbench.ui.panels.elided import ElidedLabel
 from workbench.ui.panels.parameter_form import ParameterForm
 from workbench.ui.theme import Theme
 
@@ -48,7 +49,7 @@ class StepRow(QFrame):
             title.setToolTip(
                 "\n".join(part for part in (view.schema.summary, view.schema.source, view.schema.id) if part)
             )
-        summary = QLabel(_summary(view.step.parameters))
+        summary = ElidedLabel(_summary(view.step.parameters))
         summary.setProperty("role", "muted")
         self.open = QToolButton()
         self.open.setAutoRaise(True)
@@ -120,8 +121,7 @@ class StepRow(QFrame):
 
 
 def _summary(parameters: dict[str, Any]) -> str:
-    shown = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in parameters.items())
-    return shown if len(shown) <= 48 else shown[:47] + "…"
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in parameters.items())
 
 
 class StepList(QWidget):
