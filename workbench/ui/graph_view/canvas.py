@@ -380,14 +380,11 @@ class GraphCanvas(QGraphicsView):
 
     def _click(self, box: str | None, adding: bool) -> None:
         selected = self._marks.selected
-        if box is None:
-            if not adding:
-                self.selectionRequested.emit(())
-        elif not adding:
-            self.selectionRequested.emit((box,))
+        if not adding:
+            self.selectionRequested.emit(() if box is None else (box,))
         elif box in selected:
             self.selectionRequested.emit(tuple(id for id in selected if id != box))
-        else:
+        elif box is not None:
             self.selectionRequested.emit((*selected, box))
 
     def _box_under(self, position: QPoint) -> str | None:
