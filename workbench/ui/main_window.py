@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QEvent, Qt, Signal
-from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent, QKeySequence
+from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent
 from PySide6.QtWidgets import QMainWindow, QMessageBox, QStackedWidget, QVBoxLayout, QWidget
 
 from workbench.domain.errors import JobError, WorkbenchError
@@ -21,7 +21,8 @@ from workbench.ui.banner import Banner, Remedy
 from workbench.ui.layouts import Workspace
 from workbench.ui.menus import Menus
 from workbench.ui.models import numbers
-from workbench.ui.palette import Entry, Palette
+from workbench.ui.palette import Palette
+from workbench.ui.palette_entries import palette_entries
 from workbench.ui.preferences import LayoutName, Preferences
 from workbench.ui.project_acts import register_project_acts
 from workbench.ui.projects import Projects
@@ -195,40 +196,9 @@ class MainWindow(QMainWindow):
 
     def open_palette(self) -> Palette:
         """Open the command palette."""
-        palette = Palette(self.session, self._palette_entries(), self)
+        palette = Palette(self.session, palette_entries(self), self)
         palette.show()
         return palette
-
-    def _palette_entries(self) -> list[Entry]:
-        actions, selection, state = self.actions_, self.session.selection, self.session.state
-        entries = [
-            Entry(
-                actions.title(act.id),
-                partial(actions.trigger, act.id),
-                keys=actions.action(act.id).shortcut().toString(QKeySequence.SequenceFormat.NativeText),
-                reason=actions.why_not(act.id),
-            )
-            for act in actions
-            if act.id != "view.palette"
-        ]
-        if self.workspace is not None and self.has_content:
-            entries += [
-                Entry(
-                    f"Go to {dock.windowTitle().lower()}", partial(self.bring, name), "panel", PANEL_KEYS.get(name, "")
-                )
-                for name, dock in self.workspace.docks.items()
-            ]
-        if state.inspect is not None:
-            entries += [
-                Entry(layer.name, partial(selection.set_layers, (layer.name,)), f"layer, {layer.op}")
-                for layer in state.inspect.layers
-            ]
-        entries += [
-            Entry(entry.name, partial(selection.set_candidate, entry.id), "candidate")
-            for entry in state.candidates
-            if not entry.deleted
-        ]
-        return entries
 
     # --- the course of the work ---------------------------------------------------------------------------------
 
