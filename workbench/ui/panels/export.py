@@ -79,7 +79,8 @@ def save_picture(session: Session, path: Path, widget: QWidget) -> None:
 def _save_png(path: Path, widget: QWidget) -> bool:
     pixmap = QPixmap(widget.size() * 2)
     pixmap.setDevicePixelRatio(2.0)
-    widget.render(pixmap)
+    # Views have another `render` of their own, which draws their scene alone.
+    QWidget.render(widget, pixmap)
     return bool(QImage(pixmap.toImage()).save(str(path), "PNG"))  # type: ignore[call-overload]
 
 
@@ -91,7 +92,7 @@ def _save_svg(path: Path, widget: QWidget) -> bool:
     painter = QPainter()
     if not painter.begin(generator):
         return False
-    widget.render(painter, QPoint())
+    QWidget.render(widget, painter, QPoint())
     return painter.end()
 
 

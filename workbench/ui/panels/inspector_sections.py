@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QLayout, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QLayout, QSlider, QToolButton, QVBoxLayout, QWidget
 
 from workbench.domain.knobs import Knob
 from workbench.ui.models.facts import Fact
@@ -168,15 +168,18 @@ class KnobRows(QWidget):
             editor.setAccessibleName(knob.title)
             editor.chosen.connect(partial(self.chosen.emit, knob.name))
             guard_wheel(editor)
+            for slider in editor.findChildren(QSlider):
+                slider.setMinimumWidth(36)
             state = QLabel()
             state.setProperty("role", "muted")
+            state.setFixedWidth(self.fontMetrics().horizontalAdvance("default") + 4)
             reset = QToolButton()
             reset.setText("↺")
             reset.setAutoRaise(True)
             reset.setAccessibleName(f"Reset {knob.title.lower()} to the default")
             reset.clicked.connect(partial(self.chosen.emit, knob.name, None))
             row = QHBoxLayout()
-            row.setSpacing(8)
+            row.setSpacing(6)
             row.addWidget(title)
             row.addWidget(editor, 1)
             row.addWidget(state)
