@@ -184,6 +184,16 @@ BAD_INPUTS: dict[str, BadInput] = {
         ("model.onnx", "height"),
         spec=profile_job,
     ),
+    "open dimensions of what latency is measured on": BadInput(
+        open_dimensions,
+        COMPRESS[:-1],
+        "bad_input",
+        ("model.onnx", "height, width", "--dimension height="),
+        spec=lambda desk: CompressJob(
+            model=str(desk / "model.onnx"), recipe=read_recipe(desk / "recipe.yaml"), out=str(desk / "out.onnx")
+        ),
+        worker_only=True,
+    ),
     "wrong shape": BadInput(
         samples(x=RNG.normal(size=(200, 8, 8, 3)).astype(np.float32)),
         EVALUATE,

@@ -114,6 +114,26 @@ def test_what_is_not_understood_opens_no_window(desk: Path, workbench) -> None:
         assert done.err.startswith("workbench: ")
 
 
+def test_plugin_of_ones_own_is_made_checked_and_listed(desk: Path, workbench) -> None:
+    made = workbench(desk, "plugin", "new", "mine", "--json").json
+    assert Path(made["folder"]) == desk / "mine"
+    checked = workbench(desk, "plugin", "check", "mine", "--json").json
+    assert checked["checks"]
+    assert [check["name"] for check in checked["checks"] if not check["passed"]] == []
+    places = {"WORKBENCH_PLUGINS": str(desk / "mine")}
+    listed = workbench(desk, "plugin", "list", "--json", env=places).json
+    assert "mine" in {method["plugin"] for method in listed["methods"]}
+    assert listed["failures"] == []
+
+    (desk / "mine" / "plugin.toml").write_text("no TOML", encoding="utf-8")
+    done = workbench(desk, "plugin", "check", "mine")
+    assert done.status == 1
+    assert "FAIL manifest" in done.out
+    listed = workbench(desk, "plugin", "list", "--json", env=places).json
+    assert [failure["kind"] for failure in listed["failures"]] == ["plugin"]
+    assert "quantize.ptq" in {method["id"] for method in listed["methods"]}
+
+
 @pytest.fixture
 def long_sweep(desk: Path) -> tuple[str, ...]:
     """Arguments of a sweep that takes some seconds."""
