@@ -11,7 +11,7 @@ from typing import Any
 
 from workbench.cli import formats
 from workbench.cli.console import Console
-from workbench.cli.project_verbs import export_file, new_project
+from workbench.cli.project_verbs import new_project
 from workbench.cli.recording import add_candidate
 from workbench.data.description_file import read_data_description
 from workbench.domain.cancel import CancelToken, Progress
@@ -22,6 +22,7 @@ from workbench.domain.reports import CandidateReport, DemoReport, SweepReport
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import CompressJob, EvaluateJob, SweepJob
 from workbench.methods.recipe_file import read_recipe
+from workbench.project.copying import copy_whole
 from workbench.project.document import Document
 from workbench.project.results import with_points
 from workbench.project.state import Change
@@ -79,7 +80,7 @@ def demo(options: argparse.Namespace, console: Console, cancel: CancelToken) -> 
             add_candidate(document, recipe, report, name)
             made.append((name, report))
     best = out / "best.onnx"
-    export_file(Path(_best(made)[1].candidate.path), best)
+    copy_whole(Path(_best(made)[1].candidate.path), best)
     front = out / "front.png"
     _draw_front(path, front)
     result = DemoReport(

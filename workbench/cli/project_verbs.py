@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -13,13 +12,14 @@ from workbench.cli.recording import add_candidate, require_writable
 from workbench.data.description_file import read_data_description
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.data_description import DataDescription
-from workbench.domain.errors import BadInputError, ProjectError, StorageError
+from workbench.domain.errors import BadInputError, ProjectError
 from workbench.domain.recipe import Recipe
 from workbench.domain.reports import CandidateReport, InspectReport
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import CompressJob, InspectJob
 from workbench.methods.recipe_file import read_recipe, write_recipe
 from workbench.project.commands import ReplacePlan, SetData, SetModel, SetRun, SetSteps
+from workbench.project.copying import copy_whole
 from workbench.project.document import Document
 from workbench.project.references import find_problems
 from workbench.project.state import Change, ModelReference
@@ -134,28 +134,11 @@ def _export(options: argparse.Namespace, console: Console, cancel: CancelToken) 
             raise BadInputError(f"there is no candidate {wanted or ''}".rstrip(), where=options.file, found=names)
         chosen = found[-1]
         out = Path(options.out).absolute()
-        export_file(document.artifacts.path(chosen.artifact), out)
+        copy_whole(document.artifacts.path(chosen.artifact), out)
         if options.recipe is not None:
             write_recipe(chosen.recipe, Path(options.recipe))
     console.result({"path": str(out), "candidate": chosen.name, "sha256": chosen.artifact}, f"wrote {out}")
     return 0
-
-
-def export_file(source: Path, out: Path) -> None:
-    """Copy a file so that the target is whole or not there.
-
-    Raises:
-        StorageError: the target can't be written.
-    """
-    staged = out.with_name(out.name + ".part")
-    try:
-        shutil.copyfile(source, staged)
-        staged.replace(out)
-    except OSError as error:
-        staged.unlink(missing_ok=True)
-        raise StorageError(
-            f"can't write {out.name}: {error.strerror}", where=str(out.parent), action="Choose another folder."
-        ) from error
 
 
 _ACTIONS = {"new": _new, "info": _info, "run": _run, "export": _export}

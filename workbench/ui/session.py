@@ -35,12 +35,13 @@ from workbench.jobs.specs import (
     ProfileJob,
     SweepJob,
 )
+from workbench.project import results
 from workbench.project.commands import Command, ReplacePlan, SetData, SetModel, SetSteps
+from workbench.project.copying import copy_whole
 from workbench.project.document import Document
 from workbench.project.state import Candidate, Change, ModelReference, ProjectState
 from workbench.ui import workflow
 from workbench.ui.bridge import JobsBridge
-from workbench.ui.copying import copy_whole
 from workbench.ui.selection import Selection
 from workbench.ui.theme import Theme
 
@@ -248,7 +249,7 @@ class Session(QObject):
 
         def add(points: tuple[SensitivityPoint, ...], baseline: MetricMeasurement | None = None) -> None:
             if fits():
-                merged = workflow.with_points(self.state.sensitivities, method, knob, metric, points, baseline)
+                merged = results.with_points(self.state.sensitivities, method, knob, metric, points, baseline)
                 self._record(Change.SENSITIVITY, sensitivities=merged)
 
         def finished(payload: dict[str, Any]) -> None:
@@ -264,7 +265,7 @@ class Session(QObject):
             layers=tuple(layers),
             samples=samples,
             seed=state.seed,
-            done=workflow.finished_points(state, method, knob),
+            done=results.finished_points(state, method, knob),
         )
         return self.jobs.submit(
             spec,
@@ -294,7 +295,7 @@ class Session(QObject):
 
         def finished(payload: dict[str, Any]) -> None:
             report = CandidateReport.model_validate(payload)
-            candidate = workflow.new_candidate(self.state, recipe, report, name)
+            candidate = results.new_candidate(self.state, recipe, report, name)
             self._keep_artifact(candidate, out)
             self._record(Change.CANDIDATES, candidates=(*self.state.candidates, candidate))
             self.selection.set_candidate(candidate.id)

@@ -1,68 +1,14 @@
-"""What the window does with the results of jobs, as pure functions over the document's state, tested without Qt."""
+"""What the window concludes from a plan, a model and the installed methods, as pure functions tested without Qt."""
 
 from __future__ import annotations
 
-import datetime
-import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from workbench.domain.knobs import FIRST_PARTY_KNOBS, Knob, Setting
-from workbench.domain.measurements import MetricMeasurement, SensitivityPoint
 from workbench.domain.plan import LayerSettings, Plan, resolve
-from workbench.domain.recipe import Recipe, Step
-from workbench.domain.reports import CandidateReport, InspectReport, ParameterSchema
-from workbench.project.state import Candidate, ProjectState, Sensitivities
-
-
-def with_points(
-    sensitivities: tuple[Sensitivities, ...],
-    method: str,
-    knob: str,
-    metric: str,
-    points: Iterable[SensitivityPoint],
-    baseline: MetricMeasurement | None = None,
-) -> tuple[Sensitivities, ...]:
-    """Return the sensitivities with new points; a point of the same layer and value replaces the old one."""
-    found = next((entry for entry in sensitivities if (entry.method, entry.knob) == (method, knob)), None)
-    entry = found or Sensitivities(method=method, knob=knob, metric=metric)
-    if entry.metric != metric:
-        entry = Sensitivities(method=method, knob=knob, metric=metric)
-    merged = {(point.layer, point.value): point for point in entry.points}
-    merged.update({(point.layer, point.value): point for point in points})
-    entry = entry.model_copy(
-        update={"points": tuple(merged.values()), "baseline": baseline if baseline is not None else entry.baseline}
-    )
-    if found is None:
-        return (*sensitivities, entry)
-    return tuple(entry if other is found else other for other in sensitivities)
-
-
-def finished_points(state: ProjectState, method: str, knob: str) -> tuple[str, ...]:
-    """Return the points that a resumed sweep need not repeat, as SweepJob.done wants them."""
-    return tuple(
-        f"{point.layer}\t{point.value}"
-        for entry in state.sensitivities
-        if (entry.method, entry.knob) == (method, knob)
-        for point in entry.points
-    )
-
-
-def new_candidate(state: ProjectState, recipe: Recipe, report: CandidateReport, name: str | None = None) -> Candidate:
-    """Return the candidate that a finished run adds to the project; its artifact is the exported file's hash."""
-    taken = {candidate.name for candidate in state.candidates}
-    number = len(state.candidates) + 1
-    while name is None or name in taken:
-        name = f"Candidate {number}"
-        number += 1
-    return Candidate(
-        id=uuid.uuid4().hex[:12],
-        name=name,
-        recipe=recipe,
-        report=report,
-        artifact=report.candidate.sha256,
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    )
+from workbench.domain.recipe import Step
+from workbench.domain.reports import InspectReport, ParameterSchema
 
 
 def settings_of(plan: Plan, report: InspectReport, knobs: tuple[Knob, ...] = FIRST_PARTY_KNOBS) -> LayerSettings:
@@ -113,7 +59,8 @@ def known_knobs(listed: Iterable[Mapping[str, Any]]) -> tuple[Knob, ...]:
     knobs = {knob.name: knob for knob in FIRST_PARTY_KNOBS}
     for fields in listed:
         # JSON has no tuples.
-        knob = Knob(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+        values: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in fields.items()}
+        knob = Knob(**values)
         knobs[knob.name] = knob
     return tuple(knobs.values())
 

@@ -21,7 +21,7 @@ def copy_whole(source: Path, path: Path) -> None:
     except OSError as error:
         staged.unlink(missing_ok=True)
         raise StorageError(
-            f"Can't write {path.name}: {error.strerror}",
+            f"can't write {path.name}: {error.strerror}",
             where=str(path.parent),
             action="Choose another folder. The candidate itself is untouched.",
         ) from error
