@@ -35,7 +35,7 @@ class ActivationQuantization:
     @property
     def highest(self) -> int:
         """Largest stored level."""
-        return self.lowest + 2**self.bits - 1
+        return self.lowest + (1 << self.bits) - 1
 
     @staticmethod
     def from_range(low: float, high: float, bits: int = 8, *, signed: bool = False) -> ActivationQuantization:

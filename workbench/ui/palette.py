@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from PySide6.QtCore import QEvent, QObject, QSize, Qt
+from PySide6.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QSize, Qt
 from PySide6.QtGui import QColor, QKeyEvent, QPainter
 from PySide6.QtWidgets import (
     QDialog,
@@ -135,18 +135,18 @@ class _EntryDelegate(QStyledItemDelegate):
         super().__init__(parent)
         self._theme = theme
 
-    def sizeHint(self, option: QStyleOptionViewItem, index: object) -> QSize:
-        return QSize(100, option.fontMetrics.height() + 12)  # type: ignore[attr-defined]
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
+        return QSize(100, option.fontMetrics.height() + 12)
 
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: object) -> None:
-        entry: Entry = index.data(Qt.ItemDataRole.UserRole)  # type: ignore[attr-defined]
-        chosen = bool(option.state & QStyle.StateFlag.State_Selected)  # type: ignore[attr-defined]
-        rect = option.rect  # type: ignore[attr-defined]
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
+        entry: Entry = index.data(Qt.ItemDataRole.UserRole)
+        chosen = bool(option.state & QStyle.StateFlag.State_Selected)
+        rect = option.rect
         painter.save()
         if chosen:
             painter.fillRect(rect, self._theme.color("selection"))
         rect = rect.adjusted(8, 0, -8, 0)
-        metrics = option.fontMetrics  # type: ignore[attr-defined]
+        metrics = option.fontMetrics
         middle = Qt.AlignmentFlag.AlignVCenter
         if entry.keys:
             painter.setPen(self._theme.color("muted"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from PySide6.QtCore import QByteArray, QSettings
 
@@ -32,7 +32,7 @@ class Preferences:
     def mode(self) -> Mode:
         """The look that was chosen."""
         value = self._settings.value("look/mode", "system")
-        return cast("Mode", value) if value in ("system", "light", "dark") else "system"
+        return value if value in ("system", "light", "dark") else "system"
 
     @mode.setter
     def mode(self, mode: Mode) -> None:

@@ -169,7 +169,7 @@ class _JobsIndicator(QToolButton):
         self._session = session
         self.setAutoRaise(True)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        row = QHBoxLayout(self)
+        self._row = row = QHBoxLayout(self)
         row.setContentsMargins(8, 2, 8, 2)
         row.setSpacing(8)
         self.label = QLabel()
@@ -184,7 +184,7 @@ class _JobsIndicator(QToolButton):
         self.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
 
     def sizeHint(self) -> QSize:
-        return self.layout().sizeHint()
+        return self._row.sizeHint()
 
     def refresh(self) -> None:
         """Show the jobs as they are now."""
