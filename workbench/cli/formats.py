@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from workbench.cli.console import format_seconds, table
-from workbench.domain.measurements import LatencyReport, MetricMeasurement
+from workbench.domain.measurements import LatencyReport, MetricMeasurement, is_share
 from workbench.domain.reports import CandidateReport, InspectReport, SweepReport
-
-_SHARES = frozenset({"top1", "top5", "miou"})
 
 
 def count(number: float) -> str:
@@ -32,7 +30,7 @@ def shape(dimensions: Sequence[int | str] | None) -> str:
 def metric(measurement: MetricMeasurement) -> str:
     """Return a metric with its interval, shares in per cent."""
     low, high = measurement.ci95
-    if measurement.metric in _SHARES:
+    if is_share(measurement.metric):
         return f"{measurement.value:.2%} (95 % {low:.2%} to {high:.2%}, {measurement.samples:,} samples)"
     return f"{measurement.value:.5g} (95 % {low:.5g} to {high:.5g}, {measurement.samples:,} samples)"
 
@@ -116,11 +114,11 @@ def sweep(report: SweepReport) -> str:
     for point in report.points:
         half = (point.ci95[1] - point.ci95[0]) / 2
         text = (
-            f"{100 * point.drop:.2f} ±{100 * half:.2f}" if report.metric in _SHARES else f"{point.drop:.4g} ±{half:.2g}"
+            f"{100 * point.drop:.2f} ±{100 * half:.2f}" if is_share(report.metric) else f"{point.drop:.4g} ±{half:.2g}"
         )
         by_layer.setdefault(point.layer, {})[point.value] = text
     rows = [[name, *[points.get(value, "-") for value in values]] for name, points in by_layer.items()]
-    unit = "points" if report.metric in _SHARES else report.metric
+    unit = "points" if is_share(report.metric) else report.metric
     lines = [
         f"{report.method}, {report.knob}: drop of {report.metric} in {unit} against {metric(report.baseline)}",
         table(["layer", *[f"{value}" for value in values]], rows, right=range(1, len(values) + 1)),
@@ -202,6 +200,6 @@ def candidates(reports: Sequence[tuple[str, CandidateReport]]) -> str:
 
 def _short(measurement: MetricMeasurement) -> str:
     half = (measurement.ci95[1] - measurement.ci95[0]) / 2
-    if measurement.metric in _SHARES:
+    if is_share(measurement.metric):
         return f"{100 * measurement.value:.2f} % ±{100 * half:.2f}"
     return f"{measurement.value:.4g} ±{half:.2g}"

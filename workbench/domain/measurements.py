@@ -8,6 +8,13 @@ from workbench.domain.knobs import Setting
 
 Interval = tuple[float, float]
 
+_SHARE_METRICS = frozenset({"top1", "top5", "miou"})
+
+
+def is_share(metric: str) -> bool:
+    """Whether the metric lies in 0-1 and is shown in per cent."""
+    return metric in _SHARE_METRICS
+
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -15,6 +15,7 @@ from workbench.domain.measurements import (
     MetricMeasurement,
     PairedDifference,
     Ratio,
+    is_share,
 )
 
 MINUS = "\N{MINUS SIGN}"
@@ -24,7 +25,6 @@ NOTHING = "\N{EN DASH}"
 _GROUP = "\N{THIN SPACE}"
 _GAP = "\N{NO-BREAK SPACE}"
 
-SHARE_METRICS = frozenset({"top1", "top5", "accuracy", "miou", "f1"})
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _METRIC_TITLES = {
     "top1": "Top-1 accuracy",
@@ -37,11 +37,6 @@ _METRIC_TITLES = {
     "cosine": "Cosine similarity",
 }
 _METRIC_UNITS = {"psnr": "dB", "sqnr": "dB"}
-
-
-def is_share(metric: str) -> bool:
-    """Whether the metric lies in 0-1 and is shown in per cent."""
-    return metric in SHARE_METRICS
 
 
 def metric_title(metric: str) -> str:

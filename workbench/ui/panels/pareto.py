@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from workbench.domain.measurements import is_share
 from workbench.jobs.specs import CompressJob, EvaluateJob
 from workbench.project.commands import EditCandidate
 from workbench.project.state import Change
@@ -296,7 +297,7 @@ class ParetoPanel(QWidget):
         if not xs or baseline is None:
             return Budget()
         sign = 1.0 if self.table.higher_is_better else -1.0
-        step = 1.0 if numbers.is_share(self.table.metric) else abs(baseline.y) * 0.01
+        step = 1.0 if is_share(self.table.metric) else abs(baseline.y) * 0.01
         return Budget(xs[(3 * (len(xs) - 1)) // 4], baseline.y - sign * step)
 
     def _budget_toggled(self, on: bool) -> None:
