@@ -22,7 +22,7 @@ from torch.nn import functional
 
 DEMO = Path(__file__).resolve().parents[1] / "resources" / "demo"
 PREPROCESS = {"scale": 255, "mean": [0.2860], "std": [0.3530], "layout": "HW->NCHW"}
-CLASSES = "t-shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, ankle boot".split(", ")
+CLASSES = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
 TRAIN_SAMPLES, TEST_SAMPLES = 6000, 2500
 
 
@@ -42,6 +42,7 @@ class Block(nn.Module):
             )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what comes out (N, channels, H / stride, W / stride) for an input (N, channels_in, H, W)."""
         y = functional.relu(self.bn1(self.conv1(x)))
         return functional.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
 
@@ -59,6 +60,7 @@ class FashionNet(nn.Module):
         self.fc = nn.Linear(64, 10)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the logits (N, 10) of images (N, 1, 28, 28)."""
         x = functional.relu(self.bn1(self.conv1(image)))
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.fc(x.mean((2, 3)))

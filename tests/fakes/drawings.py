@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.domain.reports import DrawnEdge, DrawnNode, Drawing, InspectReport
+from workbench.domain.reports import Drawing, DrawnEdge, DrawnNode, InspectReport
 
 _STEP = 74.0
 
@@ -71,6 +71,4 @@ def ladder_drawing(count: int, columns: int = 40) -> Drawing:
         edges.append(DrawnEdge(source=f"n{index}", target=f"n{index + columns}", value=f"v{index}"))
         if index % 5 == 0 and index % columns < columns - 1:
             edges.append(DrawnEdge(source=f"n{index}", target=f"n{index + columns + 1}", value=f"w{index}"))
-    return Drawing(
-        nodes=nodes, edges=tuple(edges), width=170.0 * columns, height=80.0 * (count // columns + 1)
-    )
+    return Drawing(nodes=nodes, edges=tuple(edges), width=170.0 * columns, height=80.0 * (count // columns + 1))

@@ -23,6 +23,7 @@ from workbench.ui.fuzzy import score
 from workbench.ui.session import Session
 from workbench.ui.theme import Theme
 
+_Index = QModelIndex | QPersistentModelIndex
 _MOST = 60
 _WIDTH, _HEIGHT = 560, 380
 
@@ -135,10 +136,10 @@ class _EntryDelegate(QStyledItemDelegate):
         super().__init__(parent)
         self._theme = theme
 
-    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
+    def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:
         return QSize(100, option.fontMetrics.height() + 12)
 
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
         entry: Entry = index.data(Qt.ItemDataRole.UserRole)
         chosen = bool(option.state & QStyle.StateFlag.State_Selected)
         rect = option.rect

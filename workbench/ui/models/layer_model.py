@@ -110,9 +110,7 @@ class LayerModel(QAbstractTableModel):
         if section == self._table.sensitivity_column:
             if not self._table.sweep:
                 return "Loss of the metric when one layer is changed alone; measure it to fill this column"
-            top = numbers.fixed(
-                self._table.top_drop * numbers.metric_factor(self._table.metric), 1
-            )
+            top = numbers.fixed(self._table.top_drop * numbers.metric_factor(self._table.metric), 1)
             unit = numbers.drop_unit(self._table.metric)
             return f"Loss when one layer is changed alone: {self._table.sweep}. A full bar is {top} {unit}."
         return _HEADINGS.get(title, title)
