@@ -85,6 +85,20 @@ class ReplacePlan:
 
 
 @dataclass(frozen=True)
+class ReplaceRecipe:
+    """Take over plan and steps together, e.g. those of a candidate or a preset."""
+
+    plan: Plan
+    steps: tuple[Step, ...]
+    title: str
+    change: ClassVar[Change] = Change.PLAN | Change.RECIPE
+
+    def apply(self, state: ProjectState) -> ProjectState:
+        """Replace both."""
+        return state.model_copy(update={"plan": self.plan, "steps": self.steps})
+
+
+@dataclass(frozen=True)
 class SetSteps:
     """Replace the recipe's steps: add, remove, reorder, enable, change parameters."""
 

@@ -36,7 +36,7 @@ from workbench.jobs.specs import (
     SweepJob,
 )
 from workbench.project import results
-from workbench.project.commands import Command, ReplacePlan, SetData, SetModel, SetSteps
+from workbench.project.commands import Command, ReplaceRecipe, SetData, SetModel, SetSteps
 from workbench.project.copying import copy_whole
 from workbench.project.document import Document
 from workbench.project.state import Candidate, Change, ModelReference, ProjectState
@@ -348,8 +348,8 @@ class Session(QObject):
     def restore_candidate_plan(self, id: str) -> None:
         """Take over a candidate's plan and steps as the current ones; undo brings the old ones back."""
         candidate = self.state.candidate(id)
-        self.do(ReplacePlan(candidate.recipe.plan, title=f"Restore plan of {candidate.name}"))
-        self.do(SetSteps(candidate.recipe.steps, title=f"Restore steps of {candidate.name}"))
+        recipe = candidate.recipe
+        self.do(ReplaceRecipe(recipe.plan, recipe.steps, title=f"Restore plan of {candidate.name}"))
 
     # --- within -------------------------------------------------------------------------------------------------
 

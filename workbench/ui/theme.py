@@ -142,6 +142,10 @@ class Theme(QObject):
 
     def _dress(self, application: QApplication) -> None:
         application.setPalette(palette_of(self.roles))
+        # Fusion outlines spin boxes in a darker shade of the window, which does not show on a dark one.
+        spin_box = palette_of(self.roles)
+        spin_box.setColor(QPalette.ColorRole.Window, QColor(self.roles.border).lighter(140))
+        application.setPalette(spin_box, "QAbstractSpinBox")  # type: ignore[arg-type]
         application.setStyleSheet(stylesheet(self.roles))
 
     def _wants_dark(self) -> bool:

@@ -101,4 +101,5 @@ def _kind(schema: Mapping[str, Any]) -> Kind:
 def _sentence_case(title: str) -> str:
     """Turn pydantic's "Learning Rate" into "Learning rate"; words in capitals stay."""
     words = title.split()
-    return " ".join([*words[:1], *(word if word.isupper() else word.lower() for word in words[1:])])
+    first = [word[:1].upper() + word[1:] for word in words[:1]]
+    return " ".join([*first, *(word if word.isupper() else word.lower() for word in words[1:])])

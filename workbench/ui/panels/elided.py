@@ -30,6 +30,16 @@ class ElidedLabel(QLabel):
         self._full, self._tip = text, tip
         self.setAccessibleName(text)
         self._elide()
+        self.updateGeometry()
+
+    def sizeHint(self) -> QSize:
+        """Wide enough for the whole text, for layouts that have the room."""
+        self.ensurePolished()
+        return QSize(self.fontMetrics().horizontalAdvance(self._full) + 2, super().sizeHint().height())
+
+    def minimumSizeHint(self) -> QSize:
+        """As narrow as it may become."""
+        return QSize(_LEAST, super().minimumSizeHint().height())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Cut anew."""

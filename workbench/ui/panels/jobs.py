@@ -39,6 +39,8 @@ class JobsPanel(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
+        self._chosen: str | None = None
+        self._following = False
         self.model = JobModel(session.theme, self)
         self.view = self._make_view()
         self.log = QPlainTextEdit()
@@ -93,13 +95,12 @@ class JobsPanel(QWidget):
             )
             return
         self._pages.show_content()
-        chosen = self.selected()
-        self.model.set_records(records)
-        if chosen is not None:
-            self.show_job(chosen.id)
-        elif self.view.currentIndex().row() < 0:
-            self.view.selectRow(0)
+        shown = self.selected()
         active = [record for record in records if not record.finished]
+        self._following = True
+        self.model.set_records(records)
+        self._follow(shown, active)
+        self._following = False
         self.count.setText(numbers.plural(len(active), "job") + " waiting or running" if active else "Nothing runs")
         if active and not self._tick.isActive():
             self._tick.start()
@@ -107,8 +108,24 @@ class JobsPanel(QWidget):
             self._tick.stop()
         self._show_selected()
 
+    def _follow(self, shown: JobRecord | None, active: list[JobRecord]) -> None:
+        """Stay with the job that the user picked; otherwise show the one that works, or worked last."""
+        running = next((record for record in active if record.state == "running"), None)
+        if self._chosen is not None and self.model.row_of(self._chosen) >= 0:
+            self._select(self._chosen)
+        elif running is not None:
+            self._select(running.id)
+        elif shown is not None:
+            self._select(shown.id)
+        else:
+            self.view.selectRow(0)
+
     def show_job(self, job: str) -> None:
-        """Select a job."""
+        """Select a job and stay with it."""
+        self._chosen = job
+        self._select(job)
+
+    def _select(self, job: str) -> None:
         row = self.model.row_of(job)
         if row >= 0 and self.view.currentIndex().row() != row:
             self.view.selectRow(row)
@@ -168,6 +185,9 @@ class JobsPanel(QWidget):
         self.model.set_records(self._session.jobs.records)
 
     def _row_chosen(self, current: QModelIndex, previous: QModelIndex) -> None:
+        record = self.model.record(current.row())
+        if not self._following and record is not None:
+            self._chosen = record.id
         self._show_selected()
 
     def _show_selected(self) -> None:
@@ -193,7 +213,7 @@ def _log_text(record: JobRecord) -> str:
 
 
 class _ProgressDelegate(QStyledItemDelegate):
-    """Paints how far a running job is behind its text."""
+    """Paints how far a running job is as a line under its text."""
 
     def __init__(self, theme: Theme, parent: QWidget) -> None:
         super().__init__(parent)
@@ -203,12 +223,11 @@ class _ProgressDelegate(QStyledItemDelegate):
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
         """See QStyledItemDelegate."""
-        fraction = index.data(PROGRESS_ROLE)
-        rect = getattr(option, "rect", QRect())
-        if fraction is not None:
-            bar = rect.adjusted(0, 3, -4, -3)
-            painter.fillRect(bar, self._theme.color("grid"))
-            done = QRect(bar)
-            done.setWidth(round(bar.width() * float(fraction)))
-            painter.fillRect(done, self._theme.color("selection"))
         super().paint(painter, option, index)
+        fraction = index.data(PROGRESS_ROLE)
+        if fraction is not None:
+            rect = getattr(option, "rect", QRect())
+            line = QRect(rect.left() + 3, rect.bottom() - 3, rect.width() - 6, 3)
+            painter.fillRect(line, self._theme.color("border"))
+            line.setWidth(round(line.width() * min(max(float(fraction), 0.0), 1.0)))
+            painter.fillRect(line, self._theme.color("accent"))

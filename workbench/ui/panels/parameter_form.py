@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QLocale, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -16,14 +17,18 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
+    QSizePolicy,
     QSpinBox,
     QToolButton,
+    QVBoxLayout,
     QWidget,
 )
 
 from workbench.ui.models.parameter_form import Field, fields
+from workbench.ui.panels.wheel_guard import guard_wheel
 
 _LARGEST_INT = 2**31 - 1
+_LEAST_WIDTH = 72
 
 
 class ParameterForm(QWidget):
@@ -63,6 +68,7 @@ class ParameterForm(QWidget):
             note = QLabel("This method has no parameters.")
             note.setProperty("role", "muted")
             layout.addRow(note)
+        guard_wheel(self)
         self._show_resets()
 
     @property
@@ -76,7 +82,7 @@ class ParameterForm(QWidget):
             return self._checkbox(field, bool(value))
         if field.kind == "enum":
             return self._combo(field, value)
-        if field.kind in ("int", "float") and not field.optional:
+        if field.kind in ("int", "float") and not field.optional and value is not None:
             return self._spin(field, value)
         return self._line(field, value)
 
@@ -89,6 +95,8 @@ class ParameterForm(QWidget):
 
     def _combo(self, field: Field, value: Any) -> QWidget:
         combo = QComboBox()
+        combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        combo.setMinimumContentsLength(6)
         for choice in field.choices:
             combo.addItem("none" if choice is None else str(choice).replace("_", " "), choice)
 
@@ -108,7 +116,7 @@ class ParameterForm(QWidget):
             high = _LARGEST_INT if field.high is None else int(field.high) - field.open_high
             spin.setRange(low, min(high, _LARGEST_INT))
             spin.setSingleStep(max(int(field.step or 1), 1))
-            spin.setValue(int(value or 0))
+            spin.setValue(int(value))
         else:
             spin = _PlainDouble()
             spin.setDecimals(6)
@@ -117,7 +125,10 @@ class ParameterForm(QWidget):
                 1e9 if field.high is None else field.high - (1e-6 if field.open_high else 0.0),
             )
             spin.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
-            spin.setValue(float(value or 0.0))
+            spin.setValue(float(value))
+        # Its own hint has room for ten digits, more than a narrow panel has.
+        spin.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        spin.setMinimumWidth(_LEAST_WIDTH)
         spin.setKeyboardTracking(False)
         spin.valueChanged.connect(partial(self._change, field))
         self._set[field.key] = spin.setValue
@@ -125,21 +136,36 @@ class ParameterForm(QWidget):
 
     def _line(self, field: Field, value: Any) -> QWidget:
         line = QLineEdit(_text_of(field, value))
-        line.setPlaceholderText("automatic" if field.optional else "")
+        line.setPlaceholderText("automatic" if field.optional else "needed" if field.required else "")
+        fault = QLabel()
+        fault.setProperty("role", "error")
+        fault.setWordWrap(True)
+        fault.hide()
 
         def finished() -> None:
             try:
                 parsed = _parsed(field, line.text())
             except ValueError:
-                line.setProperty("role", "error")
-                line.setToolTip(f"{field.title} can't be read. {field.range_text() or 'Write it as JSON.'}")
+                fault.setText(f"Not stored: {_expected(field)}")
+                fault.show()
                 return
-            line.setProperty("role", "")
+            fault.hide()
             self._change(field, parsed)
 
+        def show(new: Any) -> None:
+            line.setText(_text_of(field, new))
+            fault.hide()
+
         line.editingFinished.connect(finished)
-        self._set[field.key] = lambda new: line.setText(_text_of(field, new))
-        return line
+        self._set[field.key] = show
+        both = QWidget()
+        column = QVBoxLayout(both)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(line)
+        column.addWidget(fault)
+        both.setFocusProxy(line)
+        return both
 
     def _change(self, field: Field, value: Any) -> None:
         before = dict(self._values)
@@ -161,15 +187,28 @@ class ParameterForm(QWidget):
 
 
 class _PlainDouble(QDoubleSpinBox):
-    """A spin box that writes 0.02, not 0.020000."""
+    """A spin box that writes 0.02, not 0.020000, and takes a point whatever the system's language."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setLocale(QLocale.c())
 
     def textFromValue(self, value: float) -> str:
         """See QDoubleSpinBox."""
         return f"{value:.6g}"
 
 
+def _expected(field: Field) -> str:
+    """Return what a line takes, in words."""
+    kinds = {"int": "a whole number", "float": "a number", "text": "text"}
+    words = [kinds.get(field.kind, "a value in JSON"), field.range_text(), "or empty" if field.optional else ""]
+    return ", ".join(word for word in words if word)
+
+
 def _shown(field: Field) -> str:
-    return "automatic" if field.default is None else str(field.default)
+    if field.default is None:
+        return "none, it must be given" if field.required else "automatic"
+    return str(field.default)
 
 
 def _text_of(field: Field, value: Any) -> str:
@@ -186,6 +225,8 @@ def _parsed(field: Field, text: str) -> Any:
     if field.kind == "text":
         return text
     value = int(text) if field.kind == "int" else float(text) if field.kind == "float" else json.loads(text)
-    if (field.low is not None and value < field.low) or (field.high is not None and value > field.high):
+    below = field.low is not None and (value <= field.low if field.open_low else value < field.low)
+    above = field.high is not None and (value >= field.high if field.open_high else value > field.high)
+    if below or above or (isinstance(value, float) and not math.isfinite(value)):
         raise ValueError(text)
     return value

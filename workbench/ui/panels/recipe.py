@@ -6,16 +6,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import (
-    QFormLayout,
+    QApplication,
+    QGridLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
     QMenu,
     QPushButton,
     QScrollArea,
+    QSizePolicy,
     QSpinBox,
     QToolButton,
     QVBoxLayout,
@@ -25,14 +27,15 @@ from PySide6.QtWidgets import (
 from workbench.domain.errors import WorkbenchError
 from workbench.domain.recipe import Evaluation, Step
 from workbench.methods.recipe_file import write_recipe
-from workbench.project.commands import ReplacePlan, SetRun, SetSteps
+from workbench.project.commands import ReplaceRecipe, SetRun, SetSteps
 from workbench.project.state import Change
 from workbench.ui.files import open_recipe
 from workbench.ui.icons import icon
-from workbench.ui.models.recipe_steps import PRESETS, Preset, by_stage, moved, resolve_recipe
+from workbench.ui.models.recipe_steps import PRESETS, Preset, StepView, by_stage, moved, resolve_recipe
 from workbench.ui.panels.empty_state import Pages
 from workbench.ui.panels.export import ask_path
 from workbench.ui.panels.step_row import StepList, StepRow
+from workbench.ui.panels.wheel_guard import guard_wheel
 from workbench.ui.session import Session
 
 _REFRESH = Change.RECIPE | Change.PLAN | Change.DATA | Change.MODEL | Change.DEVICE
@@ -47,13 +50,14 @@ class RecipePanel(QWidget):
         super().__init__(parent)
         self._session = session
         self._opened: set[int] = set()
+        self._moved: int | None = None
         self._quiet = False
         self.steps = StepList()
-        area = QScrollArea()
-        area.setWidget(self.steps)
-        area.setWidgetResizable(True)
-        area.setFrameShape(QScrollArea.Shape.NoFrame)
-        self._pages = Pages(area)
+        self._area = QScrollArea()
+        self._area.setWidget(self.steps)
+        self._area.setWidgetResizable(True)
+        self._area.setFrameShape(QScrollArea.Shape.NoFrame)
+        self._pages = Pages(self._area)
         self.add = self._tool("Add step", "add", "Add a step to the end of the recipe")
         self.presets = self._tool("Presets", "recipe", "Put steps and plan defaults in place")
         self.more = self._tool("\N{MIDLINE HORIZONTAL ELLIPSIS}", None, "Import or export the recipe")
@@ -64,7 +68,8 @@ class RecipePanel(QWidget):
         self.run.clicked.connect(self._run)
         self._settings = self._make_settings()
         top = QHBoxLayout()
-        top.setContentsMargins(8, 4, 8, 4)
+        top.setContentsMargins(8, 8, 8, 4)
+        top.setSpacing(8)
         for button in (self.add, self.presets):
             top.addWidget(button)
         top.addStretch()
@@ -81,12 +86,13 @@ class RecipePanel(QWidget):
         outer.addWidget(self._settings)
         outer.addLayout(below)
         session.documentChanged.connect(self._document_changed)
-        session.methodsChanged.connect(self.refresh)
+        session.methodsChanged.connect(self._methods_changed)
         session.theme.themeChanged.connect(self.refresh)
         for key, by in ((Qt.Key.Key_Up, -1), (Qt.Key.Key_Down, 1)):
             shortcut = QShortcut(QKeySequence(Qt.Modifier.ALT | key), self)
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             shortcut.activated.connect(partial(self._move_focused, by))
+        self._fill_menus()
         self.refresh()
 
     def refresh(self) -> None:
@@ -94,7 +100,6 @@ class RecipePanel(QWidget):
         session = self._session
         loading = not session.methods
         view = resolve_recipe(session.state, session.methods, loading=loading)
-        self._fill_menus()
         if view.steps:
             self._pages.show_content()
         else:
@@ -106,7 +111,7 @@ class RecipePanel(QWidget):
         shown = [row.view for row in self.steps.rows]
         if shown != list(view.steps):
             self._opened = {place for place in self._opened if place < len(view.steps)}
-            self.steps.set_rows([self._row(place, len(view.steps)) for place in range(len(view.steps))])
+            self._replace_rows(view.steps)
         self.run.setEnabled(view.blocked is None)
         self.run.setToolTip(view.blocked or "Compress with this recipe and measure the result (F5)")
         self._show_settings()
@@ -120,20 +125,29 @@ class RecipePanel(QWidget):
         steps = self._session.state.steps
         self._opened = {len(steps)}
         self.set_steps((*steps, Step(method=method)), f"Add {method}")
+        # The new card has its place only after the layout has seen it.
+        QTimer.singleShot(0, self, self._show_last)
 
     def apply_preset(self, preset: Preset) -> None:
         """Put a preset's steps and plan defaults in place; undo takes them back."""
         plan = self._session.state.plan
         default = {**plan.default, **dict(preset.settings)}
-        self._session.do(ReplacePlan(plan.model_copy(update={"default": default}), title=f"Preset: {preset.title}"))
-        self.set_steps(preset.steps, f"Preset: {preset.title}")
+        plan = plan.model_copy(update={"default": default})
+        self._session.do(ReplaceRecipe(plan, preset.steps, title=f"Preset: {preset.title}"))
 
     # --- within -------------------------------------------------------------------------------------------------
 
-    def _row(self, place: int, count: int) -> StepRow:
-        view = resolve_recipe(self._session.state, self._session.methods, loading=not self._session.methods).steps[
-            place
-        ]
+    def _replace_rows(self, views: tuple[StepView, ...]) -> None:
+        """Make new cards; the keyboard stays with the step that had it."""
+        before = next(
+            ((place, row.focused_control()) for place, row in enumerate(self.steps.rows) if _focused(row)), None
+        )
+        self.steps.set_rows([self._row(place, view, len(views)) for place, view in enumerate(views)])
+        if before is not None and self.steps.rows:
+            place = min(before[0] if self._moved is None else self._moved, len(views) - 1)
+            self.steps.rows[place].focus_control(before[1] or 0)
+
+    def _row(self, place: int, view: StepView, count: int) -> StepRow:
         row = StepRow(place + 1, view, self._session.theme, last=place == count - 1, opened=place in self._opened)
         row.enabledChanged.connect(partial(self._change, place, "enabled"))
         row.parametersChanged.connect(partial(self._change, place, "parameters"))
@@ -157,21 +171,24 @@ class RecipePanel(QWidget):
         steps = self._session.state.steps
         if 0 <= target < len(steps):
             self._opened = {target if old == place else place if old == target else old for old in self._opened}
+            self._moved = target
             self.set_steps(moved(steps, place, target), f"Move {steps[place].method}")
+            self._moved = None
 
     def _move_focused(self, by: int) -> None:
         for place, row in enumerate(self.steps.rows):
-            if row.isAncestorOf(self.focusWidget() or self):
+            if _focused(row):
                 self._move(place, by)
                 return
 
     def _remove(self, place: int) -> None:
         steps = self._session.state.steps
-        self._opened.discard(place)
+        self._opened = {old - (old > place) for old in self._opened if old != place}
         self.set_steps((*steps[:place], *steps[place + 1 :]), f"Remove {steps[place].method}")
 
     def _duplicate(self, place: int) -> None:
         steps = self._session.state.steps
+        self._opened = {old + (old > place) for old in self._opened}
         self.set_steps((*steps[: place + 1], *steps[place:]), f"Duplicate {steps[place].method}")
 
     def _remember_opened(self, place: int, opened: bool) -> None:
@@ -189,7 +206,17 @@ class RecipePanel(QWidget):
             button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         button.setMenu(QMenu(button))
+        # Room for the arrow, which Fusion draws over the text.
+        button.setMinimumSize(button.sizeHint().width() + 12, 28)
         return button
+
+    def _show_last(self) -> None:
+        if self.steps.rows:
+            self._area.ensureWidgetVisible(self.steps.rows[-1])
+
+    def _methods_changed(self) -> None:
+        self._fill_menus()
+        self.refresh()
 
     def _fill_menus(self) -> None:
         menu = self.add.menu()
@@ -212,9 +239,10 @@ class RecipePanel(QWidget):
 
     def _make_settings(self) -> QWidget:
         widget = QWidget()
-        form = QFormLayout(widget)
-        form.setContentsMargins(8, 4, 8, 0)
-        form.setVerticalSpacing(4)
+        grid = QGridLayout(widget)
+        grid.setContentsMargins(8, 8, 8, 0)
+        grid.setHorizontalSpacing(8)
+        grid.setVerticalSpacing(4)
         self.samples = QLineEdit()
         self.samples.setPlaceholderText("all")
         self.samples.setToolTip("How many test samples the accuracy is taken on; empty for all")
@@ -222,21 +250,21 @@ class RecipePanel(QWidget):
         self.seed = _spin(0, 2**31 - 1, "Seed of all random numbers: the same recipe gives the same bytes")
         self.threads = _spin(1, 256, "Threads of the runtime while latency is measured; 1 repeats best")
         self.batch = _spin(1, 4096, "Samples in one inference while latency is measured")
-        self.seed.valueChanged.connect(self._run_edited)
-        self.threads.valueChanged.connect(self._run_edited)
-        self.batch.valueChanged.connect(self._run_edited)
-        first, second = QHBoxLayout(), QHBoxLayout()
-        for row in (first, second):
-            row.setSpacing(8)
-        first.addWidget(self.samples, 1)
-        first.addWidget(_label("Seed"))
-        first.addWidget(self.seed)
-        second.addWidget(self.threads)
-        second.addWidget(_label("Batch"))
-        second.addWidget(self.batch)
-        second.addStretch()
-        form.addRow("Test samples", first)
-        form.addRow("Threads", second)
+        for spin in (self.seed, self.threads, self.batch):
+            spin.valueChanged.connect(self._run_edited)
+        fields = (("Test samples", self.samples), ("Seed", self.seed), ("Threads", self.threads), ("Batch", self.batch))
+        for place, (text, editor) in enumerate(fields):
+            label = QLabel(text)
+            label.setProperty("role", "muted")
+            label.setBuddy(editor)
+            label.setToolTip(editor.toolTip())
+            editor.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            editor.setMinimumWidth(56)
+            grid.addWidget(label, place // 2, 2 * (place % 2))
+            grid.addWidget(editor, place // 2, 2 * (place % 2) + 1)
+        for column in (1, 3):
+            grid.setColumnStretch(column, 1)
+        guard_wheel(widget)
         return widget
 
     def _show_settings(self) -> None:
@@ -290,7 +318,7 @@ class RecipePanel(QWidget):
         if self._quiet:
             view = resolve_recipe(self._session.state, self._session.methods)
             for row, shown in zip(self.steps.rows, view.steps, strict=False):
-                row.view = shown
+                row.set_view(shown)
             return
         self.refresh()
 
@@ -303,7 +331,6 @@ def _spin(low: int, high: int, tooltip: str) -> QSpinBox:
     return spin
 
 
-def _label(text: str) -> QWidget:
-    label = QLabel(text)
-    label.setProperty("role", "muted")
-    return label
+def _focused(row: StepRow) -> bool:
+    focus = QApplication.focusWidget()
+    return focus is not None and row.isAncestorOf(focus)

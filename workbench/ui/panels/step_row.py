@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QCheckBox, QFrame, QHBoxLayout, QLabel, QMenu, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from workbench.ui.icons import icon
 from workbench.ui.models.recipe_steps import StepView
@@ -43,14 +53,14 @@ class StepRow(QFrame):
         self.switch.setToolTip("Whether this step runs")
         self.switch.setAccessibleName(f"Run step {number}")
         self.switch.toggled.connect(self.enabledChanged)
-        title = QLabel(f"{number}  {view.title}")
+        title = ElidedLabel()
+        # As wide as its text where there is room; the parameters beside it give way first.
+        title.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         title.setProperty("role", "title" if view.step.enabled else "muted")
-        if view.schema is not None:
-            title.setToolTip(
-                "\n".join(part for part in (view.schema.summary, view.schema.source, view.schema.id) if part)
-            )
-        summary = ElidedLabel(_summary(view.step.parameters))
-        summary.setProperty("role", "muted")
+        about = () if view.schema is None else (view.schema.summary, view.schema.source, view.schema.id)
+        title.set_full(f"{number}  {view.title}", "\n".join(part for part in about if part))
+        self.summary = ElidedLabel(_summary(view.step.parameters))
+        self.summary.setProperty("role", "muted")
         self.open = QToolButton()
         self.open.setAutoRaise(True)
         self.open.setCheckable(True)
@@ -64,7 +74,7 @@ class StepRow(QFrame):
         head.setSpacing(4)
         head.addWidget(self.switch)
         head.addWidget(title)
-        head.addWidget(summary, 1)
+        head.addWidget(self.summary, 1)
         for name, text, step, possible in (
             ("up", "Move up (Alt+Up)", -1, number > 1),
             ("down", "Move down (Alt+Down)", 1, not last),
@@ -77,6 +87,7 @@ class StepRow(QFrame):
         remove = self._button("close", "Remove this step (undo brings it back)")
         remove.clicked.connect(self.removeRequested)
         head.addWidget(remove)
+        self._controls = (self.switch, *self.findChildren(QToolButton))
         self._body = QVBoxLayout(self)
         self._body.setContentsMargins(0, 0, 0, 0)
         self._body.setSpacing(0)
@@ -89,6 +100,20 @@ class StepRow(QFrame):
             self._body.addWidget(label)
         if opened:
             self._set_opened(True)
+
+    def set_view(self, view: StepView) -> None:
+        """Take over another snapshot of the same step, and keep the editors that made it so."""
+        self.view = view
+        self.summary.set_full(_summary(view.step.parameters))
+
+    def focused_control(self) -> int | None:
+        """Return which of its controls has the keyboard, for `focus_control` of the card that replaces it."""
+        return next((place for place, control in enumerate(self._controls) if control.hasFocus()), None)
+
+    def focus_control(self, place: int) -> None:
+        """Give the keyboard to the control at this place, or to the switch where that one is off."""
+        control = self._controls[place]
+        (control if control.isEnabled() else self.switch).setFocus(Qt.FocusReason.OtherFocusReason)
 
     def contextMenuEvent(self, event: Any) -> None:
         """Offer what the buttons offer, and duplication."""
