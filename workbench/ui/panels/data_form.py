@@ -23,7 +23,9 @@ from PySide6.QtWidgets import (
 from workbench.data.description_file import data_description_content, data_description_from
 from workbench.domain.data_description import Crop, DataDescription, Split
 from workbench.domain.errors import DataError
+from workbench.ui.models import numbers
 from workbench.ui.panels.export import ask_path
+from workbench.ui.panels.wheel_guard import guard_wheel
 
 READERS = {
     "npz": "NumPy archive (.npz)",
@@ -34,6 +36,16 @@ READERS = {
     "text": "Text",
     "random": "Random numbers, no labels",
 }
+KEYS = {
+    "npz": ("Array of the inputs, e.g. x", "Array of the labels, e.g. y"),
+    "npy": ("File of the inputs, where the path is a folder", "File of the labels, e.g. y.npy"),
+    "idx": (None, "File of the labels, e.g. labels.gz"),
+    "image_folder": (None, None),
+    "csv": ("Column of the files, e.g. file", "Column of the labels, e.g. label"),
+    "text": (None, None),
+    "random": (None, None),
+}
+"""What "inputs" and "targets" name for each reader; None where there is nothing to name."""
 TASKS = {
     "classification": ("Classification", ("top1", "top5")),
     "regression": ("Regression", ("mse", "psnr")),
@@ -60,19 +72,18 @@ class SplitFields(QGroupBox):
         browse.setText("Browse…")
         browse.clicked.connect(self._browse)
         self.inputs = QLineEdit()
-        self.inputs.setPlaceholderText("Array of the inputs, e.g. x")
         self.targets = QLineEdit()
-        self.targets.setPlaceholderText("Array or file of the labels, e.g. y")
         row = QHBoxLayout()
         row.addWidget(self.path, 1)
         row.addWidget(browse)
-        form = QFormLayout(self)
-        form.addRow("Format", self.reader)
-        form.addRow("Path", row)
-        form.addRow("Inputs", self.inputs)
-        form.addRow("Labels", self.targets)
+        self._form = QFormLayout(self)
+        self._row = row
+        for text, field in (("Format", self.reader), ("Path", row), ("Inputs", self.inputs), ("Labels", self.targets)):
+            self._form.addRow(_title(text), field)
         self._extra: dict[str, Any] = {}
-        self.reader.currentIndexChanged.connect(self.changed)
+        self._shown_reader: str | None = None
+        self.reader.currentIndexChanged.connect(self._reader_changed)
+        self._show_keys()
         for field in (self.path, self.inputs, self.targets):
             field.textChanged.connect(self.changed)
 
@@ -82,9 +93,14 @@ class SplitFields(QGroupBox):
         path = self.path.text().strip()
         if not path and reader != "random":
             return None
-        entry = {**self._extra, "reader": reader, "path": path or None}
-        entry["inputs"] = self._extra.get("inputs") or self.inputs.text().strip() or None
-        entry["targets"] = self.targets.text().strip() or None
+        entry = {**self._extra, "reader": reader, "path": path if reader != "random" else None}
+        names = {
+            "inputs": self._extra.get("inputs") or self.inputs.text().strip(),
+            "targets": self.targets.text().strip(),
+        }
+        for (key, name), taken in zip(names.items(), KEYS.get(reader, ("", "")), strict=True):
+            # What a file said of its own reader is kept, even where the form has no field for it.
+            entry[key] = name or None if taken is not None or reader == self._shown_reader else None
         return {key: value for key, value in entry.items() if value is not None}
 
     def show_split(self, split: Split | None) -> None:
@@ -100,9 +116,26 @@ class SplitFields(QGroupBox):
         self.inputs.setText(
             ", ".join(f"{name}: {key}" for name, key in inputs.items()) if isinstance(inputs, dict) else inputs or ""
         )
-        self.reader.setCurrentIndex(max(self.reader.findData(content.get("reader", "npz")), 0))
+        reader = content.get("reader", "npz")
+        self._shown_reader = reader
+        if self.reader.findData(reader) < 0:
+            self.reader.addItem(reader, reader)
+        self.reader.setCurrentIndex(self.reader.findData(reader))
         self.path.setText(content.get("path") or "")
         self.targets.setText(content.get("targets") or "")
+
+    def _reader_changed(self) -> None:
+        self._show_keys()
+        self.changed.emit()
+
+    def _show_keys(self) -> None:
+        """Show the fields that the format has."""
+        reader = str(self.reader.currentData())
+        self._form.setRowVisible(self._row, reader != "random")
+        for field, hint in zip((self.inputs, self.targets), KEYS.get(reader, ("", "")), strict=True):
+            self._form.setRowVisible(field, hint is not None)
+            field.setPlaceholderText(hint or "")
+            field.setToolTip(hint or "")
 
     def _browse(self) -> None:
         chosen = ask_path(self, "Choose data", self.path.text(), "All files (*)", self._chosen, opening=True)
@@ -132,9 +165,12 @@ class DataForm(QWidget):
         self.train = SplitFields("Training split: calibrates and trains")
         self.scale = QLineEdit()
         self.scale.setPlaceholderText("255 for images in bytes")
+        self.scale.setToolTip("Every raw value is divided by this first")
         self.mean = QLineEdit()
+        self.mean.setToolTip("Taken away from each channel after the division")
         self.mean.setPlaceholderText("One number a channel: 0.485, 0.456, 0.406")
         self.std = QLineEdit()
+        self.std.setToolTip("Each channel is divided by this last")
         self.std.setPlaceholderText("0.229, 0.224, 0.225")
         self.layout_ = QComboBox()
         self.layout_.addItems(LAYOUTS)
@@ -157,6 +193,11 @@ class DataForm(QWidget):
         self.train.changed.connect(self.changed)
         self._task_changed()
 
+    @property
+    def complete(self) -> bool:
+        """Whether the test split says where its samples are."""
+        return self.test.content() is not None
+
     def description(self) -> DataDescription:
         """Return what the fields say.
 
@@ -176,7 +217,7 @@ class DataForm(QWidget):
             augment.append({"crop": self.crop.value()})
         content = {
             "task": self.task.currentData(),
-            "metric": self.metrics.currentText(),
+            "metric": self.metrics.currentData(),
             "train": self.train.content(),
             "test": self.test.content(),
             "preprocess": {key: value for key, value in preprocess.items() if value is not None},
@@ -196,9 +237,9 @@ class DataForm(QWidget):
         preprocess = description.preprocess
         self._resize, self._dtype = preprocess.resize, preprocess.dtype
         self.task.setCurrentIndex(self.task.findData(description.task))
-        if self.metrics.findText(description.metric) < 0:
-            self.metrics.addItem(description.metric)
-        self.metrics.setCurrentText(description.metric)
+        if self.metrics.findData(description.metric) < 0:
+            self.metrics.addItem(numbers.metric_title(description.metric), description.metric)
+        self.metrics.setCurrentIndex(self.metrics.findData(description.metric))
         self.test.show_split(description.test)
         self.train.show_split(description.train)
         self.scale.setText("" if preprocess.scale is None else f"{preprocess.scale:g}")
@@ -210,19 +251,21 @@ class DataForm(QWidget):
 
     def _task_changed(self) -> None:
         self.metrics.clear()
-        self.metrics.addItems(TASKS[str(self.task.currentData())][1])
+        for metric in TASKS[str(self.task.currentData())][1]:
+            self.metrics.addItem(numbers.metric_title(metric), metric)
         self.changed.emit()
 
     def _lay_out(self) -> None:
         what = QFormLayout()
-        what.addRow("Task", self.task)
-        what.addRow("Metric", self.metrics)
+        what.setContentsMargins(12, 0, 12, 0)
+        what.addRow(_title("Task"), self.task)
+        what.addRow(_title("Metric"), self.metrics)
         prepare = QGroupBox("Preprocessing, as the model was trained")
         form = QFormLayout(prepare)
-        form.addRow("Divide by", self.scale)
-        form.addRow("Mean", self.mean)
-        form.addRow("Deviation", self.std)
-        form.addRow("Axes", self.layout_)
+        form.addRow(_title("Divide by"), self.scale)
+        form.addRow(_title("Mean"), self.mean)
+        form.addRow(_title("Deviation"), self.std)
+        form.addRow(_title("Axes"), self.layout_)
         augment = QGroupBox("Augmentation, for training only")
         row = QHBoxLayout(augment)
         row.addWidget(self.flip)
@@ -237,6 +280,14 @@ class DataForm(QWidget):
         for group in (self.test, prepare, self.train, augment):
             outer.addWidget(group)
         outer.addStretch()
+        guard_wheel(self)
+
+
+def _title(text: str) -> QLabel:
+    """Return a row's label, of one width in all groups so that their fields line up."""
+    label = QLabel(text)
+    label.setMinimumWidth(label.fontMetrics().horizontalAdvance("Deviation") + 8)
+    return label
 
 
 def _number(text: str, name: str) -> float | None:

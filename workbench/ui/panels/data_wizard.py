@@ -27,7 +27,8 @@ from workbench.ui.panels.sample_grid import SampleGrid
 from workbench.ui.session import Session
 
 _SETTLE_MS = 700
-_CHANCE_FACTOR = 2.0
+_NEAR_CHANCE = 0.1
+"""Share of the way from chance to perfect below which an accuracy counts as chance."""
 
 
 class DataWizard(QDialog):
@@ -42,7 +43,7 @@ class DataWizard(QDialog):
         self.resize(980, 680)
         self.form = DataForm()
         self.grid = SampleGrid(session.theme)
-        self.summary = QLabel("Name the test data on the left. Its samples appear here.")
+        self.summary = QLabel()
         self.summary.setWordWrap(True)
         self.verdict = QLabel()
         self.verdict.setWordWrap(True)
@@ -57,6 +58,10 @@ class DataWizard(QDialog):
         self.use = self.buttons.addButton("Use this data", QDialogButtonBox.ButtonRole.AcceptRole)
         self.use.setProperty("role", "primary")
         self.buttons.addButton(QDialogButtonBox.StandardButton.Cancel)
+        # Enter in a field must not open a file dialog.
+        for button in (self.load, self.save):
+            button.setAutoDefault(False)
+        self.use.setDefault(True)
         self._lay_out()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -71,7 +76,8 @@ class DataWizard(QDialog):
         if state.data is not None:
             self.form.show_description(state.data, Path(state.data_folder))
         else:
-            self._set_usable(None, "Name the test data first")
+            self._wait()
+        self.form.test.path.setFocus()
 
     def load_file(self, path: Path) -> None:
         """Fill the form from a DATA.yaml; a fault is shown in the wizard."""
@@ -86,6 +92,9 @@ class DataWizard(QDialog):
     def preview(self) -> None:
         """Ask a worker for samples and for the original's metric on some of them."""
         self._timer.stop()
+        if not self.form.complete:
+            self._wait()
+            return
         try:
             description = self.form.description()
         except WorkbenchError as error:
@@ -94,7 +103,7 @@ class DataWizard(QDialog):
         self._asked += 1
         asked = self._asked
         self.busy.show()
-        self.verdict.setText("Looking at the data…")
+        self._say("Looking at the data…", "muted")
 
         def arrived(preview: DataPreview) -> None:
             if asked == self._asked:
@@ -140,8 +149,19 @@ class DataWizard(QDialog):
         outer.addLayout(below)
 
     def _form_changed(self) -> None:
+        # An answer that is still under way describes what the fields said before.
+        self._asked += 1
         self._set_usable(None, "The preview is on its way")
         self._timer.start()
+
+    def _wait(self) -> None:
+        """Say what is needed before anything can be shown."""
+        self._asked += 1
+        self.busy.hide()
+        self.grid.clear()
+        self.summary.setText("Name the test data on the left. Its samples appear here.")
+        self._say("", "muted")
+        self._set_usable(None, "Name the test data first")
 
     def _show_preview(self, preview: DataPreview) -> None:
         self.busy.hide()
@@ -156,8 +176,12 @@ class DataWizard(QDialog):
         parts.append(f"input {numbers.shape_text(preview.input_shape)}")
         self.summary.setText(", ".join(parts) + "".join(f"\n{note}" for note in preview.notes))
         metric = preview.metric
-        if metric is None:
+        if metric is None and self._session.state.model is None:
             self._say("Open a model to check the preprocessing with it.", "muted")
+        elif metric is None:
+            self._say(
+                "The original could not be evaluated on these samples, so the preprocessing is unchecked.", "warning"
+            )
         else:
             text = f"The original reaches {numbers.metric_text(metric)} on {metric.samples} of these samples."
             if self._near_chance(preview):
@@ -173,7 +197,8 @@ class DataWizard(QDialog):
         metric = preview.metric
         if metric is None or metric.metric != "top1" or not preview.classes:
             return False
-        return metric.value < _CHANCE_FACTOR / preview.classes
+        chance = 1.0 / preview.classes
+        return metric.value < chance + _NEAR_CHANCE * (1.0 - chance)
 
     def _show_error(self, error: WorkbenchError) -> None:
         self.busy.hide()
@@ -184,6 +209,7 @@ class DataWizard(QDialog):
 
     def _say(self, text: str, role: str) -> None:
         self.verdict.setText(text)
+        self.verdict.setVisible(bool(text))
         self.verdict.setProperty("role", role)
         self.verdict.style().unpolish(self.verdict)
         self.verdict.style().polish(self.verdict)

@@ -25,17 +25,19 @@ class SampleGrid(QListWidget):
         self.setMovement(QListWidget.Movement.Static)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.setIconSize(QSize(_SIDE, _SIDE))
-        self.setGridSize(QSize(_SIDE + 56, _SIDE + 56))
+        self._cell = QSize(_SIDE + 56, _SIDE + 2 * self.fontMetrics().lineSpacing() + 16)
+        self.setGridSize(self._cell)
         self.setTextElideMode(Qt.TextElideMode.ElideNone)
         self.setWordWrap(True)
         self.setSpacing(4)
-        self.setUniformItemSizes(True)
 
     def show_samples(self, samples: tuple[SamplePreview, ...]) -> None:
         """Replace the thumbnails."""
         self.clear()
         for sample in samples:
             item = QListWidgetItem(_caption(sample))
+            # Without a size of its own an item gets one line, and the prediction would be cut off.
+            item.setSizeHint(self._cell - QSize(8, 4))
             item.setTextAlignment(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop)
             item.setIcon(QIcon(_picture(sample)))
             item.setToolTip(f"Sample {sample.index}\nLabel: {sample.label}\nPrediction: {sample.prediction or 'none'}")
