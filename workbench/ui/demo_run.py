@@ -11,7 +11,7 @@ from workbench.domain.errors import BadInputError, StorageError, WorkbenchError
 from workbench.domain.installation import shipped_folder
 from workbench.domain.reports import InspectReport
 from workbench.methods.recipe_file import read_recipe
-from workbench.project.commands import ReplacePlan, SetSteps
+from workbench.project.commands import ReplaceRecipe
 from workbench.project.document import Document
 from workbench.project.places import data_folder
 from workbench.ui.projects import Projects
@@ -73,8 +73,8 @@ def _fill(session: Session, projects: Projects, folder: Path, report: InspectRep
     session.profile_baseline()
     names = list(recipes)
     if names:
-        session.do(ReplacePlan(recipes[names[0]].plan, title="Plan of the demo"))
-        session.do(SetSteps(recipes[names[0]].steps, title="Steps of the demo"))
+        first = recipes[names[0]]
+        session.do(ReplaceRecipe(first.plan, first.steps, title="Recipe of the demo"))
         session.compress(recipes[names[0]], names[0])
     method, knob, values = _SWEEP
     session.sweep(method, knob, values, samples=_SWEEP_SAMPLES)

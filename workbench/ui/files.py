@@ -10,7 +10,7 @@ from workbench.data.yaml_text import read_yaml
 from workbench.domain.data_description import DataDescription
 from workbench.domain.errors import BadInputError, RecipeError, WorkbenchError
 from workbench.methods.recipe_file import read_recipe
-from workbench.project.commands import ReplacePlan, SetRun, SetSteps
+from workbench.project.commands import ReplaceRecipe, SetRun
 from workbench.ui.projects import Projects
 from workbench.ui.session import Session
 
@@ -55,8 +55,7 @@ def open_recipe(path: Path, session: Session) -> None:
     except WorkbenchError as error:
         session.failed.emit(error)
         return
-    session.do(ReplacePlan(recipe.plan, title=f"Plan of {path.name}"))
-    session.do(SetSteps(recipe.steps, title=f"Steps of {path.name}"))
+    session.do(ReplaceRecipe(recipe.plan, recipe.steps, title=f"Open {path.name}"))
     session.do(SetRun(seed=recipe.seed, evaluate=recipe.evaluate, title=f"Settings of {path.name}"))
     if session.state.data is None and isinstance(recipe.data, DataDescription):
         session.open_data(recipe.data, Path(recipe.data.folder))
