@@ -324,6 +324,29 @@ def test_run_sends_the_recipe_as_it_is_shown(desk):
     assert spec.recipe.plan == desk.session.state.plan
 
 
+def test_the_menu_of_a_card_does_what_it_says(desk):
+    entries = {action.text().partition("\t")[0]: action for action in desk.panel.steps.rows[0].more.menu().actions()}
+    assert not entries["Move up"].isEnabled()
+    entries["Duplicate"].trigger()
+    assert desk.steps == ["prune.l1", "prune.l1", "train.finetune", "quantize.ptq"]
+    entries = {action.text().partition("\t")[0]: action for action in desk.panel.steps.rows[3].more.menu().actions()}
+    assert not entries["Move down"].isEnabled()
+    entries["Move up"].trigger()
+    assert desk.steps == ["prune.l1", "prune.l1", "quantize.ptq", "train.finetune"]
+    entries = {action.text(): action for action in desk.panel.steps.rows[0].more.menu().actions()}
+    entries["Remove"].trigger()
+    assert desk.steps == ["prune.l1", "quantize.ptq", "train.finetune"]
+
+
+def test_a_closed_card_says_which_parameters_differ(desk):
+    row = desk.panel.steps.rows[1]
+    assert row.summary.isVisible()
+    assert row.summary.full == "epochs 3"
+    row.open.setChecked(True)
+    assert not row.summary.isVisible()
+    assert not desk.panel.steps.rows[0].summary.isVisible()
+
+
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_nothing_is_cut_in_a_narrow_dock(desk, mode):
     desk.session.theme.set_mode(mode)

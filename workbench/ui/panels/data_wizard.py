@@ -40,7 +40,7 @@ class DataWizard(QDialog):
         self._asked = 0
         self.setWindowTitle("Choose data")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.resize(980, 680)
+        self.resize(980, 720)
         self.form = DataForm()
         self.grid = SampleGrid(session.theme)
         self.summary = QLabel()

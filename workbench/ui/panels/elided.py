@@ -53,7 +53,7 @@ class ElidedLabel(QLabel):
             self._elide()
 
     def _elide(self) -> None:
-        shown = self.fontMetrics().elidedText(self._full, Qt.TextElideMode.ElideMiddle, self.width())
+        shown = self.fontMetrics().elidedText(self._full, Qt.TextElideMode.ElideMiddle, self.contentsRect().width())
         self.setText(shown)
         parts = [self._full if shown != self._full else "", self._tip]
         self.setToolTip("\n".join(part for part in parts if part))

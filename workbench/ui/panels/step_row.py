@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QContextMenuEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QFrame,
     QHBoxLayout,
     QLabel,
     QMenu,
-    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -22,6 +22,9 @@ from workbench.ui.models.recipe_steps import StepView
 from workbench.ui.panels.elided import ElidedLabel
 from workbench.ui.panels.parameter_form import ParameterForm
 from workbench.ui.theme import Theme
+
+_INDENT = 34
+"""Where a title begins, right of the switch."""
 
 
 class StepRow(QFrame):
@@ -54,13 +57,12 @@ class StepRow(QFrame):
         self.switch.setAccessibleName(f"Run step {number}")
         self.switch.toggled.connect(self.enabledChanged)
         title = ElidedLabel()
-        # As wide as its text where there is room; the parameters beside it give way first.
-        title.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         title.setProperty("role", "title" if view.step.enabled else "muted")
         about = () if view.schema is None else (view.schema.summary, view.schema.source, view.schema.id)
         title.set_full(f"{number}  {view.title}", "\n".join(part for part in about if part))
-        self.summary = ElidedLabel(_summary(view.step.parameters))
+        self.summary = ElidedLabel()
         self.summary.setProperty("role", "muted")
+        self.summary.setContentsMargins(_INDENT, 0, 8, 4)
         self.open = QToolButton()
         self.open.setAutoRaise(True)
         self.open.setCheckable(True)
@@ -73,38 +75,37 @@ class StepRow(QFrame):
         head.setContentsMargins(8, 4, 4, 4)
         head.setSpacing(4)
         head.addWidget(self.switch)
-        head.addWidget(title)
-        head.addWidget(self.summary, 1)
-        for name, text, step, possible in (
-            ("up", "Move up (Alt+Up)", -1, number > 1),
-            ("down", "Move down (Alt+Down)", 1, not last),
-        ):
-            button = self._button(name, text)
-            button.setEnabled(possible)
-            button.clicked.connect(lambda checked=False, by=step: self.moveRequested.emit(by))
-            head.addWidget(button)
+        head.addWidget(title, 1)
         head.addWidget(self.open)
-        remove = self._button("close", "Remove this step (undo brings it back)")
-        remove.clicked.connect(self.removeRequested)
-        head.addWidget(remove)
-        self._controls = (self.switch, *self.findChildren(QToolButton))
+        self.more = QToolButton()
+        self.more.setAutoRaise(True)
+        self.more.setText("\N{VERTICAL ELLIPSIS}")
+        self.more.setToolTip("Move, duplicate or remove this step")
+        self.more.setAccessibleName(f"Menu of step {number}")
+        self.more.setStyleSheet("QToolButton::menu-indicator { image: none; }")
+        self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.more.setMenu(self._menu(number, last=last))
+        head.addWidget(self.more)
+        self._controls = (self.switch, self.open, self.more)
         self._body = QVBoxLayout(self)
         self._body.setContentsMargins(0, 0, 0, 0)
         self._body.setSpacing(0)
         self._body.addLayout(head)
+        self._body.addWidget(self.summary)
         for warning in view.warnings:
             label = QLabel(warning)
             label.setWordWrap(True)
             label.setProperty("role", "warning")
-            label.setContentsMargins(32, 0, 8, 4)
+            label.setContentsMargins(_INDENT, 0, 8, 4)
             self._body.addWidget(label)
+        self._show_summary()
         if opened:
             self._set_opened(True)
 
     def set_view(self, view: StepView) -> None:
         """Take over another snapshot of the same step, and keep the editors that made it so."""
         self.view = view
-        self.summary.set_full(_summary(view.step.parameters))
+        self._show_summary()
 
     def focused_control(self) -> int | None:
         """Return which of its controls has the keyboard, for `focus_control` of the card that replaces it."""
@@ -115,24 +116,26 @@ class StepRow(QFrame):
         control = self._controls[place]
         (control if control.isEnabled() else self.switch).setFocus(Qt.FocusReason.OtherFocusReason)
 
-    def contextMenuEvent(self, event: Any) -> None:
-        """Offer what the buttons offer, and duplication."""
-        menu = QMenu(self)
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        menu.addAction("Move up", lambda: self.moveRequested.emit(-1))
-        menu.addAction("Move down", lambda: self.moveRequested.emit(1))
-        menu.addAction("Duplicate", self.duplicateRequested.emit)
-        menu.addSeparator()
-        menu.addAction("Remove", self.removeRequested.emit)
-        menu.popup(event.globalPos())
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """Offer the step's menu everywhere on the card."""
+        self.more.menu().popup(event.globalPos())
 
-    def _button(self, name: str, tooltip: str) -> QToolButton:
-        button = QToolButton()
-        button.setAutoRaise(True)
-        button.setIcon(icon(name, self._theme))
-        button.setToolTip(tooltip)
-        button.setAccessibleName(tooltip)
-        return button
+    def _menu(self, number: int, *, last: bool) -> QMenu:
+        menu = QMenu(self)
+        up = menu.addAction(icon("up", self._theme), "Move up\tAlt+Up", lambda: self.moveRequested.emit(-1))
+        up.setEnabled(number > 1)
+        down = menu.addAction(icon("down", self._theme), "Move down\tAlt+Down", lambda: self.moveRequested.emit(1))
+        down.setEnabled(not last)
+        menu.addAction(icon("copy", self._theme), "Duplicate", self.duplicateRequested.emit)
+        menu.addSeparator()
+        menu.addAction(icon("delete", self._theme), "Remove", self.removeRequested.emit)
+        return menu
+
+    def _show_summary(self) -> None:
+        """Say which parameters differ from their defaults, while the form that shows them is closed."""
+        text = _summary(self.view.step.parameters)
+        self.summary.set_full(text)
+        self.summary.setVisible(bool(text) and not self.open.isChecked())
 
     def _set_opened(self, opened: bool) -> None:
         if opened and self.form is None and self.view.schema is not None:
@@ -142,6 +145,7 @@ class StepRow(QFrame):
         if self.form is not None:
             self.form.setVisible(opened)
         self.open.setToolTip("Hide the parameters" if opened else "Show the parameters")
+        self._show_summary()
         self.toggled.emit(opened)
 
 
