@@ -69,9 +69,6 @@ def make_window(
         application: To dress.
         preferences: Where the window's looks are remembered; by default the user's own.
         worker: Command that starts a worker process.
-
-    Raises:
-        StorageError: the user's data folder can't be written.
     """
     from workbench.jobs.supervisor import Supervisor
     from workbench.project.document import Document
@@ -88,8 +85,15 @@ def make_window(
     theme.apply(application)
     logs = log_folder()
     bridge = JobsBridge(lambda listener: Supervisor(worker, listener, log_folder=logs))
-    session = Session(Document.untitled(), bridge, theme, cache_folder() / "window")
+    fault: WorkbenchError | None = None
+    try:
+        document = Document.untitled()
+    except WorkbenchError as error:  # the user's data folder can't be written: they may still look, and save elsewhere
+        document, fault = Document(), error
+    session = Session(document, bridge, theme, cache_folder() / "window")
     window = MainWindow(session, preferences, RecentFiles(), logs)
+    if fault is not None:
+        window.banner.show_error(fault)
     theme.setParent(window)
     session.setParent(window)
     application.setWindowIcon(icon("app", theme, "accent"))
@@ -106,30 +110,30 @@ def _show(begin: Callable[[MainWindow], None]) -> int:
     from PySide6.QtCore import QTimer
     from PySide6.QtWidgets import QApplication
 
+    from workbench.jobs.specs import ListMethodsJob
+
     # A press of Ctrl-C in the terminal ends the program; every edit is stored already.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     application = QApplication(sys.argv[:1])
     application.setApplicationName("workbench")
     application.setApplicationDisplayName("Model compression workbench")
     application.setDesktopFileName("model-compression-workbench")
-    try:
-        window = make_window(application)
-    except WorkbenchError as error:
-        print(f"workbench: {error}", file=sys.stderr)
-        return error.exit_status
-    _watch_faults(window)
+    window = make_window(application)
+    watch_faults(window)
     window.show()
 
     def after_first_paint() -> None:
         window.session.list_methods()
         begin(window)
         window.build_workspace()
+        # The worker of long jobs imports what it needs now, so that the first one begins at once.
+        window.session.jobs.submit(ListMethodsJob(), "Start the worker of long jobs", "batch")
 
     QTimer.singleShot(0, after_first_paint)
     return application.exec()
 
 
-def _watch_faults(window: MainWindow) -> None:
+def watch_faults(window: MainWindow) -> None:
     """Bring exceptions that no code expected to the banner and the log; Qt would print them where nobody looks."""
     folder = log_folder()
     try:

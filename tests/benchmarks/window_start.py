@@ -120,7 +120,7 @@ def _watch(folder: Path, seconds: float) -> None:
         QTimer.singleShot(200 * number, lambda name=name: session.selection.set_layers((name,)))
         if 200 * number > 1000 * seconds:
             break
-    QTimer.singleShot(round(1000 * seconds), application.quit)
+    QTimer.singleShot(round(1000 * seconds), lambda: application.exit(0))  # quit would ask about the job
     application.exec()
     gaps.sort()
     print(f"longest standstill in {seconds:.0f} s of a running job: {gaps[-1]:.0f} ms, 99th percentile "

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,9 @@ from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QApplication, QMessageBox, QPushButton
 
 from tests.fakes.projects import resnet20_state
-from workbench.domain.errors import JobError
+from workbench.app import log_folder, watch_faults
+from workbench.domain.errors import JobError, StorageError
+from workbench.project.commands import SetDefault
 from workbench.project.document import Document
 from workbench.ui.fuzzy import score
 from workbench.ui.palette import Entry, ranked
@@ -184,6 +189,34 @@ def test_faults_of_the_program_reach_the_banner(desk: Make, qtbot: Any) -> None:
     assert "ZeroDivisionError" in window.banner.notices[-1].title
 
 
+def test_unexpected_exceptions_go_to_banner_and_log(desk: Make, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (sys, threading):
+        monkeypatch.setattr(module, "excepthook", module.excepthook)
+    window = desk().window
+    watch_faults(window)
+    fault = KeyError("lost")
+    sys.excepthook(KeyError, fault, None)
+    qtbot.waitUntil(lambda: bool(window.banner.notices))
+    assert "KeyError" in window.banner.notices[-1].title
+    assert "KeyError" in (log_folder() / "window.log").read_text()
+    for handler in logging.getLogger("workbench").handlers[:]:
+        logging.getLogger("workbench").removeHandler(handler)
+        handler.close()
+
+
+def test_a_full_disk_is_told_and_loses_nothing(desk: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = desk()
+
+    def refuse(state: object) -> None:
+        raise StorageError("there is no space left", where="disk")
+
+    monkeypatch.setattr(entry.session.document._store, "write", refuse)
+    entry.session.do(SetDefault("weight_bits", 4))
+    assert entry.window.banner.notices[-1].title == "There is no space left"
+    assert entry.window.statusBar().stored.text() == "Not stored"
+    assert entry.session.state.plan.default["weight_bits"] == 4
+
+
 def test_a_locked_project_is_told_and_leaves_the_window_as_it_is(desk: Make, tmp_path: Path) -> None:
     window = desk().window
     with Document.create(tmp_path / "other.mcw"):
@@ -280,7 +313,7 @@ def test_projects_without_a_name_are_found_again(desk: Make, preferences: Prefer
     entry = desk()
     Document.untitled().close()
     kept = Document.untitled()
-    kept.do(_named_plan())
+    kept.do(SetDefault("weight_bits", 8))
     kept.close()
     entry.window.projects.new()
     names = [link.text() for link in entry.window.welcome.links]
@@ -294,9 +327,3 @@ def test_steps_say_what_is_done_stale_and_next() -> None:
     assert views["Model"] == views["Data"] == views["Baseline"] == "done"
     fresh = state.model_copy(update={"model": None, "inspect": None, "data": None, "baseline": None})
     assert {view.name: view.state for view in resolve_steps(fresh, ())}["Model"] == "next"
-
-
-def _named_plan() -> Any:
-    from workbench.project.commands import SetDefault
-
-    return SetDefault("weight_bits", 8)

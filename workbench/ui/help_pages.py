@@ -34,7 +34,11 @@ def shortcuts_page(actions: Actions) -> str:
         ("1 … 9", "Colour the graph by another overlay"),
         ("+  −  0", "Zoom the graph in, out, to fit"),
     ]
-    rows += [("Arrows", "Walk along the graph"), ("Space", "Collapse or expand a block of the graph")]
+    rows += [
+        ("Arrows", "Walk along the graph"),
+        ("Space and drag", "Move the graph"),
+        ("Enter", "Zoom to the selection"),
+    ]
     return _table("Shortcuts", rows)
 
 

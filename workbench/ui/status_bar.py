@@ -52,7 +52,8 @@ class StatusLine(QStatusBar):
             self.stored.setText(f"{document.title}, stored {document.saved_at.astimezone():%H:%M}")
             self.stored.setToolTip(f"{document.path}\nEvery edit is stored at once.")
         else:
-            self.stored.setText("")
+            self.stored.setText("Not stored")
+            self.stored.setToolTip("The project has no file yet. Choose Save as in the menu Project.")
         role = "error" if fault is not None else "muted"
         if self.stored.property("role") != role:
             self.stored.setProperty("role", role)

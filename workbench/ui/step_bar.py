@@ -6,6 +6,7 @@ from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QToolButton, QWidget
 
+from workbench.jobs.specs import ListMethodsJob
 from workbench.project.state import Change
 from workbench.ui.actions import Actions
 from workbench.ui.icons import icon
@@ -49,7 +50,9 @@ class StepBar(QWidget):
         self.run.setObjectName("runButton")
         self.run.setProperty("role", "primary")
         self.run.setDefaultAction(actions.action("compress.run"))
-        self.run.setIcon(icon("run", session.theme, "on_accent"))
+        self._run_icon = icon("run", session.theme, "on_accent")
+        actions.action("compress.run").changed.connect(self._keep_run_icon)
+        self._keep_run_icon()
         self.run.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         layout.addWidget(self.run)
         session.documentChanged.connect(self._document_changed)
@@ -68,6 +71,10 @@ class StepBar(QWidget):
 
     def _document_changed(self, change: Change) -> None:
         self.refresh()
+
+    def _keep_run_icon(self) -> None:
+        """Undo the button's habit of taking its action's icon, which has the colour of menus."""
+        self.run.setIcon(self._run_icon)
 
 
 class _StepButton(QToolButton):
@@ -188,7 +195,8 @@ class _JobsIndicator(QToolButton):
 
     def refresh(self) -> None:
         """Show the jobs as they are now."""
-        active = self._session.jobs.active
+        bridge = self._session.jobs
+        active = [record for record in bridge.active if not isinstance(bridge.spec(record.id), ListMethodsJob)]
         self.setVisible(bool(active))
         if not active:
             return

@@ -188,6 +188,7 @@ class LayersPanel(QWidget):
             bar.addWidget(widget, stretch)
         foot = QHBoxLayout()
         foot.setContentsMargins(8, 0, 8, 8)
+        foot.setSpacing(12)
         foot.addWidget(self.footer, 1)
         foot.addWidget(self.legend)
         layout = QVBoxLayout(content)
