@@ -81,7 +81,7 @@ class PostTrainingQuantization(Method):
     stage: ClassVar[Stage] = Stage.QUANTIZE
     knobs: ClassVar[tuple[Knob, ...]] = (WEIGHT_BITS, ACTIVATION_BITS)
     needs_data: ClassVar[bool] = True
-    Parameters: ClassVar[type[Parameters]] = PtqParameters  # type: ignore[assignment]
+    Parameters: ClassVar[type[Parameters]] = PtqParameters
 
     def check(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
         """Refuse what can't be honoured.

@@ -55,7 +55,7 @@ class Recording:
         try:
             require_writable(self._path, self._document)
             self._compare(self._document)
-        except BaseException:
+        except BaseException:  # not even Ctrl-C may leave the project locked
             self._document.close()
             raise
         return self

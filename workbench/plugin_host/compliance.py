@@ -163,4 +163,5 @@ def _random_data(place: Path) -> DataDescription:
 def as_json(folder: Path, checks: tuple[Check, ...]) -> dict[str, object]:
     """Return the checks as the JSON of `workbench plugin check`."""
     content = {"plugin": str(folder), "checks": [vars(check) for check in checks]}
-    return json.loads(json.dumps(content))  # type: ignore[no-any-return]
+    plain: dict[str, object] = json.loads(json.dumps(content))
+    return plain

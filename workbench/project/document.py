@@ -92,7 +92,7 @@ class Document:
             document.read_only = True
         try:
             store = Store(path, read_only=document.read_only)
-        except BaseException:
+        except BaseException:  # not even Ctrl-C may leave the project locked
             lock.release()
             raise
         document._state = store.state
@@ -192,7 +192,7 @@ class Document:
                 self.artifacts.copy_to(Artifacts.of(path))
             Store.create(path, self._state)
             store = Store(path)
-        except BaseException:
+        except BaseException:  # not even Ctrl-C may leave the project locked
             lock.release()
             raise
         left, artifacts, was_untitled = self.path, self.artifacts, self.is_untitled

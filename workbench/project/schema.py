@@ -72,7 +72,7 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Sequence[str]] 
             for statement in migrations[version]:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {version + 1}")
-        except BaseException:
+        except BaseException:  # not even Ctrl-C may leave half a migration
             connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")

@@ -53,7 +53,7 @@ class Store:
             with self._faults():
                 self._prepare(read_only)
             self._stored = self._load()
-        except BaseException:
+        except BaseException:  # not even Ctrl-C may leave the file open
             self._connection.close()
             raise
 
@@ -74,7 +74,7 @@ class Store:
             try:
                 _write(self._connection, self._stored, state)
                 self._connection.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # not even Ctrl-C may leave half an edit
                 with contextlib.suppress(sqlite3.Error):  # SQLite has rolled back by itself after a full disk
                     self._connection.execute("ROLLBACK")
                 raise

@@ -51,6 +51,7 @@ def _named(folder: Path, name: str, where: str) -> Path:
 def mapped_array(path: Path, where: str) -> np.ndarray:
     """Return a read-only memory map of a .npy file; DataError if it is not one, or is cut off."""
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise DataError(f"{path.name} is not a readable .npy file", where=where, found=str(error)) from error
+    return array

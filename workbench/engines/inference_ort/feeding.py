@@ -5,7 +5,7 @@ A model exported for batch 1 is fed sample by sample, so that evaluation and cal
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import ml_dtypes
 import numpy as np
@@ -122,8 +122,8 @@ def _kind(dtype: np.dtype) -> str:
     return {"i": "int", "u": "int", "b": "bool"}.get(dtype.kind, "other")
 
 
-def _names(names: object) -> str:
-    return ", ".join(repr(name) for name in names) or "nothing"  # type: ignore[attr-defined]
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in names) or "nothing"
 
 
 def _shape(shape: Sequence[int | str | None]) -> str:
