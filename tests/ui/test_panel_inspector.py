@@ -18,6 +18,7 @@ from tests.fakes.runner import FakeRunner
 from workbench.domain.errors import BadInputError
 from workbench.domain.knobs import FIRST_PARTY_KNOBS, PRUNE_RATIO, WEIGHT_BITS
 from workbench.domain.measurements import OperatorTime
+from workbench.domain.recipe import Step
 from workbench.domain.reports import GroupMember, NodeCost, TensorReport
 from workbench.project.document import Document
 from workbench.project.state import ProjectState
@@ -115,13 +116,13 @@ def test_without_a_selection_it_sums_up_the_model_and_says_how_to_go_on(desk):
 
 def test_a_layer_comes_with_shapes_costs_and_its_channel_group(desk):
     found = desk.select(INNER)
-    assert desk.panel.subtitle.full == "Conv 16→32 3×3"
+    assert plain(desk.panel.subtitle.full) == "Conv 16→32 3×3  4.64 k params, 1.18 M MACs"
     assert desk.facts["Kernel"] == "3×3, stride 1"
     assert desk.facts["Weight"] == "32×16×3×3"
     assert desk.facts["Params"] == "4.64 k (1.7 %)"
     assert desk.facts["Intensity"].endswith("MACs/B")
     assert found.facts[4].tip == "4 640 parameters".replace(" ", "\N{THIN SPACE}", 1)
-    assert "2 layers share 32 channels" in desk.panel.group.text()
+    assert desk.panel.group.text() == "Channel group: 2 layers, 32 channels"
     assert [link.accessibleName() for link in desk.panel.members.links] == ["layer2.0.conv2"]
     assert not desk.panel.blocked.isVisible()
 
@@ -193,7 +194,7 @@ def test_values_are_copied_as_lines(desk):
     assert QGuiApplication.clipboard().text() == INNER
     desk.panel.copy_values()
     lines = QGuiApplication.clipboard().text().splitlines()
-    assert lines[0] == f"{INNER}\tConv 16→32 3×3"
+    assert lines[0].startswith(f"{INNER}\tConv 16→32 3×3")
     assert "Weight\t32×16×3×3" in lines
     assert "W bits\t8" in lines
     assert desk.said[-1] == "Copied values"
@@ -259,11 +260,16 @@ def test_an_edit_of_several_layers_leaves_out_those_it_does_not_fit(desk):
     assert desk.said[-1] == "None of the selected layers has prune"
 
 
-def test_a_setting_that_no_step_reads_says_so(qtbot, tmp_path):
-    state = drawn_state(steps=())
-    table = resolve_layers(state, FIRST_PARTY_KNOBS, methods())
-    views = resolve_inspection(state, table, (INNER,)).knobs
-    assert all("No step of the recipe reads this setting" in view.note for view in views)
+def test_a_setting_that_no_step_reads_says_so_once_it_is_turned():
+    def notes(steps: tuple[Step, ...]) -> dict[str, str]:
+        state = drawn_state(steps=steps)
+        table = resolve_layers(state, FIRST_PARTY_KNOBS, methods())
+        return {view.knob.name: view.note for view in resolve_inspection(state, table, (INNER,)).knobs}
+
+    pruning = notes((Step(method="prune.l1"),))
+    assert "No step of the recipe reads this setting" in pruning["weight_bits"]
+    assert pruning["prune_ratio"] == ""
+    assert notes(())["weight_bits"] == ""
 
 
 def test_links_select_and_show_selects_the_whole_group(desk):

@@ -107,7 +107,7 @@ def resolve_inspection(
     if len(chosen) == 1 and len(selected) == 1:
         return _layer(state, report, layers[chosen[0]], table, candidate)
     if chosen:
-        return _layers(report, chosen, table)
+        return _layers(state, report, chosen, table)
     if selected and (node := _node(state, report, selected[-1])) is not None:
         return node
     return _model(state, report, candidate)
@@ -169,20 +169,20 @@ def _layer(
     return Inspection(
         kind="layer",
         heading=labels.get(layer.name, layer.name),
-        subtitle=" ".join(part for part in (layer.op, geometry.summary) if part),
+        subtitle=_summary(layer, geometry.summary),
         name=layer.name,
         current=layer.name,
         layers=(layer.name,),
         facts=tuple(facts),
         group=_group(report, layer, labels),
         blocked=layer.blocked,
-        knobs=_knobs(table, (layer.name,)),
+        knobs=_knobs(state, table, (layer.name,)),
         candidate=candidate.name if candidate is not None else "",
         changes=layer_changes(candidate, layer.name),
     )
 
 
-def _layers(report: InspectReport, chosen: Sequence[str], table: LayerTable) -> Inspection:
+def _layers(state: ProjectState, report: InspectReport, chosen: Sequence[str], table: LayerTable) -> Inspection:
     rows = {row.name: row for row in table.rows}
     members = [layer for layer in report.layers if layer.name in set(chosen)]
     params, macs = sum(layer.params for layer in members), sum(layer.macs for layer in members)
@@ -200,7 +200,7 @@ def _layers(report: InspectReport, chosen: Sequence[str], table: LayerTable) -> 
             Fact("MACs", with_share(macs, report.model.macs), exact(macs, "multiply-accumulates, one sample")),
             Fact("Weight bytes", numbers.size_text(size), exact(size, "bytes in the file")),
         ),
-        knobs=_knobs(table, tuple(chosen)),
+        knobs=_knobs(state, table, tuple(chosen)),
     )
 
 
@@ -283,6 +283,11 @@ def _model(state: ProjectState, report: InspectReport, candidate: Candidate | No
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 
+def _summary(layer: LayerReport, geometry: str) -> str:
+    costs = f"{numbers.count_text(layer.params, 'params')}, {numbers.count_text(layer.macs, 'MACs')}"
+    return f"{layer.op} {geometry}".rstrip() + f"  {costs}"
+
+
 def _group(report: InspectReport, layer: LayerReport, labels: dict[str, str]) -> GroupView | None:
     group = next((group for group in report.groups if group.id == layer.group), None)
     if group is None:
@@ -296,7 +301,7 @@ def _group(report: InspectReport, layer: LayerReport, labels: dict[str, str]) ->
     return GroupView(group.id, group.channels, group.unit, members)
 
 
-def _knobs(table: LayerTable, names: tuple[str, ...]) -> tuple[KnobView, ...]:
+def _knobs(state: ProjectState, table: LayerTable, names: tuple[str, ...]) -> tuple[KnobView, ...]:
     rows: list[LayerRow] = [row for row in table.rows if row.name in set(names)]
     views = []
     for place, knob in enumerate(table.knobs):
@@ -311,7 +316,9 @@ def _knobs(table: LayerTable, names: tuple[str, ...]) -> tuple[KnobView, ...]:
             notes.append(f"Reaches {len(able)} of {len(cells)} selected layers")
         if len(names) == 1 and able[0].note:
             notes.append(able[0].note)
-        if knob.name in table.unread:
+        turned = any(cell.own or cell.value != knob.untouched for cell in able)
+        # A recipe without steps gets those that the plan needs when it is run.
+        if turned and state.steps and knob.name in table.unread:
             notes.append("No step of the recipe reads this setting")
         views.append(
             KnobView(

@@ -9,7 +9,6 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QMenu,
-    QPushButton,
     QScrollArea,
     QToolButton,
     QVBoxLayout,
@@ -65,6 +64,7 @@ class InspectorPanel(QWidget):
         self.more.setMenu(menu)
         self.hint = _wrapped("Select a layer in the graph or in the table to see its costs, settings and sensitivity.")
         self.chosen = Links()
+        self.facts_title = _title("Details")
         self.facts = FactsGrid()
         self.candidate = ElidedLabel()
         self.candidate.setProperty("role", "title")
@@ -74,7 +74,8 @@ class InspectorPanel(QWidget):
         self.blocked.setProperty("role", "warning")
         self.group = QLabel()
         self.group.setWordWrap(True)
-        self.show_group = QPushButton("Show")
+        self.show_group = QToolButton()
+        self.show_group.setText("Show")
         self.show_group.setToolTip("Select every layer of the channel group")
         self.members = Links()
         self.knobs_title = _title("Settings")
@@ -178,22 +179,24 @@ class InspectorPanel(QWidget):
         group.setSpacing(8)
         group.addWidget(self.group, 1)
         group.addWidget(self.show_group, 0, Qt.AlignmentFlag.AlignTop)
+        self.knobs_title.setContentsMargins(0, 4, 0, 0)
         column = QVBoxLayout(content)
         column.setContentsMargins(12, 8, 12, 12)
         column.setSpacing(8)
         column.addLayout(head)
         column.addWidget(self.hint)
         column.addWidget(self.chosen)
-        column.addWidget(self.facts)
-        column.addWidget(self.candidate)
-        column.addWidget(self.changes)
         column.addWidget(self.blocked)
         column.addLayout(group)
         column.addWidget(self.members)
-        column.addLayout(self._neighbours)
         column.addWidget(self.knobs_title)
         column.addWidget(self.knobs)
+        column.addWidget(self.candidate)
+        column.addWidget(self.changes)
         column.addWidget(self.tabs)
+        column.addWidget(self.facts_title)
+        column.addWidget(self.facts)
+        column.addLayout(self._neighbours)
         column.addStretch()
 
     def _show(self, found: Inspection) -> None:
@@ -202,6 +205,7 @@ class InspectorPanel(QWidget):
         self.hint.setVisible(found.kind == "model")
         self.chosen.setVisible(bool(found.chosen))
         self.chosen.set_members(found.chosen)
+        self.facts_title.setVisible(bool(found.knobs))
         self.facts.set_facts(found.facts)
         self.candidate.setVisible(bool(found.candidate))
         self.candidate.set_full(f"In {found.candidate}" if found.changes else f"{found.candidate} says nothing of it")
@@ -226,7 +230,8 @@ class InspectorPanel(QWidget):
         if group is not None:
             unit = "" if group.unit == 1 else f", {group.unit} at a time"
             count = numbers.plural(len(group.members), "layer")
-            self.group.setText(f"Group {group.id}: {count} share {numbers.plural(group.channels, 'channel')}{unit}")
+            self.group.setText(f"Channel group: {count}, {numbers.plural(group.channels, 'channel')}{unit}")
+            self.group.setToolTip(f"Group {group.id}: these channels can only be removed together")
             self.members.set_members(tuple(member for member in group.members if member.name != found.current))
 
     def _show_neighbours(self, found: Inspection) -> None:
