@@ -6,6 +6,7 @@ or {"cancel": id}. The end of the input means that the parent is gone: the runni
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -33,6 +34,10 @@ from workbench.jobs.specs import JobSpec, job_spec_adapter
 
 Handler = Callable[[JobSpec, JobContext], dict[str, Any]]
 
+# Stands on standard error, before the job's id, once a job has printed all it will: the two pipes keep no order between
+# them. The character is ASCII's record separator, which no text has.
+END_OF_OUTPUT = b"\x1eend of job "
+
 _PROGRESS_INTERVAL_S = 0.05
 _ORPHAN_GRACE_S = 5.0
 
@@ -48,11 +53,12 @@ def serve(handler: Handler, stdin: BinaryIO | None = None, stdout: BinaryIO | No
         stdin: Lines from the supervisor.
         stdout: Where messages go.
     """
+    printed = _mark_end_of_output if stdout is None else lambda job: None
     if stdin is None:
         stdin = _take_over_input()
     if stdout is None:
         stdout = _take_over_output()
-    _Server(handler, stdin, stdout).run()
+    _Server(handler, stdin, stdout, printed).run()
 
 
 def _take_over_input() -> BinaryIO:
@@ -71,11 +77,25 @@ def _take_over_output() -> BinaryIO:
     return os.fdopen(own, "wb")
 
 
-class _Server:
-    """Reads lines on a thread, runs jobs on the caller's thread, writes messages from any thread."""
+def _mark_end_of_output(job: str) -> None:
+    with contextlib.suppress(OSError):  # a parent that is gone is noticed at the end of the input
+        sys.stderr.flush()
+        os.write(2, END_OF_OUTPUT + job.encode() + b"\n")
 
-    def __init__(self, handler: Handler, stdin: BinaryIO, stdout: BinaryIO) -> None:
+
+class _Server:
+    """Reads lines on a thread, runs jobs on the caller's thread, writes messages from any thread.
+
+    Args:
+        handler: Does one job.
+        stdin: Lines from the supervisor.
+        stdout: Where messages go.
+        printed: Called with a job's id once it has printed all it will, before its last message.
+    """
+
+    def __init__(self, handler: Handler, stdin: BinaryIO, stdout: BinaryIO, printed: Callable[[str], None]) -> None:
         self._handler = handler
+        self._printed = printed
         self._stdin = stdin
         self._stdout = stdout
         self._write_lock = threading.Lock()
@@ -128,6 +148,7 @@ class _Server:
             spec = job_spec_adapter.validate_python(request.get("spec"))
         except ValueError as error:
             refusal = JobError("the worker does not understand this job", found=str(error))
+            self._printed(job)
             self.send(Failed(job=job, error=refusal.to_json()))
             return
         self._tokens[job] = CancelToken()
@@ -152,6 +173,7 @@ class _Server:
         finally:
             pace.close()
             self._tokens.pop(job, None)
+        self._printed(job)
         try:
             self.send(last)
         except ValueError as error:

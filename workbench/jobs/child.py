@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from workbench.domain.errors import WorkerCrashError
+from workbench.jobs.channel import END_OF_OUTPUT
 
 # Windows hands inheritable handles to every process started meanwhile: one start at a time keeps pipes private.
 _spawning = threading.Lock()
@@ -50,6 +51,8 @@ class Child:
         self._on_stderr = on_stderr
         self._log = log
         self._killed = False
+        self._printed: set[str] = set()
+        self._printing = threading.Condition()
         self._stderr_thread = threading.Thread(target=self._collect, name="worker-stderr", daemon=True)
         self._stderr_thread.start()
 
@@ -75,6 +78,12 @@ class Child:
         assert self._process.stdout is not None
         while line := self._process.stdout.readline():
             yield line
+
+    def wait_printed(self, job: str, wait_s: float) -> None:
+        """Wait until everything that a finished job printed has been passed on."""
+        with self._printing:
+            self._printing.wait_for(lambda: job in self._printed or not self._stderr_thread.is_alive(), wait_s)
+            self._printed.discard(job)
 
     def crash(self) -> tuple[WorkerCrashError, str]:
         """Wait for the end of a process whose output ended; return the error and its last output."""
@@ -134,7 +143,14 @@ class Child:
                 with contextlib.suppress(OSError):  # a log that can't be written must not stop the work
                     self._log.parent.mkdir(parents=True, exist_ok=True)
                     file = stack.enter_context(self._log.open("ab"))
-            for line in self._process.stderr:
+            for read in self._process.stderr:
+                line, mark, job = read.partition(END_OF_OUTPUT)
+                if mark:
+                    with self._printing:
+                        self._printed.add(job.decode("utf-8", "replace").rstrip())
+                        self._printing.notify_all()
+                    if not line:
+                        continue
                 text = line.decode("utf-8", "replace").rstrip()
                 self._tail.append(text)
                 if file is not None:

@@ -32,6 +32,7 @@ __all__ = ["JobRecord", "Lane", "Supervisor"]
 _LOG_LINES = 500
 _KEPT_RECORDS = 500
 _CLOSE_WAIT_S = 2.0
+_PRINTED_S = 2.0
 
 
 @dataclass
@@ -210,6 +211,8 @@ class Supervisor:
             with self._changed:
                 lane.child = None
             child.release()
+        else:
+            child.wait_printed(job, _PRINTED_S)
         self._tell(last)
 
     def _listen(self, child: Child, job: str) -> Message | None:
