@@ -269,7 +269,7 @@ class Session(QObject):
         )
         return self.jobs.submit(
             spec,
-            f"Sensitivity of {chosen.title.lower()} ({method})",
+            f"Sensitivity: {chosen.title} ({method})",
             "batch",
             on_result=finished,
             on_partial=lambda name, payload: add((SensitivityPoint.model_validate(payload),)),

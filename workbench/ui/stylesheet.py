@@ -30,6 +30,7 @@ QMenuBar::item {{ padding: 4px 8px; border-radius: 3px; background: transparent;
 QMenuBar::item:selected {{ background: {roles.hover}; }}
 QStatusBar {{ background: {roles.window}; border-top: 1px solid {roles.border}; }}
 QStatusBar::item {{ border: none; }}
+QDialogButtonBox {{ dialogbuttonbox-buttons-have-icons: 0; }}
 QHeaderView::section {{
     background: {roles.raised}; color: {roles.muted}; border: none;
     border-right: 1px solid {roles.grid}; border-bottom: 1px solid {roles.border}; padding: 3px 6px;

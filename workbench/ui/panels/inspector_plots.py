@@ -126,10 +126,14 @@ class CurvesPlot(SmallPlot):
 
     def __init__(self, theme: Theme, chart: Chart, parent: QWidget | None = None) -> None:
         super().__init__(theme, chart.x_label, chart.y_label, parent)
+        self.set_chart(chart)
+
+    def set_chart(self, chart: Chart) -> None:
+        """Show another layer's curves; making a plot takes longer than drawing one."""
         self._chart = chart
+        self._labels = {"bottom": chart.x_label, "left": chart.y_label}
         self.setAccessibleName(f"Sensitivity to {chart.title.lower()}")
-        if chart.ticks:
-            self.getAxis("bottom").setTicks([list(chart.ticks)])
+        self.getAxis("bottom").setTicks([list(chart.ticks)] if chart.ticks else None)
         self.restyle()
 
     def draw(self) -> None:

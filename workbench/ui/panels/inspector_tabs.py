@@ -62,6 +62,7 @@ class LayerTabs(QWidget):
         self.more.setText("Measure…")
         self.more.setToolTip("Measure one setting with the method of your choice")
         self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self._captions: list[QLabel] = []
         self._body = QVBoxLayout()
         self._body.setSpacing(4)
         outer = QVBoxLayout(self)
@@ -148,7 +149,15 @@ class LayerTabs(QWidget):
             self.measure.setToolTip(blocked or f"Measure {', '.join(titles)}, each with its usual values")
             if blocked:
                 self._say(f"{self.message.text()} {blocked}.")
-        if self._changed(("curves", layer.name, charts)):
+        shown = ("curves", layer.name, charts)
+        kept = [plot for plot in self.plots if isinstance(plot, CurvesPlot)]
+        if kept and len(kept) == len(self.plots) == len(charts):
+            if shown != self._shown:
+                self._shown = shown
+                for plot, label, chart in zip(kept, self._captions, charts, strict=True):
+                    plot.set_chart(chart)
+                    label.setText(_caption(chart, session))
+        elif self._changed(shown):
             for chart in charts:
                 self._add(CurvesPlot(session.theme, chart), _caption(chart, session))
 
@@ -219,6 +228,7 @@ class LayerTabs(QWidget):
         self._shown = shown
         empty_layout(self._body)
         self.plots = []
+        self._captions.clear()
         return True
 
     def _add(self, plot: SmallPlot, caption: str = "") -> None:
@@ -227,6 +237,7 @@ class LayerTabs(QWidget):
             label.setTextFormat(Qt.TextFormat.RichText)
             label.setWordWrap(True)
             self._body.addWidget(label)
+            self._captions.append(label)
         plot.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         plot.customContextMenuRequested.connect(partial(self._menu, plot))
         self._body.addWidget(plot)
