@@ -116,7 +116,7 @@ def test_without_a_selection_it_sums_up_the_model_and_says_how_to_go_on(desk):
 
 def test_a_layer_comes_with_shapes_costs_and_its_channel_group(desk):
     found = desk.select(INNER)
-    assert plain(desk.panel.subtitle.full) == "Conv 16→32 3×3  4.64 k params, 1.18 M MACs"
+    assert plain(desk.panel.subtitle.full) == "Conv 16→32 3×3  1.18 M MACs"
     assert desk.facts["Kernel"] == "3×3, stride 1"
     assert desk.facts["Weight"] == "32×16×3×3"
     assert desk.facts["Params"] == "4.64 k (1.7 %)"

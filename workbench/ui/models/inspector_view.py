@@ -284,8 +284,7 @@ def _model(state: ProjectState, report: InspectReport, candidate: Candidate | No
 
 
 def _summary(layer: LayerReport, geometry: str) -> str:
-    costs = f"{numbers.count_text(layer.params, 'params')}, {numbers.count_text(layer.macs, 'MACs')}"
-    return f"{layer.op} {geometry}".rstrip() + f"  {costs}"
+    return f"{layer.op} {geometry}".rstrip() + f"  {numbers.count_text(layer.macs, 'MACs')}"
 
 
 def _group(report: InspectReport, layer: LayerReport, labels: dict[str, str]) -> GroupView | None:
