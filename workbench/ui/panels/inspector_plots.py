@@ -44,7 +44,8 @@ class SmallPlot(pg.PlotWidget):  # type: ignore[misc]
     """A plot within a column of text: it scrolls with it, says what lies under the pointer, and never zooms."""
 
     def __init__(self, theme: Theme, x_label: str, y_label: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent, axisItems={name: PlainAxis(name) for name in ("left", "bottom")})
+        axes = {name: PlainAxis(name) for name in ("left", "bottom")}
+        super().__init__(parent, axisItems=axes, enableMenu=False)
         self._theme = theme
         self._labels = {"bottom": x_label, "left": y_label}
         self.hover_text = ""
