@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import importlib.util
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import traceback
@@ -169,9 +171,12 @@ def _why_no_window() -> str | None:
 
 
 def _why_no_x11() -> str | None:
-    """Return why Qt's X11 plugin can't be loaded: Qt itself would end the process without a word to its caller."""
-    if not os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or not sys.platform.startswith("linux"):
+    """Return why Qt's X11 plugin would fail, in which case Qt ends the process without a word to its caller."""
+    display = os.environ.get("DISPLAY", "")
+    if not display or os.environ.get("WAYLAND_DISPLAY") or not sys.platform.startswith("linux"):
         return None
+    if not _x11_answers(display):
+        return f"The display {display} can't be reached."
     spec = importlib.util.find_spec("PySide6")
     places = (spec.submodule_search_locations if spec is not None else None) or ()
     for place in places:
@@ -182,3 +187,23 @@ def _why_no_x11() -> str | None:
             except OSError as error:
                 return f"Qt's X11 plugin can't be loaded: {error}. packaging/start.sh installs what is missing."
     return None
+
+
+def _x11_answers(display: str) -> bool:
+    """Whether an X server listens at a display such as ":0" or "localhost:10.0"."""
+    host, _, rest = display.rpartition(":")
+    number = rest.split(".")[0]
+    if not number.isdigit():
+        return False
+    path = f"/tmp/.X11-unix/X{number}"
+    local = host in ("", "unix")
+    places = [path, f"\0{path}"] if local else [(host, 6000 + int(number))]
+    for place in places:
+        with (
+            socket.socket(socket.AF_UNIX if local else socket.AF_INET) as link,
+            contextlib.suppress(OSError),
+        ):
+            link.settimeout(2.0)
+            link.connect(place)
+            return True
+    return False

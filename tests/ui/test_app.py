@@ -43,6 +43,8 @@ def test_window_process_imports_no_runtime(user_folders: Path) -> None:
         ({}, False),
         ({"DISPLAY": ":0", "QT_QPA_PLATFORM": "offscreen"}, False),
         ({"DISPLAY": ":0", "QT_QPA_PLATFORM": "minimal:x"}, False),
+        ({"DISPLAY": ":987"}, False),
+        ({"DISPLAY": "nonsense"}, False),
         ({"WAYLAND_DISPLAY": "wayland-0"}, True),
     ],
 )
