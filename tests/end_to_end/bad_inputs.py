@@ -237,7 +237,12 @@ BAD_INPUTS: dict[str, BadInput] = {
         data("targets: y", "targets: labels"), EVALUATE, "data", ("'labels'", "x"), spec=evaluate_job, worker_only=True
     ),
     "no such data file": BadInput(
-        data("samples.npz", "other.npz"), EVALUATE, "data", ("other.npz", "does not exist"), spec=evaluate_job
+        data("samples.npz", "other.npz"),
+        EVALUATE,
+        "data",
+        ("other.npz", "does not exist"),
+        spec=evaluate_job,
+        worker_only=True,
     ),
     "no such data description": BadInput(
         lambda desk: (desk / "data.yaml").unlink(), EVALUATE, "data", ("data.yaml", "there is no data description")
@@ -293,6 +298,7 @@ BAD_INPUTS: dict[str, BadInput] = {
         "recipe",
         ("step 2 (quantize.ptq)", "calibration_samples", "-1"),
         spec=compress_job,
+        worker_only=True,
     ),
     "unknown parameter": BadInput(
         recipe("calibration_samples: 32", "calibration: 32"),
@@ -304,7 +310,12 @@ BAD_INPUTS: dict[str, BadInput] = {
     ),
     "recipe of another version": BadInput(recipe("version: 1", "version: 7"), COMPRESS, "recipe", ("version", "7")),
     "recipe without the data that it needs": BadInput(
-        recipe("data: data.yaml\n", ""), COMPRESS, "recipe", ("quantize.ptq needs data", "step"), spec=compress_job
+        recipe("data: data.yaml\n", ""),
+        COMPRESS,
+        "recipe",
+        ("quantize.ptq needs data", "step"),
+        spec=compress_job,
+        worker_only=True,
     ),
     "no such recipe": BadInput(
         lambda desk: (desk / "recipe.yaml").unlink(), COMPRESS, "recipe", ("there is no recipe", "recipe.yaml")
@@ -323,6 +334,7 @@ BAD_INPUTS: dict[str, BadInput] = {
         "recipe",
         ("quantize.ptq does not read prune_ratio", "prune.l1"),
         spec=sweep_job("prune_ratio", 0.5),
+        worker_only=True,
     ),
     "sweep of a value out of range": BadInput(
         nothing,
