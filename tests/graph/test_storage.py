@@ -266,24 +266,20 @@ def test_ten_gigabytes_of_external_data_open_at_once_in_little_memory(tmp_path: 
     )
     # A child process, since the resident size of this one tells nothing.
     script = f"""
-        import time
         from pathlib import Path
         from workbench.graph.storage import open_model
         from workbench.graph.check import check
         from workbench.graph.layers import find_layers
-        began = time.perf_counter()
         graph = open_model({str(path)!r})
-        opened = time.perf_counter() - began
         check(graph)
         layers = find_layers(graph)
         # Not getrusage: its peak starts with the size of the process that started this one.
         status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
         resident_mb = int(status["VmHWM"].split()[0]) / 1024
-        print(opened, resident_mb, len(layers), sum(layer.params for layer in layers))
+        print(resident_mb, len(layers), sum(layer.params for layer in layers))
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True)
-    seconds, resident_mb, layers, params = done.stdout.split()
-    assert float(seconds) < 2
+    resident_mb, layers, params = done.stdout.split()
     assert float(resident_mb) < 500
     assert int(layers) == count
     assert int(params) == count * each

@@ -242,11 +242,13 @@ def test_a_worker_that_cannot_be_started_is_a_failed_job(heard):
 
 
 def test_closing_cancels_everything_and_refuses_more(heard):
+    before = set(psutil.Process().children())
     supervisor = Supervisor(WORKER, heard, grace_s=0.5)
     running = supervisor.submit(job("ignore"), title="running")
     queued = supervisor.submit(job("fine"), title="queued")
     heard.wait_for(running, ProgressMessage)
-    worker = psutil.Process().children()
+    worker = set(psutil.Process().children()) - before
+    assert worker
     supervisor.close()
     assert [record.state for record in supervisor.jobs] == ["cancelled", "cancelled"]
     assert not any(process.is_running() for process in worker)
