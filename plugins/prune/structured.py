@@ -141,7 +141,7 @@ class ChannelPruning(Method):
         samples = max(self.parameters.statistics_samples, 64)
         restored, added = give_back_normalisation(graph, measuring, samples)
         if added:
-            notes.append(f"Batch norm given back to folded convolutions, from {samples} samples.")
+            notes.append(f"Batch norm given back to folded convolutions, from up to {samples} samples.")
         elif tools.data is None and not _has_batch_norm(graph):
             notes.append("Batch norm was not given back, since the recipe names no data.")
         return restored
@@ -167,7 +167,7 @@ class ChannelPruning(Method):
             total=samples,
             cancel=tools.cancel,
         )
-        notes.append(f"Batch-norm statistics taken anew from {samples} samples.")
+        notes.append(f"Batch-norm statistics taken anew from up to {samples} samples.")
         return fresh
 
 

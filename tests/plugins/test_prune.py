@@ -199,7 +199,7 @@ def test_statistics_are_taken_anew(methods: dict[str, type[Method]], graph_from:
     weight = result.graph.constant("w1")
     assert weight.shape[0] == 4
     assert np.allclose(result.graph.constant("mean"), 3 * weight.sum(axis=(1, 2, 3)), atol=0.1)
-    assert "Batch-norm statistics taken anew from 500 samples." in result.notes
+    assert "Batch-norm statistics taken anew from up to 500 samples." in result.notes
     bare = method.apply(graph, chosen, tools(graph))
     assert not bare.graph.constant("mean").any()
     assert any("the recipe names no data" in note for note in bare.notes)
@@ -233,7 +233,7 @@ def test_folded_convolutions_get_their_normalisation_back_first(
     result = method.apply(small_cnn, plan(small_cnn, 0.5), tools(small_cnn, data=Samples((3, 8, 8))))
     kinds = [node.op for node in result.graph.nodes]
     assert kinds.count("BatchNormalization") == 2
-    assert any("Batch norm given back to folded convolutions, from 256 samples" in note for note in result.notes)
+    assert any("Batch norm given back to folded convolutions, from up to 256 samples" in note for note in result.notes)
     assert result.graph.constant(result.graph.node("Conv_0").inputs[1]).shape[0] == 4
     bare = methods["prune.l1"](methods["prune.l1"].Parameters(restore_batch_norm=False))
     kept = bare.apply(small_cnn, plan(small_cnn, 0.5), tools(small_cnn, data=Samples((3, 8, 8))))

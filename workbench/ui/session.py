@@ -213,7 +213,9 @@ class Session(QObject):
             if self.state.data == state.data and self._same_model(state):
                 self._record(Change.BASELINE, baseline=MetricMeasurement.model_validate(payload))
 
-        spec = EvaluateJob(model=state.model.path, data=data, samples=state.evaluate.samples)
+        spec = EvaluateJob(
+            model=state.model.path, model_sha256=state.model.sha256, data=data, samples=state.evaluate.samples
+        )
         return self.jobs.submit(spec, "Evaluate the original", "batch", on_result=evaluated)
 
     def profile_baseline(self) -> str | None:
@@ -258,6 +260,7 @@ class Session(QObject):
 
         spec = SweepJob(
             model=state.model.path,
+            model_sha256=state.model.sha256,
             data=data,
             method=method,
             knob=knob,
@@ -302,6 +305,7 @@ class Session(QObject):
 
         spec = CompressJob(
             model=state.model.path,
+            model_sha256=state.model.sha256,
             recipe=recipe,
             out=str(out),
             cache=str(self._scratch / "steps"),
