@@ -12,36 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from workbench.engines.inference_ort import OrtEngine
+from tests.fakes.desk_files import write_desk
 from workbench.graph.model import ModelGraph
-from workbench.graph.storage import save_model
-
-DATA = """\
-task: classification
-metric: top1
-train: {reader: npz, path: samples.npz, inputs: x, targets: y}
-test: {reader: npz, path: samples.npz, inputs: x, targets: y}
-"""
-RECIPE = """\
-version: 1
-seed: 3
-data: data.yaml
-plan: {default: {prune_ratio: 0.25, weight_bits: 8, activation_bits: 8}}
-steps:
-- {method: prune.l1}
-- {method: quantize.ptq, parameters: {calibration_samples: 32}}
-"""
-
-QUICK = """\
-version: 1
-data: data.yaml
-plan: {default: {weight_bits: 8, activation_bits: 8}}
-steps:
-- {method: quantize.ptq, parameters: {calibration_samples: 32}}
-"""
 
 
 @dataclass(frozen=True)
@@ -102,15 +76,7 @@ def workbench(environment: dict[str, str]) -> Workbench:
 def desk_files(small_cnn: ModelGraph, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that `desk` copies."""
     folder = tmp_path_factory.mktemp("desk")
-    save_model(small_cnn, folder / "model.onnx")
-    rng = np.random.default_rng(5)
-    x = rng.normal(size=(200, 3, 8, 8)).astype(np.float32)
-    y = OrtEngine(threads=1).open(small_cnn).run({"x": x})["y"].argmax(axis=1)
-    y[:20] = (y[:20] + 1) % 5
-    np.savez(folder / "samples.npz", x=x, y=y)
-    (folder / "data.yaml").write_text(DATA, encoding="utf-8")
-    (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
-    (folder / "quick.yaml").write_text(QUICK, encoding="utf-8")
+    write_desk(folder, small_cnn)
     return folder
 
 
