@@ -19,7 +19,7 @@ from workbench.graph.model import ModelGraph, Node, Subgraph
 _CHARACTER_PX = 9.0
 _PADDING_PX = 32.0
 # Layers show kernel and overlay figure beside their operator.
-_LAYER_WIDTH_PX = 150.0
+_LAYER_WIDTH_PX = 190.0
 _MIN_WIDTH_PX = 56.0
 _MAX_WIDTH_PX = 220.0
 _HEIGHT_PX = 28.0
