@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol, cast
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtWidgets import QDockWidget, QMainWindow, QTabWidget, QWidget
+from PySide6.QtWidgets import QDockWidget, QMainWindow, QTabBar, QTabWidget, QWidget
 
 from workbench.ui.preferences import LayoutName, Preferences
 
@@ -98,6 +98,17 @@ class Workspace(QMainWindow):
             elif not tabbed and bare is not None:
                 dock.setTitleBarWidget(None)  # type: ignore[arg-type]
                 bare.deleteLater()
+        self._hide_left_over_tabs()
+
+    def _hide_left_over_tabs(self) -> None:
+        """Hide the tab bars of the layout before, which Qt leaves standing over whatever takes their place."""
+        together = [
+            {dock.windowTitle(), *(other.windowTitle() for other in self.tabifiedDockWidgets(dock))}
+            for dock in self.docks.values()
+        ]
+        for bar in self.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly):
+            if {bar.tabText(place) for place in range(bar.count())} not in together:
+                bar.hide()
 
     def _arrange(self, name: LayoutName) -> None:
         for dock in self.docks.values():
