@@ -4,16 +4,17 @@ usage: python tests/benchmarks/window_start.py [--seconds 30]
 
 Needs a display (or QT_QPA_PLATFORM=offscreen) and the shared models and data.
 
-Latest figures, 2 cores that were shared with other work (load 5 to 8), so that processor time says more than wall time:
+Latest figures, 2 quiet cores, without a display:
 
     what                                                     goal      wall time      own processor time
-    from starting the process to the first paint             < 1.5 s   0.73 s         0.58 s
-    making the panels after that                                       0.71 s
-    from opening ResNet-56 to its drawn graph, worker ready  < 1.5 s   0.78 s
-    longest standstill while a job runs and layers are       < 50 ms   505 ms         82 ms
-    selected five times a second; 99th percentile                      156 ms         25 ms
+    from starting the process to the first paint             < 1.5 s   0.56 s         0.55 s
+    making the panels after that                                       0.37 s
+    from opening ResNet-56 to its drawn graph, worker ready  < 1.5 s   0.31 s
+    longest standstill while a job runs and layers are       < 50 ms   73 ms          47 ms
+    selected five times a second; 99th percentile                      32 ms          15 ms
 
-The longest one is the first selection of a layer, which makes the inspector's plots.
+The longest one is the first selection of a layer, which makes the inspector's plots. With the cores busy with other work
+(load 5 to 8) it was 505 ms.
 """
 
 from __future__ import annotations
