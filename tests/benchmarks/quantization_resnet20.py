@@ -3,13 +3,13 @@
     python tests/benchmarks/quantization_resnet20.py [--seconds 12] [--seed 0]
 
 256 calibration images, full test set (10,000 images), batch 1, 1 thread, interleaved rounds. Latest figures (Xeon
-with AVX-512 VNNI, onnxruntime 1.31.1, other processes busy; seconds are those of quantizing):
+with AVX-512 VNNI, onnxruntime 1.31.1, quiet; seconds are those of quantizing):
 
     float                top1 0.9173  ratio 1.000                1154 kB
-    onnxruntime W8A8     top1 0.9180  ratio 0.490 (0.486-0.496)   366 kB  2.6 s
-    quantize.ptq W8A8    top1 0.9179  ratio 0.467 (0.463-0.472)   384 kB  2.4 s
-    quantize.ptq W4A8    top1 0.9022  ratio 0.468 (0.464-0.474)   384 kB  2.2 s
-    quantize.ptq W4A4    top1 0.8562  ratio 0.538 (0.533-0.545)   400 kB  2.5 s
+    onnxruntime W8A8     top1 0.9180  ratio 0.495 (0.494-0.497)   366 kB  0.5 s
+    quantize.ptq W8A8    top1 0.9179  ratio 0.473 (0.472-0.475)   384 kB  1.0 s
+    quantize.ptq W4A8    top1 0.9022  ratio 0.472 (0.471-0.474)   384 kB  0.8 s
+    quantize.ptq W4A4    top1 0.8562  ratio 0.544 (0.543-0.546)   400 kB  0.9 s
 """
 
 from __future__ import annotations
