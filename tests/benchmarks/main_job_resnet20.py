@@ -11,8 +11,8 @@ Everything goes through the command line's own jobs, in this process, on the sha
     inner_half, 3 epochs, W8A8           top1 0.8821  MACs 0.509   199 kB  ratio 0.433 (0.431-0.435)  136 s
     inner_half_of_wide, 3 epochs, W8A8   top1 0.8918  MACs 0.684   206 kB  ratio 0.409 (0.408-0.410)  126 s
 
-Wanted were >= 0.885 at a ratio <= 0.40 with about half the MACs. Stage 1 is left alone in the last one because an integer
-convolution with 8 output channels takes longer here (35 us) than one with 16 (25 us).
+Wanted were >= 0.885 at a ratio <= 0.40 with about half the MACs. Stage 1 is left alone in the last one because an
+integer convolution with 8 output channels takes longer here (35 us) than one with 16 (25 us).
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ Latest figures, 2 quiet cores, without a display:
     longest standstill while a job runs and layers are       < 50 ms   73 ms          47 ms
     selected five times a second; 99th percentile                      32 ms          15 ms
 
-The longest one is the first selection of a layer, which makes the inspector's plots. With the cores busy with other work
-(load 5 to 8) it was 505 ms.
+The longest one is the first selection of a layer, which makes the inspector's plots. With the cores busy with other
+work (load 5 to 8) it was 505 ms.
 """
 
 from __future__ import annotations
