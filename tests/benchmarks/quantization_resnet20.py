@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static  # noqa: E402
 
-from workbench.devices import measure  # noqa: E402
+from workbench.devices import ThisComputer  # noqa: E402
 from workbench.domain.knobs import FIRST_PARTY_KNOBS  # noqa: E402
 from workbench.domain.plan import Plan, resolve  # noqa: E402
 from workbench.engines.contracts import Batch  # noqa: E402
@@ -130,7 +130,7 @@ def main() -> None:
             began = time.perf_counter()
             save_model(ours(graph, x, weight_bits, activation_bits), out)
             rows.append((f"quantize.ptq W{weight_bits}A{activation_bits}", out, time.perf_counter() - began))
-        report = measure([path for _, path, _ in rows], seconds=arguments.seconds, operators=False)
+        report = ThisComputer().measure([path for _, path, _ in rows], seconds=arguments.seconds, operators=False)
         print(report.device.cpu, report.device.runtime, "quiet" if report.noise.quiet else report.noise.reason)
         for (name, path, seconds), model in zip(rows, report.models, strict=True):
             low, high = model.ratio_to_first.ci95

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workbench.devices import ThisComputer, measure
+from workbench.devices import ThisComputer
 from workbench.devices.load import Load
 from workbench.devices.statistics import judge, summarize
 from workbench.domain.cancel import CancelToken, Progress
@@ -35,7 +35,7 @@ def test_ratio_finds_the_slower_model_with_its_interval(graph_from, tmp_path):
     fast = matmuls(graph_from, 10, tmp_path / "fast.onnx")
     slow = matmuls(graph_from, 40, tmp_path / "slow.onnx")
     told: list[float] = []
-    report = measure(
+    report = ThisComputer().measure(
         [fast, slow], batch=16, seconds=0.5, operators=False, progress=Progress(lambda done, text: told.append(done))
     )
     first, second = report.models
@@ -53,7 +53,7 @@ def test_ratio_finds_the_slower_model_with_its_interval(graph_from, tmp_path):
 
 
 def test_operators_are_joined_to_layers(cnn_file):
-    (model,) = measure([cnn_file], seconds=0.1).models
+    (model,) = ThisComputer().measure([cnn_file], seconds=0.1).models
     layers = [operator.layer for operator in model.operators if operator.layer is not None]
     assert sorted(layers) == ["Conv_0", "Conv_2", "Gemm_7"]
     assert sum(operator.share for operator in model.operators) == pytest.approx(1.0)
@@ -67,7 +67,7 @@ def test_peak_memory_counts_the_weights(graph_from, tmp_path):
     )
     path = tmp_path / "big.onnx"
     path.write_bytes(graph.to_bytes())
-    (model,) = measure([path], seconds=0.05, operators=False).models
+    (model,) = ThisComputer().measure([path], seconds=0.05, operators=False).models
     if model.peak_memory_bytes is None:
         pytest.skip("peak memory can't be measured on this system")
     assert 64_000_000 < model.peak_memory_bytes < 400_000_000
@@ -81,9 +81,9 @@ def test_dynamic_dimensions_need_values(graph_from, tmp_path):
     path = tmp_path / "dynamic.onnx"
     path.write_bytes(graph.to_bytes())
     with pytest.raises(BadInputError, match=r"dynamic\.onnx.*height, width, words.*height=224"):
-        measure([path], seconds=0.05)
+        ThisComputer().measure([path], seconds=0.05)
     sizes = {"height": 8, "width": 8, "words": 5}
-    assert measure([path], seconds=0.05, operators=False, dimensions=sizes).models[0].batch == 1
+    assert ThisComputer().measure([path], seconds=0.05, operators=False, dimensions=sizes).models[0].batch == 1
 
 
 def test_fixed_batch_is_kept_and_said(graph_from, tmp_path):
@@ -93,20 +93,20 @@ def test_fixed_batch_is_kept_and_said(graph_from, tmp_path):
     )
     path = tmp_path / "four.onnx"
     path.write_bytes(graph.to_bytes())
-    assert measure([path], seconds=0.05, operators=False).models[0].batch == 4
+    assert ThisComputer().measure([path], seconds=0.05, operators=False).models[0].batch == 4
     with pytest.raises(BadInputError, match="fixed batch of 4"):
-        measure([path], batch=2, seconds=0.05)
+        ThisComputer().measure([path], batch=2, seconds=0.05)
 
 
 def test_cancel_and_bad_files(cnn_file, tmp_path):
     cancel = CancelToken()
     cancel.cancel()
     with pytest.raises(CancelledError):
-        measure([cnn_file], seconds=10, cancel=cancel)
+        ThisComputer().measure([cnn_file], seconds=10, cancel=cancel)
     with pytest.raises(ModelFileError, match=r"gone\.onnx"):
-        measure([cnn_file, tmp_path / "gone.onnx"])
+        ThisComputer().measure([cnn_file, tmp_path / "gone.onnx"])
     with pytest.raises(BadInputError, match="no model"):
-        measure([])
+        ThisComputer().measure([])
 
 
 def test_describes_processor_and_runtime():
@@ -166,7 +166,7 @@ def test_a_busy_machine_is_noticed(cnn_file):
         neighbours.append((neighbour, ready))
     try:
         assert all(ready.wait(30) for _, ready in neighbours)
-        report = measure([cnn_file], seconds=1.0, operators=False)
+        report = ThisComputer().measure([cnn_file], seconds=1.0, operators=False)
     finally:
         stop.set()
         for neighbour, _ in neighbours:

@@ -111,32 +111,6 @@ class ThisComputer:
         return LatencyReport(device=self.describe(threads), models=tuple(entries), noise=noise)
 
 
-def measure(
-    models: Sequence[Path],
-    *,
-    threads: int = 1,
-    batch: int = 1,
-    seconds: float = 5.0,
-    operators: bool = True,
-    dimensions: Mapping[str, int] | None = None,
-    seed: int = 0,
-    progress: Progress | None = None,
-    cancel: CancelToken | None = None,
-) -> LatencyReport:
-    """Measure on this computer; see Device.measure."""
-    return ThisComputer().measure(
-        models,
-        threads=threads,
-        batch=batch,
-        seconds=seconds,
-        operators=operators,
-        dimensions=dimensions,
-        seed=seed,
-        progress=progress,
-        cancel=cancel,
-    )
-
-
 def cpu_name() -> str:
     """Return the processor's name as the system gives it."""
     information = Path("/proc/cpuinfo")
