@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -23,6 +26,18 @@ def test_runs_a_graph_and_its_file_alike(small_cnn, tmp_path):
     assert session.inputs[0].shape == ("batch", 3, 8, 8)
     assert session.inputs[0].dtype == "float32"
     assert np.array_equal(from_graph, session.run({"x": X})["y"])
+
+
+def test_the_runtime_notes_nothing_about_its_user(small_cnn, tmp_path):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(small_cnn.to_bytes())
+    home = tmp_path / "home"
+    home.mkdir()
+    places = {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA", "STATE")}
+    kept = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    code = "import sys, pathlib, workbench.engines.inference_ort as ort; ort.open_session(pathlib.Path(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", code, path], env={**kept, **places, "HOME": str(home)}, check=True)
+    assert not list(home.rglob("*"))
 
 
 def test_same_bits_every_time(small_cnn):
