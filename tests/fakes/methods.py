@@ -133,6 +133,13 @@ class Misbehave(Method):
             raise ZeroDivisionError("one over nothing")
         if self.parameters.how == "nothing":
             return None  # type: ignore[return-value]
+        if self.parameters.how == "bytes":
+            return MethodResult(graph.to_bytes())  # type: ignore[arg-type]
+        if self.parameters.how == "numpy":
+            figures = {"mean": np.float32(0.5), "norms": np.array([1.0, np.nan]), "worst": float("inf")}
+            return MethodResult(graph, (3,), figures)  # type: ignore[arg-type]
+        if self.parameters.how == "object":
+            return MethodResult(graph, details={"graph": graph})
         if self.parameters.how == "outputs":
             return MethodResult(graph.with_outputs([graph.nodes[0].outputs[0]]))
         if self.parameters.how == "nan":

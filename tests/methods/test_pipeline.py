@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,8 @@ class TestPlugins:
         [
             ("raise", r"plugin 'fakes', step 1: method 'test.misbehave' raised ZeroDivisionError: one over nothing"),
             ("nothing", "plugin 'fakes', step 1.*Expected MethodResult.*Found NoneType"),
+            ("bytes", "plugin 'fakes', step 1.*returned no graph.*Expected ModelGraph. Found bytes"),
+            ("object", "plugin 'fakes', step 1.*details hold a ModelGraph, which JSON has no form for"),
             ("outputs", "changed the model's outputs.*Expected y"),
         ],
     )
@@ -139,6 +142,12 @@ class TestPlugins:
             run(small_cnn, Recipe(steps=steps("test.misbehave", how=how)), engine)
         if how == "raise":
             assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+    def test_figures_of_a_step_can_always_be_written(self, small_cnn: ModelGraph, engine: OrtEngine) -> None:
+        (report,) = run(small_cnn, Recipe(steps=steps("test.misbehave", how="numpy")), engine).steps
+        assert report.notes == ("3",)
+        assert report.details == {"mean": 0.5, "norms": [1.0, None], "worst": None}
+        json.dumps(report.model_dump(mode="json"), allow_nan=False)
 
     def test_a_cancel_is_no_fault(self, small_cnn: ModelGraph, engine: OrtEngine) -> None:
         with pytest.raises(CancelledError):

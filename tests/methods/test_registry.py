@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import pytest
+from pydantic import BaseModel
 
 from tests.fakes.methods import RoundWeights, Shake, registry
 from workbench.domain.errors import PluginError, RecipeError
 from workbench.domain.knobs import WEIGHT_BITS, Knob
 from workbench.domain.recipe import Recipe, Step
+from workbench.methods.method import Parameters
 from workbench.methods.registry import MethodRegistry
 
 
@@ -62,3 +67,39 @@ def test_clashing_plugins_are_refused() -> None:
 
     with pytest.raises(PluginError, match="declares the knob 'weight_bits' differently"):
         known.register(Other, "two")
+
+
+def test_what_can_not_be_described_or_made_is_its_plugins_fault_alone() -> None:
+    class Silent(Shake):
+        id = "test.silent"
+        summary = 3  # type: ignore[assignment]
+
+    class Callback(Shake):
+        id = "test.callback"
+
+        class Parameters(Parameters):
+            """A parameter that no form can show."""
+
+            when: Callable[[], bool] = bool
+
+    class Endless(Shake):
+        id = "test.endless"
+        knobs = (Knob("reach", "Reach", "px", untouched=0.0, low=0.0, high=math.inf),)
+
+    known = registry()
+    before = known.schemas()
+    for method in (Silent, Callback, Endless):
+        with pytest.raises(PluginError, match=rf"plugin 'odd': method '{method.id}' can't be described"):
+            known.register(method, "odd")
+        assert method.id not in known
+    assert known.schemas() == before
+
+    class Fragile(Shake):
+        id = "test.fragile"
+
+        def __init__(self, parameters: BaseModel) -> None:
+            raise OSError("no licence")
+
+    known.register(Fragile, "odd")
+    with pytest.raises(PluginError, match=r"plugin 'odd', step 2: method 'test.fragile' .*OSError: no licence"):
+        known.instantiate(Step(method="test.fragile"), 2)

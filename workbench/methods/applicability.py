@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
-from workbench.domain.errors import RecipeError
+from workbench.domain.errors import PluginError, RecipeError
 from workbench.domain.knobs import FIRST_PARTY_KNOBS, PRUNE_RATIO, Knob
 from workbench.domain.plan import Plan
 from workbench.domain.reports import LayerReport
 from workbench.graph.channels import blocked_layers, layer_groups
 from workbench.graph.layers import find_layers
 from workbench.graph.model import ModelGraph
-from workbench.methods.registry import MethodRegistry
+from workbench.methods.registry import MethodRegistry, Registered
 
 _BY_OPERATOR = frozenset(knob.name for knob in FIRST_PARTY_KNOBS)
 
@@ -50,8 +50,56 @@ def obstacle(layer: LayerReport, knob: Knob, registry: MethodRegistry) -> str | 
     """
     if not layer.knobs or (knob.name in _BY_OPERATOR and knob.name not in layer.knobs):
         return f"{knob.name} does not apply to {layer.op}"
-    reasons = [entry.method.blocked(knob, layer) for entry in registry if knob in entry.method.knobs]
+    reasons: list[str | None] = []
+    for entry in registry:
+        if knob in entry.method.knobs:
+            try:
+                reasons.append(_opinion(entry, knob, layer))
+            except PluginError as fault:  # its author's mistake must not hide the layer from other methods
+                reasons.append(str(fault))
     return None if None in reasons else next((reason for reason in reasons if reason), "no method reads it")
+
+
+def faults(layers: Iterable[LayerReport], registry: MethodRegistry) -> tuple[PluginError, ...]:
+    """Return what methods raised when they were asked about their knobs, the first fault of each.
+
+    Args:
+        layers: As `obstacle` wants them.
+        registry: The known methods.
+    """
+    found: dict[str, PluginError] = {}
+    for layer in layers:
+        for entry in registry:
+            for knob in entry.method.knobs if layer.knobs else ():
+                try:
+                    _opinion(entry, knob, layer)
+                except PluginError as fault:
+                    found.setdefault(entry.method.id, fault)
+    return tuple(found.values())
+
+
+def _opinion(entry: Registered, knob: Knob, layer: LayerReport) -> str | None:
+    """Return what a method says of a knob on a layer.
+
+    Raises:
+        PluginError: it raises, or answers something else than text or None; names plugin, method and layer.
+    """
+    where = f"plugin {entry.plugin!r}, layer {layer.name!r}"
+    action = "Repair or remove the plugin; other methods are not affected."
+    try:
+        answer: object = entry.method.blocked(knob, layer)
+    except Exception as error:  # the border to foreign code: anything may come
+        said = f"method {entry.method.id!r} raised {type(error).__name__} when asked about {knob.name}: {error}"
+        raise PluginError(said, where=where, action=action) from error
+    if answer is None or isinstance(answer, str):
+        return answer
+    raise PluginError(
+        f"method {entry.method.id!r} can't say whether {knob.name} can be turned",
+        where=where,
+        expected="text or None from `blocked`",
+        found=repr(answer),
+        action=action,
+    )
 
 
 def layer_knobs(graph: ModelGraph, registry: MethodRegistry) -> dict[str, tuple[str, ...]]:

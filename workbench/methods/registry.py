@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from pydantic import ValidationError
 
 from workbench.data.yaml_text import one_line
-from workbench.domain.errors import PluginError, RecipeError
+from workbench.domain.errors import PluginError, RecipeError, WorkbenchError
 from workbench.domain.knobs import Knob
 from workbench.domain.recipe import Recipe, Step
 from workbench.domain.reports import ParameterSchema
@@ -29,12 +30,14 @@ class MethodRegistry:
 
     def __init__(self) -> None:
         self._methods: dict[str, Registered] = {}
+        self._schemas: dict[str, ParameterSchema] = {}
 
     def register(self, method: type[Method], plugin: str, plugin_version: str = "0") -> None:
         """Add a method.
 
         Raises:
-            PluginError: its id is taken, or it declares a known knob differently.
+            PluginError: its id is taken, it declares a known knob differently, or what it says of itself can't be
+                shown (a parameter without a JSON schema, say).
         """
         if method.id in self._methods:
             owner = self._methods[method.id].plugin
@@ -49,7 +52,9 @@ class MethodRegistry:
                     found=knob.describe_range(),
                     action="Give it another name, or import the existing knob.",
                 )
-        self._methods[method.id] = Registered(method, plugin, plugin_version)
+        entry = Registered(method, plugin, plugin_version)
+        self._schemas[method.id] = _described(entry)
+        self._methods[method.id] = entry
 
     def get(self, id: str, where: str | None = None) -> Registered:
         """Return the method called `id`; RecipeError listing the known ones if there is none."""
@@ -91,20 +96,7 @@ class MethodRegistry:
 
     def schemas(self) -> tuple[ParameterSchema, ...]:
         """Return every method as forms and tables need it."""
-        return tuple(
-            ParameterSchema(
-                id=entry.method.id,
-                title=entry.method.title,
-                stage=entry.method.stage.value,
-                summary=entry.method.summary,
-                source=entry.method.source,
-                knobs=tuple(knob.name for knob in entry.method.knobs),
-                needs_data=entry.method.needs_data,
-                json_schema=entry.method.Parameters.model_json_schema(),
-                plugin=entry.plugin,
-            )
-            for entry in self._methods.values()
-        )
+        return tuple(self._schemas.values())
 
     def instantiate(self, step: Step, number: int | None = None) -> Method:
         """Return the step's method with its parameters.
@@ -115,17 +107,53 @@ class MethodRegistry:
 
         Raises:
             RecipeError: unknown method, or a parameter that is unknown or out of range; names step, method, parameter.
+            PluginError: the method can't be made; names plugin and method.
         """
         where = "steps" if number is None else f"step {number}"
         entry = self.get(step.method, where)
         try:
-            parameters = entry.method.Parameters.model_validate(step.parameters)
+            return entry.method(entry.method.Parameters.model_validate(step.parameters))
         except ValidationError as fault:
             raise one_line(fault, RecipeError, f"{where} ({step.method})") from fault
-        return entry.method(parameters)
+        except WorkbenchError:
+            raise
+        except Exception as fault:  # the border to foreign code: anything may come
+            raise PluginError(
+                f"method {step.method!r} can't take its parameters: {type(fault).__name__}: {fault}",
+                where=f"plugin {entry.plugin!r}, {where}",
+                action="Report it to the plugin's author; the log has the traceback.",
+            ) from fault
 
     def instantiate_all(self, recipe: Recipe) -> tuple[tuple[int, Method], ...]:
         """Return the enabled steps' methods with their positions (from 0); RecipeError as `instantiate`."""
         return tuple(
             (index, self.instantiate(step, index + 1)) for index, step in enumerate(recipe.steps) if step.enabled
         )
+
+
+def _described(entry: Registered) -> ParameterSchema:
+    """Return a method as forms and tables need it.
+
+    Raises:
+        PluginError: its texts or parameters can't be written as JSON; names plugin and method.
+    """
+    try:
+        schema = ParameterSchema(
+            id=entry.method.id,
+            title=entry.method.title,
+            stage=entry.method.stage.value,
+            summary=entry.method.summary,
+            source=entry.method.source,
+            knobs=tuple(knob.name for knob in entry.method.knobs),
+            needs_data=entry.method.needs_data,
+            json_schema=entry.method.Parameters.model_json_schema(),
+            plugin=entry.plugin,
+        )
+        json.dumps([schema.model_dump(mode="json"), [asdict(knob) for knob in entry.method.knobs]], allow_nan=False)
+    except Exception as error:  # the border to foreign code: one method's mistake must not cost the list of all
+        raise PluginError(
+            f"method {entry.method.id!r} can't be described: {type(error).__name__}: {error}",
+            where=f"plugin {entry.plugin!r}",
+            expected="texts and parameters that can be written as JSON",
+        ) from error
+    return schema

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from workbench.domain.errors import ModelFileError, PluginError, WorkbenchError
 from workbench.domain.plan import LayerSettings
@@ -56,6 +60,9 @@ def apply_method(
     if not isinstance(result, MethodResult):
         found = type(result).__name__
         raise PluginError(f"method {method.id!r} returned no result", where=where, expected="MethodResult", found=found)
+    if not isinstance(result.graph, ModelGraph):
+        found = type(result.graph).__name__
+        raise PluginError(f"method {method.id!r} returned no graph", where=where, expected="ModelGraph", found=found)
     try:
         check(result.graph)
     except ModelFileError as error:
@@ -69,7 +76,28 @@ def apply_method(
                 expected=", ".join(before),
                 found=", ".join(after),
             )
-    return replace(result, notes=tuple(result.notes))
+    with naming(entry, step):
+        notes, details = tuple(str(note) for note in result.notes), _plain(result.details)
+    return replace(result, notes=notes, details=details)
+
+
+def _plain(details: Mapping[str, Any]) -> dict[str, Any]:
+    """Return figures as JSON has them: numpy's become Python's, NaN and infinity become null.
+
+    A report that can't be written would otherwise cost the whole run, at its very end.
+
+    Raises:
+        TypeError: something in them is neither number, text, list nor mapping.
+    """
+    text = json.dumps(dict(details), default=_without_numpy)
+    plain: dict[str, Any] = json.loads(text, parse_constant=lambda constant: None)
+    return plain
+
+
+def _without_numpy(value: object) -> object:
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    raise TypeError(f"details hold a {type(value).__name__}, which JSON has no form for")
 
 
 def fold_given_back(graph: ModelGraph, original: ModelGraph) -> ModelGraph:
