@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from pathlib import Path
 
@@ -12,15 +13,20 @@ from hypothesis import strategies as st
 from workbench.domain.errors import ProjectError, StorageError
 from workbench.domain.plan import Plan
 from workbench.domain.recipe import Evaluation, Step
+from workbench.project import commands as project_commands
 from workbench.project.commands import (
+    Command,
     EditCandidate,
     ReplacePlan,
+    ReplaceRecipe,
     SetData,
     SetDefault,
     SetModel,
     SetRun,
     SetSettings,
     SetSteps,
+    Together,
+    mark_candidates,
 )
 from workbench.project.document import Document
 from workbench.project.places import untitled_folder, untitled_projects
@@ -32,21 +38,46 @@ _values = st.one_of(st.none(), st.integers(1, 32), st.floats(0, 1), st.sampled_f
 _names = st.sampled_from(["a", "b"])
 
 
-def commands(samples):
-    return st.one_of(
-        st.builds(SetSettings, st.lists(_layers, max_size=3).map(tuple), _knobs, _values),
-        st.builds(SetDefault, _knobs, _values),
-        st.builds(lambda bits: ReplacePlan(Plan(default={"weight_bits": bits})), st.integers(1, 8)),
-        st.builds(lambda name: SetSteps((Step(method=name, parameters={"x": [1, 2.5]}),)), _names),
-        st.builds(
-            SetRun, seed=st.none() | st.integers(0, 9), evaluate=st.builds(Evaluation, samples=st.integers(1, 9))
+def commands_by_kind(samples):
+    """Return a strategy for every kind of edit there is."""
+    candidate = st.sampled_from(["c0", "c1"])
+    plans = st.builds(lambda bits: Plan(default={"weight_bits": bits}), st.integers(1, 8))
+    steps = _names.map(lambda name: (Step(method=name, parameters={"x": [1, 2.5]}),))
+    single = {
+        SetSettings: st.builds(SetSettings, st.lists(_layers, max_size=3).map(tuple), _knobs, _values),
+        SetDefault: st.builds(SetDefault, _knobs, _values),
+        ReplacePlan: st.builds(ReplacePlan, plans),
+        ReplaceRecipe: st.builds(ReplaceRecipe, plans, steps, st.just("Preset")),
+        SetSteps: st.builds(SetSteps, steps),
+        SetRun: st.builds(
+            SetRun,
+            seed=st.none() | st.integers(0, 9),
+            evaluate=st.none() | st.builds(Evaluation, samples=st.integers(1, 9)),
+            latency=st.none() | st.builds(LatencySetting, batch=st.integers(1, 9)),
         ),
-        st.builds(lambda batch: SetRun(latency=LatencySetting(batch=batch)), st.integers(1, 9)),
-        _names.map(lambda name: SetModel(samples.model(name))),
-        _names.map(lambda name: SetData(samples.data(name), folder=f"/data/{name}")),
-        st.builds(EditCandidate, st.sampled_from(["c0", "c1"]), name=_names, star=st.none() | st.booleans()),
-        st.builds(EditCandidate, st.sampled_from(["c0", "c1"]), deleted=st.booleans()),
-    )
+        SetModel: _names.map(lambda name: SetModel(samples.model(name))),
+        SetData: _names.map(lambda name: SetData(samples.data(name), folder=f"/data/{name}")),
+        EditCandidate: st.one_of(
+            st.builds(EditCandidate, candidate, name=_names, star=st.none() | st.booleans()),
+            st.builds(EditCandidate, candidate, note=_names, tags=st.lists(_names, max_size=2).map(tuple)),
+            st.builds(EditCandidate, candidate, deleted=st.booleans()),
+        ),
+    }
+    some = st.lists(st.one_of(*single.values()), max_size=3).map(tuple)
+    return {**single, Together: st.builds(Together, some, st.just("At once"))}
+
+
+def commands(samples):
+    return st.one_of(*commands_by_kind(samples).values())
+
+
+def test_every_kind_of_edit_is_drawn(samples):
+    there = {
+        kind
+        for _, kind in inspect.getmembers(project_commands, inspect.isclass)
+        if kind.__module__ == project_commands.__name__ and kind is not Command
+    }
+    assert set(commands_by_kind(samples)) == there
 
 
 def context(state: ProjectState) -> float:
@@ -165,6 +196,61 @@ def test_a_model_that_only_moved_keeps_everything(samples):
     assert document.state.model == samples.model("a")
     assert document.state.inspect == samples.inspect("a")
     assert document.state.baseline == samples.metric()
+
+
+def test_the_first_model_keeps_the_plan_of_a_recipe_that_was_opened_before(samples):
+    document = Document()
+    plan = Plan(default={"weight_bits": 4})
+    document.do(ReplaceRecipe(plan, (Step(method="quantize.ptq"),), title="Open recipe.yaml"))
+    document.do(SetModel(samples.model("a")))
+    assert document.state.plan == plan
+    document.do(SetModel(samples.model("b")))
+    assert document.state.plan == Plan()
+
+
+@pytest.mark.parametrize(
+    ("marks", "title"),
+    [
+        ({"deleted": True}, "Delete 2 candidates"),
+        ({"deleted": False}, "Undelete 2 candidates"),
+        ({"star": True}, "Star 2 candidates"),
+        ({"star": False}, "Unstar 2 candidates"),
+    ],
+)
+def test_marking_several_candidates_is_one_step_that_says_what_it_does(samples, marks, title):
+    field, value = next(iter(marks.items()))
+    before = tuple(
+        samples.candidate(name).model_copy(update={field: not value and name != "c2"}) for name in ("c0", "c1", "c2")
+    )
+    document = Document(ProjectState(candidates=before))
+    document.do(mark_candidates(before[:2], **marks))
+    assert [getattr(entry, field) for entry in document.state.candidates] == [value, value, False]
+    assert document.undo_title == title
+    document.undo()
+    assert document.state.candidates == before
+    assert document.undo_title is None
+    document.redo()
+    assert [getattr(entry, field) for entry in document.state.candidates] == [value, value, False]
+
+
+def test_marking_one_candidate_names_it(samples):
+    assert mark_candidates((samples.candidate("W8A8"),), deleted=True).title == "Delete W8A8"
+
+
+def test_what_was_deleted_is_there_after_reopening_with_its_file(tmp_path, samples):
+    exported = tmp_path / "out.onnx"
+    exported.write_bytes(b"weights")
+    document = Document.create(tmp_path / "p.mcw")
+    sha = document.artifacts.add(exported)
+    document.record(Change.CANDIDATES, candidates=(samples.candidate("c0", sha),))
+    document.do(mark_candidates(document.state.candidates, deleted=True))
+    document.collect_artifacts()
+    document.close()
+    with Document.open(tmp_path / "p.mcw") as again:
+        assert again.state.candidates[0].deleted
+        again.do(mark_candidates(again.state.candidates, deleted=False))
+        assert not again.state.candidates[0].deleted
+        assert again.artifacts.path(sha).read_bytes() == b"weights"
 
 
 def test_undoing_a_rename_keeps_what_was_measured_since(samples):

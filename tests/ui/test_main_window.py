@@ -287,12 +287,20 @@ def test_dropped_files_open(desk: Make, tmp_path: Path) -> None:
 
 def test_dropped_recipes_become_plan_and_steps(desk: Make, tmp_path: Path) -> None:
     entry = desk()
+    before = entry.session.state
     path = tmp_path / "recipe.yaml"
     path.write_text("version: 1\nseed: 7\nplan: {default: {weight_bits: 4}}\nsteps: [{method: quantize.ptq}]\n")
     entry.window.open_file(path)
     assert entry.session.state.plan.default == {"weight_bits": 4}
     assert [step.method for step in entry.session.state.steps] == ["quantize.ptq"]
     assert entry.session.state.seed == 7
+    document = entry.session.document
+    assert document.undo_title == "Open recipe.yaml"
+    document.undo()
+    assert document.state == before
+    assert document.undo_title is None
+    document.redo()
+    assert document.state.seed == 7
     path.write_text("version: 1\nsteps: [{method: 3}]\n")
     entry.window.open_file(path)
     assert entry.window.banner.notices
@@ -327,3 +335,17 @@ def test_steps_say_what_is_done_stale_and_next() -> None:
     assert views["Model"] == views["Data"] == views["Baseline"] == "done"
     fresh = state.model_copy(update={"model": None, "inspect": None, "data": None, "baseline": None})
     assert {view.name: view.state for view in resolve_steps(fresh, ())}["Model"] == "next"
+
+
+def test_a_recipe_brings_its_data_to_a_project_without_any_in_the_same_step(desk: Make, tmp_path: Path) -> None:
+    entry = desk(empty=True)
+    (tmp_path / "data.yaml").write_text("task: classification\ntest: {reader: npz, path: t.npz, inputs: x}\n")
+    path = tmp_path / "recipe.yaml"
+    path.write_text("version: 1\ndata: data.yaml\ndevice: board\nsteps: [{method: quantize.ptq}]\n")
+    entry.window.open_file(path)
+    state = entry.session.state
+    assert state.data is not None
+    assert (state.data_folder, state.latency.device) == (str(tmp_path), "board")
+    entry.session.document.undo()
+    assert entry.session.state == type(state)()
+    assert entry.session.document.undo_title is None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import ClassVar, Protocol
 
 from workbench.domain.data_description import DataDescription
 from workbench.domain.knobs import Setting
 from workbench.domain.plan import Plan
 from workbench.domain.recipe import Evaluation, Step
-from workbench.project.state import Change, LatencySetting, ModelReference, ProjectState
+from workbench.project.state import Candidate, Change, LatencySetting, ModelReference, ProjectState
 
 
 class Command(Protocol):
@@ -28,6 +31,25 @@ class Command(Protocol):
     def apply(self, state: ProjectState) -> ProjectState:
         """Return the changed document."""
         ...
+
+
+@dataclass(frozen=True)
+class Together:
+    """Several edits that were one act of the user's, and are therefore one step of the history."""
+
+    commands: tuple[Command, ...]
+    title: str
+
+    @property
+    def change(self) -> Change:
+        """What any of them touches."""
+        return reduce(or_, (command.change for command in self.commands), Change.NONE)
+
+    def apply(self, state: ProjectState) -> ProjectState:
+        """Apply one after the other."""
+        for command in self.commands:
+            state = command.apply(state)
+        return state
 
 
 @dataclass(frozen=True)
@@ -129,7 +151,10 @@ class SetRun:
 
 @dataclass(frozen=True)
 class SetModel:
-    """Point the project at a model file; what was measured on another file is dropped (and comes back with undo)."""
+    """Point the project at a model file; what was measured on another file is dropped (and comes back with undo).
+
+    A project's first model leaves the plan alone: it may be a recipe's that was opened before.
+    """
 
     model: ModelReference
     title: str = "Open model"
@@ -139,8 +164,9 @@ class SetModel:
         """Set the reference; keep facts where only the path changed."""
         if state.model is not None and state.model.sha256 == self.model.sha256:
             return state.model_copy(update={"model": self.model})
-        facts = {"inspect": None, "baseline": None, "baseline_latency": None, "sensitivities": (), "plan": Plan()}
-        return state.model_copy(update={"model": self.model, **facts})
+        facts = {"inspect": None, "baseline": None, "baseline_latency": None, "sensitivities": ()}
+        plan = state.plan if state.model is None else Plan()
+        return state.model_copy(update={"model": self.model, "plan": plan, **facts})
 
 
 @dataclass(frozen=True)
@@ -176,8 +202,10 @@ class EditCandidate:
     def title(self) -> str:
         """Say what is done."""
         if self.deleted is not None:
-            return "Delete candidate" if self.deleted else "Restore candidate"
-        return "Edit candidate"
+            return "Delete candidate" if self.deleted else "Undelete candidate"
+        if self.star is not None:
+            return "Star candidate" if self.star else "Unstar candidate"
+        return "Rename candidate" if self.name is not None else "Edit candidate"
 
     def apply(self, state: ProjectState) -> ProjectState:
         """Change that candidate."""
@@ -188,3 +216,13 @@ class EditCandidate:
             for candidate in state.candidates
         )
         return state.model_copy(update={"candidates": candidates})
+
+
+def mark_candidates(
+    candidates: Sequence[Candidate], *, star: bool | None = None, deleted: bool | None = None
+) -> Together:
+    """Return the one edit that stars or deletes candidates, or takes that back; its title names or counts them."""
+    edits = tuple(EditCandidate(candidate.id, star=star, deleted=deleted) for candidate in candidates)
+    what = candidates[0].name if len(candidates) == 1 else f"{len(candidates)} candidates"
+    verb = ("Delete" if deleted else "Undelete") if deleted is not None else ("Star" if star else "Unstar")
+    return Together(edits, f"{verb} {what}")

@@ -10,7 +10,7 @@ from workbench.data.yaml_text import read_yaml
 from workbench.domain.data_description import DataDescription
 from workbench.domain.errors import BadInputError, RecipeError, WorkbenchError
 from workbench.methods.recipe_file import read_recipe
-from workbench.project.commands import ReplaceRecipe, SetRun
+from workbench.project.commands import Command, ReplaceRecipe, SetData, SetRun, Together
 from workbench.ui.projects import Projects
 from workbench.ui.session import Session
 
@@ -55,11 +55,19 @@ def open_recipe(path: Path, session: Session) -> None:
     except WorkbenchError as error:
         session.failed.emit(error)
         return
-    session.do(ReplaceRecipe(recipe.plan, recipe.steps, title=f"Open {path.name}"))
-    session.do(SetRun(seed=recipe.seed, evaluate=recipe.evaluate, title=f"Settings of {path.name}"))
-    if session.state.data is None and isinstance(recipe.data, DataDescription):
-        session.open_data(recipe.data, Path(recipe.data.folder))
-    session.said.emit(f"Took over plan and steps of {path.name}")
+    latency = session.state.latency.model_copy(update={"device": recipe.device})
+    edits: list[Command] = [
+        ReplaceRecipe(recipe.plan, recipe.steps, title=f"Open {path.name}"),
+        SetRun(seed=recipe.seed, evaluate=recipe.evaluate, latency=latency),
+    ]
+    own = session.state.recipe().data
+    if own is None and isinstance(recipe.data, DataDescription):
+        edits.append(SetData(recipe.data, recipe.data.folder))
+    session.do(Together(tuple(edits), title=f"Open {path.name}"))
+    if own is None:
+        session.evaluate_baseline()
+    kept = "" if own is None or recipe.data in (None, own) else "; the project keeps its own data"
+    session.said.emit(f"Took over plan and steps of {path.name}{kept}")
 
 
 def _open_yaml(path: Path, session: Session) -> None:

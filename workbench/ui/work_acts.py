@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from workbench.domain.plan import Plan
 from workbench.plugin_host.manifests import user_folder
-from workbench.project.commands import EditCandidate, ReplacePlan
+from workbench.project.commands import ReplacePlan, mark_candidates
 from workbench.ui import files
 from workbench.ui.actions import Act
 from workbench.ui.panels.export import ask_path
@@ -37,9 +37,9 @@ def register_work_acts(window: MainWindow) -> None:
             case "restore":
                 session.restore_candidate_plan(candidate.id)
             case "star":
-                session.do(EditCandidate(candidate.id, star=not candidate.star))
+                session.do(mark_candidates((candidate,), star=not candidate.star))
             case "delete":
-                session.do(EditCandidate(candidate.id, deleted=True))
+                session.do(mark_candidates((candidate,), deleted=True))
 
     def starred() -> bool:
         candidate = session.candidate()

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QMenu, QWidget
 
 from workbench.domain.errors import WorkbenchError
 from workbench.methods.recipe_file import write_recipe
-from workbench.project.commands import EditCandidate
+from workbench.project.commands import mark_candidates
 from workbench.project.state import Candidate
 from workbench.ui.panels.export import ask_path
 from workbench.ui.session import Session
@@ -102,13 +102,13 @@ def _add_entries(menu: QMenu, session: Session, chosen: list[Candidate], actions
     star = menu.addAction("Star")
     star.setCheckable(True)
     star.setChecked(one.star)
-    star.toggled.connect(lambda on: _edit_all(session, chosen, star=on))
+    star.toggled.connect(lambda on: session.do(mark_candidates(chosen, star=on)))
     menu.addAction("Rename…", partial(actions.edit, one.id, "name"))
     menu.addAction("Note…", partial(actions.edit, one.id, "note"))
     menu.addSeparator()
     word = "Undelete" if one.deleted else "Delete"
     count = f" {len(chosen)} candidates" if len(chosen) > 1 else ""
-    menu.addAction(f"{word}{count}", lambda: _edit_all(session, chosen, deleted=not one.deleted))
+    menu.addAction(f"{word}{count}", lambda: session.do(mark_candidates(chosen, deleted=not one.deleted)))
 
 
 def _add_compare(menu: QMenu, session: Session, chosen: list[Candidate], actions: MenuActions) -> None:
@@ -123,10 +123,3 @@ def _add_compare(menu: QMenu, session: Session, chosen: list[Candidate], actions
         if other.id != one.id and not other.deleted:
             compare.addAction(other.name.replace("&", "&&"), partial(actions.compare, (one.id, other.id)))
     compare.setEnabled(not one.deleted)
-
-
-def _edit_all(
-    session: Session, chosen: list[Candidate], *, star: bool | None = None, deleted: bool | None = None
-) -> None:
-    for entry in chosen:
-        session.do(EditCandidate(entry.id, star=star, deleted=deleted))
