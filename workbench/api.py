@@ -18,6 +18,7 @@ from workbench.engines.inference_ort.calibration import CALIBRATORS, Calibrator
 from workbench.graph.channels import ChannelGroup, Member, channel_groups, folded_graph
 from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph, Node, ValueInfo
+from workbench.graph.passes.convolve_shortcuts import PaddedShortcut, convolve_shortcuts, padded_shortcuts
 from workbench.graph.passes.fold_batch_norm import fold_batch_norm
 from workbench.graph.passes.fold_constants import fold_constants
 from workbench.graph.passes.half_precision import store_half
@@ -54,6 +55,7 @@ __all__ = [
     "Node",
     "Observer",
     "Origin",
+    "PaddedShortcut",
     "Parameters",
     "Placement",
     "Progress",
@@ -69,6 +71,7 @@ __all__ = [
     "WeightQuantization",
     "WorkbenchError",
     "channel_groups",
+    "convolve_shortcuts",
     "fold_batch_norm",
     "fold_constants",
     "folded_graph",
@@ -77,6 +80,7 @@ __all__ = [
     "layer_nodes",
     "merge_slices",
     "pad_input_channels",
+    "padded_shortcuts",
     "remove_channels",
     "store_half",
     "upgrade_opset",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,10 @@ from workbench.api import (
     ModelGraph,
     Node,
     Origin,
+    PaddedShortcut,
     RecipeError,
     layer_nodes,
+    padded_shortcuts,
 )
 
 # Operators with integer kernels for quantized weights and data.
@@ -23,6 +25,7 @@ INTEGER_LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
 UNTOUCHED = 32
 _NARROW = 16
 _LARGEST_KERNEL = 25
+_MOST_SHORTCUT_CHANNELS = 64
 _ALREADY = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
 _ALREADY_PREFIXES = ("QLinear", "ConvInteger", "MatMulInteger")
 
@@ -152,6 +155,31 @@ def narrow_convolutions(graph: ModelGraph, layers: Mapping[str, LayerBits]) -> t
         if alone and shape[1] < _NARROW and shape[1] % 4 and area <= _LARGEST_KERNEL:
             found.append(name)
     return tuple(found)
+
+
+def quick_shortcuts(
+    graph: ModelGraph, bits: Mapping[str, int], integer_nodes: Collection[str]
+) -> tuple[PaddedShortcut, ...]:
+    """Return the padded shortcuts on 8-bit integers that run faster as one convolution.
+
+    Measured with onnxruntime 1.31 on AVX-512 VNNI, convolution / Slice + Pad: 16 → 32 channels at 32x32 7 / 11 us,
+    32 → 64 at 16x16 5 / 8 us, but 64 → 128 at 56x56 39 / 27 us. The quick kernel wants input channels in fours and
+    output channels in sixteens.
+
+    Args:
+        graph: The graph.
+        bits: Bits of every quantized value.
+        integer_nodes: Names of the nodes that move integers.
+    """
+    return tuple(
+        shortcut
+        for shortcut in padded_shortcuts(graph)
+        if {shortcut.slice, shortcut.pad} <= set(integer_nodes)
+        and bits.get(graph.node(shortcut.slice).inputs[0]) == 8
+        and shortcut.in_channels % 4 == 0
+        and shortcut.out_channels % 16 == 0
+        and shortcut.out_channels <= _MOST_SHORTCUT_CHANNELS
+    )
 
 
 def weight_name(graph: ModelGraph, name: str, bits: Mapping[str, LayerBits]) -> str:

@@ -19,12 +19,14 @@ from workbench.api import (
     Method,
     MethodResult,
     ModelGraph,
+    PaddedShortcut,
     Parameters,
     Placement,
     Stage,
     Tools,
     UnsupportedGraphError,
     WeightQuantization,
+    convolve_shortcuts,
     fold_batch_norm,
     fold_constants,
     insert_qdq,
@@ -39,6 +41,7 @@ from .layers import (
     LayerBits,
     channel_axis,
     narrow_convolutions,
+    quick_shortcuts,
     requested_bits,
     smallest_scale,
     weight_name,
@@ -68,6 +71,11 @@ class PtqParameters(Parameters):
         default=True,
         description="Let integer convolutions of fewer than 16 input channels read zeros up to a multiple of 4: exact, "
         "and up to twice as fast.",
+    )
+    convolve_shortcuts: bool = Field(
+        default=True,
+        description="Compute padded shortcuts (a strided slice with zeros as further channels) as one integer "
+        "convolution where that is faster; exact.",
     )
 
 
@@ -131,6 +139,13 @@ class PostTrainingQuantization(Method):
         padded = narrow_convolutions(graph, layers) if self.parameters.pad_channels else ()
         graph = pad_input_channels(graph, padded)
         placed = place(graph, layers)
+        shortcuts = (
+            quick_shortcuts(graph, placed.bits, placed.integer_nodes) if self.parameters.convolve_shortcuts else ()
+        )
+        if shortcuts:
+            graph = convolve_shortcuts(graph, shortcuts)
+            layers.update({shortcut.pad: LayerBits(8, 8, 0, 1) for shortcut in shortcuts})
+            placed = place(graph, layers)
         calibrators = self._calibrate(graph, placed, tools)
         signed = self.parameters.activation_type == "int8"
 
@@ -138,6 +153,7 @@ class PostTrainingQuantization(Method):
             return ActivationQuantization.from_range(*calibrators[value].range(bits), bits, signed=signed)
 
         activations = {value: quantizer(value, bits) for value, bits in placed.bits.items()}
+        _keep_scales(graph, shortcuts, placed, activations)
         narrower = {place: quantizer(value, bits) for place, (value, bits) in placed.narrower.items()}
         scales = _data_scales(graph, layers, placed, activations, narrower)
         weights = self._round(graph, layers, scales, tools)
@@ -155,6 +171,8 @@ class PostTrainingQuantization(Method):
             notes.append(f"constant on the calibration data: {', '.join(constant[:3])}")
         if padded:
             notes.append(f"input channels padded to a multiple of 4: {', '.join(padded[:3])}")
+        if shortcuts:
+            notes.append(f"{len(shortcuts)} padded shortcuts computed as 1x1 convolutions")
         if halves:
             notes.append(f"{len(halves)} weights stored in half precision; they are computed with in float")
         details: dict[str, Any] = {
@@ -222,10 +240,7 @@ def _data_scales(
     narrower: dict[tuple[str, int], ActivationQuantization],
 ) -> dict[str, float]:
     """Return the scale of every integer layer's input."""
-    roots: dict[str, str] = {value: value for value in activations}
-    for node in graph.nodes:
-        if node.name in placed.integer_nodes and node.inputs[0] in roots:
-            roots.update(dict.fromkeys(node.outputs, roots[node.inputs[0]]))
+    roots = _roots(graph, placed)
     scales: dict[str, float] = {}
     for name, bits in layers.items():
         if bits.data is None or bits.activation_bits > 8:
@@ -237,6 +252,29 @@ def _data_scales(
         elif value is not None:
             scales[name] = activations[value].scale
     return scales
+
+
+def _keep_scales(
+    graph: ModelGraph,
+    shortcuts: tuple[PaddedShortcut, ...],
+    placed: QuantizedValues,
+    activations: dict[str, ActivationQuantization],
+) -> None:
+    """Give what comes out of a convolved shortcut the scale of what goes in: it passes integers through unchanged."""
+    roots = _roots(graph, placed)
+    for shortcut in shortcuts:
+        node = graph.node(shortcut.pad)
+        if node.outputs[0] in activations:
+            activations[node.outputs[0]] = activations[roots[node.inputs[0]]]
+
+
+def _roots(graph: ModelGraph, placed: QuantizedValues) -> dict[str, str]:
+    """Return integer value → the value whose integers it holds, itself or the one it was moved from."""
+    roots = {value: value for value in placed.bits}
+    for node in graph.nodes:
+        if node.name in placed.integer_nodes and node.inputs[0] in roots:
+            roots.update(dict.fromkeys(node.outputs, roots[node.inputs[0]]))
+    return roots
 
 
 def _batch_size(graph: ModelGraph, values: dict[str, None]) -> int:

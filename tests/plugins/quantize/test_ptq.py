@@ -316,8 +316,21 @@ def test_resnet20_has_no_unfused_quantizer(quantize, shared, tmp_path):
     ops = executed(result.graph, tmp_path)
     assert ops["QuantizeLinear"] == 1
     assert ops["DequantizeLinear"] == 0
-    assert (ops["QLinearConv"], ops["QLinearAdd"], ops["QGemm"]) == (19, 9, 1)
+    assert (ops["QLinearConv"], ops["QLinearAdd"], ops["QGemm"]) == (19 + 2, 9, 1)  # two shortcuts
     assert not {"Conv", "Gemm", "Add", "Relu", "AveragePool"} & set(ops)
+
+
+def test_padded_shortcuts_run_as_convolutions_and_give_the_same_integers(quantize, shared, tmp_path):
+    graph = open_model(shared / "data" / "models" / "resnet20_cifar10_folded.onnx")
+    convolved = quantize(graph, W8A8)
+    ops = executed(convolved.graph, tmp_path)
+    assert ops["Slice"] == 0
+    assert ops["QLinearConv"] == 19 + 2
+    moved = quantize(graph, W8A8, convolve_shortcuts=False)
+    assert executed(moved.graph, tmp_path)["Slice"] == 2
+    inputs = quantize.tools(graph).data.inputs
+    logits = [open_session(result.graph, threads=1).run(inputs)["logits"] for result in (convolved, moved)]
+    np.testing.assert_array_equal(*logits)
 
 
 def test_the_same_bytes_in_every_process(small_cnn, tmp_path):
