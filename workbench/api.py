@@ -1,5 +1,7 @@
 """Everything a plugin may import; pinned by a test, so that a change here is a decision."""
 
+from workbench.data.metrics._base import Metric, class_scores, same_shape
+from workbench.data.readers._base import ArraySource, Reader, ReaderOptions, Request, Source, checked_arrays
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.errors import (
     BadInputError,
@@ -38,6 +40,7 @@ __all__ = [
     "PRUNE_RATIO",
     "WEIGHT_BITS",
     "ActivationQuantization",
+    "ArraySource",
     "BadInputError",
     "Batch",
     "Calibrator",
@@ -51,6 +54,7 @@ __all__ = [
     "Member",
     "Method",
     "MethodResult",
+    "Metric",
     "ModelGraph",
     "Node",
     "Observer",
@@ -59,8 +63,12 @@ __all__ = [
     "Parameters",
     "Placement",
     "Progress",
+    "Reader",
+    "ReaderOptions",
     "RecipeError",
+    "Request",
     "Setting",
+    "Source",
     "Stage",
     "Tools",
     "TrainingData",
@@ -71,6 +79,8 @@ __all__ = [
     "WeightQuantization",
     "WorkbenchError",
     "channel_groups",
+    "checked_arrays",
+    "class_scores",
     "convolve_shortcuts",
     "fold_batch_norm",
     "fold_constants",
@@ -82,6 +92,7 @@ __all__ = [
     "pad_input_channels",
     "padded_shortcuts",
     "remove_channels",
+    "same_shape",
     "store_half",
     "upgrade_opset",
 ]

@@ -171,7 +171,7 @@ def test_a_plugin_can_not_take_a_known_name() -> None:
             raise AssertionError
 
     with pytest.raises(PluginError, match="already taken"):
-        register_reader(Other)
+        register_reader(Other, "mine")
 
 
 def test_plain_npz_members_are_mapped_and_compressed_ones_loaded_once(tmp_path: Path) -> None:

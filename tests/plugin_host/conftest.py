@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from workbench.data.metrics import registry as metric_registry
+from workbench.data.readers import registry as reader_registry
 from workbench.plugin_host import manifests
 
 GOOD = """
@@ -64,3 +66,75 @@ def places(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(manifests, "user_folder", lambda: tmp_path / "user")
     monkeypatch.setenv(manifests.FOLDERS_VARIABLE, str(tmp_path / "environment"))
     return tmp_path
+
+
+DATA_MANIFEST = """
+    [plugin]
+    id = "figures"
+    title = "Figures"
+    version = "1"
+    api = 1
+    [[metric]]
+    name = "balanced"
+    object = "code:Balanced"
+    [[reader]]
+    name = "counted"
+    object = "code:Counted"
+"""
+
+DATA_CODE = '''
+import numpy as np
+from pydantic import Field
+from workbench.api import ArraySource, DataError, Metric, Reader, ReaderOptions, Request, class_scores
+
+class Balanced(Metric):
+    """Mean over classes of the share of right samples of a class."""
+
+    name = "balanced"
+    title = "Balanced accuracy"
+
+    def records(self, outputs, targets):
+        if targets.ndim != 1 or targets.dtype.kind not in "iu":
+            raise DataError("takes class scores")
+        scores = class_scores(outputs, targets)
+        rows = np.zeros((len(targets), 2 * scores.shape[1]))
+        each = np.arange(len(targets))
+        rows[each, targets] = scores.argmax(axis=1) == targets
+        rows[each, scores.shape[1] + targets] = 1
+        return rows
+
+    def combine(self, sums, samples):
+        right, all_ = np.split(sums, 2, axis=-1)
+        return np.mean(right / np.maximum(all_, 1), axis=-1)
+
+class Counted(Reader):
+    """Samples 0, 1, 2 … of a text file that says how many."""
+
+    name = "counted"
+    title = "Counted samples"
+    suffixes = (".count",)
+
+    class Options(ReaderOptions):
+        scale: float = Field(1.0, gt=0)
+
+    def open(self, request: Request):
+        options = self.options(request)
+        path = request.path()
+        x = np.random.default_rng(0).normal(size=(int(path.read_text()), 3, 8, 8)).astype(np.float32) * options.scale
+        return ArraySource({"x": x}, np.arange(len(x)) % 5, (path,))
+'''
+
+
+@pytest.fixture
+def own_registries(monkeypatch) -> None:
+    """Metrics and readers that a test's plugins bring are forgotten with the test."""
+    for module in (metric_registry, reader_registry):
+        for name in ("_METRICS", "_READERS", "_PLUGINS"):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, dict(getattr(module, name)))
+
+
+@pytest.fixture
+def data_plugin(tmp_path, make_plugin, own_registries) -> Path:
+    """A plugin with a metric, "balanced", and a reader, "counted"."""
+    return make_plugin(tmp_path / "data", "figures", DATA_CODE, DATA_MANIFEST)

@@ -84,7 +84,8 @@ METHOD = '[[method]]\nid = "mine.zero"\nobject = "code:Zero"\n'
     ("manifest", "said"),
     [
         (METHOD, r"no \[plugin\] section"),
-        (HEAD, "method is wrong"),
+        (HEAD, r"offers nothing.*\[\[method\]\], \[\[metric\]\] or \[\[reader\]\]"),
+        (HEAD + "[method]\nid = 3\n", "method is wrong"),
         (HEAD.replace("api = 1\n", "") + METHOD, r"Expected api = 1\. Found none\. Write `api = 1`"),
         (HEAD.replace("api = 1", "api = 2") + METHOD, r"Found api = 2\. Install a newer version"),
         (HEAD.replace("api = 1", "api = true") + METHOD, "another plugin interface"),
@@ -95,7 +96,7 @@ METHOD = '[[method]]\nid = "mine.zero"\nobject = "code:Zero"\n'
         (HEAD + METHOD.replace("code:Zero", "code.Zero"), r"method\.0\.object is wrong"),
         (HEAD + METHOD.replace("code:Zero", "../code:Zero"), r"method\.0\.object is wrong"),
         (HEAD + METHOD + METHOD, "'mine.zero' is listed twice"),
-        (HEAD + METHOD + '[[metric]]\nid = "mine.iou"\n', r"section 'metric' that this version does not know"),
+        (HEAD + METHOD + '[[device]]\nid = "mine.iou"\n', r"section 'device' that this version does not know"),
         (HEAD + METHOD + 'folder = "/"\n', r"method\.0\.folder is wrong: extra"),
     ],
 )

@@ -19,7 +19,7 @@ from workbench.data.description_file import read_data_description
 from workbench.data.yaml_text import read_scalar
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.data_description import DataDescription
-from workbench.domain.errors import BadInputError, CancelledError, RecipeError
+from workbench.domain.errors import BadInputError, CancelledError, RecipeError, WorkbenchError
 from workbench.domain.measurements import LatencyReport, MetricMeasurement, SensitivityPoint
 from workbench.domain.reports import CandidateReport, InspectReport, ModelSummary, SweepReport
 from workbench.jobs.context import JobContext
@@ -183,8 +183,13 @@ def _plugin(options: argparse.Namespace, console: Console, cancel: CancelToken) 
         payload = run_job(ListMethodsJob(), context(console, cancel))
         rows = [[m["id"], m["stage"], m["title"], ", ".join(m["knobs"]), m["plugin"]] for m in payload["methods"]]
         text = table(["method", "stage", "title", "knobs", "plugin"], rows)
-        failures = [f"not loaded: {failure['message']}" for failure in payload["failures"]]
-        console.result(payload, "\n".join([text, *failures]))
+        more = [
+            f"{kind} {entry['name']}: {entry['title']} (plugin {entry['plugin']})"
+            for kind in ("metric", "reader")
+            for entry in payload[f"{kind}s"]
+        ]
+        failures = [f"not loaded: {WorkbenchError.from_json(failure)}" for failure in payload["failures"]]
+        console.result(payload, "\n".join([text, *more, *failures]))
         return 0
     if not Path(options.folder).is_dir():
         raise BadInputError("there is no such folder", where=options.folder, expected="a folder with a plugin.toml")

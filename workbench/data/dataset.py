@@ -18,7 +18,7 @@ import numpy as np
 from workbench.data.augment import apply, draw
 from workbench.data.preprocess import height_axis, is_image, prepare
 from workbench.data.readers._base import Request, Source
-from workbench.data.readers.registry import reader_named
+from workbench.data.readers.registry import naming_reader, reader_named
 from workbench.data.targets import checked_targets
 from workbench.domain.data_description import Crop, DataDescription
 from workbench.domain.errors import DataError
@@ -93,6 +93,11 @@ class Dataset:
             return self._all_targets
         return np.asarray(self._all_targets[self._indices])
 
+    @property
+    def _reader(self) -> str:
+        entry = getattr(self.description, self.split)
+        return "" if entry is None else str(entry.reader)
+
     def subset(self, indices: np.ndarray) -> Dataset:
         """Return the data set of these samples only, in this order."""
         inner = np.asarray(indices, np.int64)
@@ -105,7 +110,8 @@ class Dataset:
     def raw(self, index: int, name: str | None = None) -> np.ndarray:
         """Return one sample of an input (the first one without `name`) as the files hold it."""
         key = next(iter(self.mapping.values())) if name is None else self.mapping[name]
-        return np.asarray(self.source.read(self._positions(np.array([index])))[key][0])
+        with naming_reader(self._reader, self.split):
+            return np.asarray(self.source.read(self._positions(np.array([index])))[key][0])
 
     def batches(
         self, batch_size: int, start: int = 0, stop: int | None = None, indices: np.ndarray | None = None
@@ -137,7 +143,8 @@ class Dataset:
 
     def _samples(self, order: np.ndarray, rng: np.random.Generator | None) -> Samples:
         positions = self._positions(order)
-        raw = self.source.read(positions)
+        with naming_reader(self._reader, self.split):
+            raw = self.source.read(positions)
         targets = None if self._all_targets is None else np.asarray(self._all_targets[positions])
         for key, array in raw.items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -220,7 +227,9 @@ def open_split(description: DataDescription, split: SplitName, model_inputs: Seq
         resize=description.preprocess.resize,
         keys=tuple(dict.fromkeys(wanted.values())),
     )
-    source = reader_named(entry.reader, split).open(request)
+    reader = reader_named(entry.reader, split)
+    with naming_reader(entry.reader, split):
+        source = reader.open(request)
     if split == "test" and description.task != "outputs" and source.targets is None:
         raise DataError(
             f"labels are missing for task {description.task!r}",

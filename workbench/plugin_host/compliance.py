@@ -6,10 +6,15 @@ import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from workbench.data.metrics._base import Metric
+from workbench.data.metrics.registry import require_free_metric
+from workbench.data.readers._base import Reader
+from workbench.data.readers.registry import require_free_reader
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.data_description import DataDescription, Split
 from workbench.domain.errors import CancelledError, PluginError, WorkbenchError
@@ -18,9 +23,10 @@ from workbench.graph.trial_graph import CLASSES, INPUT_SHAPE
 from workbench.methods.method import Method
 from workbench.methods.registry import MethodRegistry
 from workbench.plugin_host.imports import foreign_imports
-from workbench.plugin_host.loader import describe, load_methods
+from workbench.plugin_host.loader import Offer, describe, load_plugin
 from workbench.plugin_host.manifests import Manifest, read_manifest
 from workbench.plugin_host.trial import Rejected, Trial
+from workbench.plugin_host.trial_data import MetricTrial, ReaderTrial
 
 _SAMPLES = 64
 
@@ -79,13 +85,17 @@ class _Suite:
         if manifest is None:
             return tuple(self._checks)
         self._try("imports only workbench.api", self._imports)
-        methods = self._load(manifest)
+        offer = self._load(manifest)
         with tempfile.TemporaryDirectory() as place:
             data = _random_data(Path(place))
             registry = MethodRegistry()
-            for method in methods:
-                if self._try(f"{method.id}: registers", lambda method=method: registry.register(method, manifest.id)):  # type: ignore[misc]
-                    self._method(method, registry, data, len(methods))
+            for method in offer.methods:
+                if self._try(f"{method.id}: registers", partial(registry.register, method, manifest.id)):
+                    self._method(method, registry, data, len(offer.methods))
+            for metric in offer.metrics:
+                self._metric(metric, manifest.id)
+            for reader in offer.readers:
+                self._reader(reader, manifest.id, Path(place))
         self._progress.update(1.0)
         return tuple(self._checks)
 
@@ -104,14 +114,28 @@ class _Suite:
             raise Rejected(f"{'; '.join(found)}. Import from workbench.api only, its names are what stays")
         return ""
 
-    def _load(self, manifest: Manifest) -> tuple[type[Method], ...]:
+    def _load(self, manifest: Manifest) -> Offer:
         try:
-            methods = load_methods(manifest)
+            offer = load_plugin(manifest)
         except PluginError as error:
             self._checks.append(Check("loads as the manifest says", False, str(error)))
-            return ()
-        self._checks.append(Check("loads as the manifest says", True, ", ".join(method.id for method in methods)))
-        return methods
+            return Offer()
+        named = [method.id for method in offer.methods]
+        named += [metric.name for metric in offer.metrics] + [reader.name for reader in offer.readers]
+        self._checks.append(Check("loads as the manifest says", True, ", ".join(named)))
+        return offer
+
+    def _metric(self, metric: type[Metric], plugin: str) -> None:
+        trial = MetricTrial(metric)
+        if self._try(f"metric {metric.name}: registers", partial(require_free_metric, metric.name, plugin)):
+            self._try(f"metric {metric.name}: batches give what the whole gives", trial.same_in_parts)
+            self._try(f"metric {metric.name}: refuses sizes that differ", trial.sizes_refused)
+
+    def _reader(self, reader: type[Reader], plugin: str, place: Path) -> None:
+        trial = ReaderTrial(reader)
+        if self._try(f"reader {reader.name}: registers", partial(require_free_reader, reader.name, plugin)):
+            self._try(f"reader {reader.name}: refuses a missing file", partial(trial.missing_file_refused, place))
+            self._try(f"reader {reader.name}: refuses unknown keys", partial(trial.unknown_option_refused, place))
 
     def _method(self, method: type[Method], registry: MethodRegistry, data: DataDescription, count: int) -> None:
         trial = Trial(method, registry, data, self._inference, self._training, self._cancel)

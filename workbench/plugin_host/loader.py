@@ -4,45 +4,66 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import inspect
 import sys
 import traceback
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel
-
+from workbench.data.metrics._base import Metric
+from workbench.data.metrics.registry import register_metric
+from workbench.data.readers._base import Reader
+from workbench.data.readers.registry import register_reader
 from workbench.domain.errors import PluginError
-from workbench.domain.knobs import Knob
-from workbench.methods.method import Method, Stage
+from workbench.methods.method import Method
 from workbench.methods.registry import MethodRegistry
-from workbench.plugin_host.manifests import Manifest, MethodEntry
+from workbench.plugin_host.manifests import Manifest
+from workbench.plugin_host.offers import fault_of_method, fault_of_metric, fault_of_reader
 
 PACKAGE = "workbench_plugins"
 
 
+@dataclass(frozen=True)
+class Offer:
+    """What a plugin brings, in its manifest's order."""
+
+    methods: tuple[type[Method], ...] = ()
+    metrics: tuple[type[Metric], ...] = ()
+    readers: tuple[type[Reader], ...] = ()
+
+
 def load_plugins(manifests: Iterable[Manifest]) -> tuple[MethodRegistry, tuple[PluginError, ...]]:
-    """Load all plugins' methods; returns the registry and what could not be loaded, each naming its plugin."""
+    """Load all plugins; returns the methods and what could not be loaded, each failure naming its plugin.
+
+    Metrics and readers are from then on known to `metric_named` and `reader_named` in this process.
+    """
     registry = MethodRegistry()
     failures: list[PluginError] = []
     for manifest in manifests:
         try:
-            methods = load_methods(manifest)
+            offer = load_plugin(manifest)
         except PluginError as failure:
             failures.append(failure)
             continue
-        for method in methods:
+        entries: list[Callable[[], None]] = [
+            *(partial(registry.register, method, manifest.id, manifest.version) for method in offer.methods),
+            *(partial(register_metric, metric, manifest.id) for metric in offer.metrics),
+            *(partial(register_reader, reader, manifest.id) for reader in offer.readers),
+        ]
+        for register in entries:
             try:
-                registry.register(method, manifest.id, manifest.version)
+                register()
             except PluginError as failure:
                 failures.append(failure)
     return registry, tuple(failures)
 
 
-def load_methods(manifest: Manifest) -> tuple[type[Method], ...]:
-    """Import a plugin as the package `workbench_plugins.<id>` and return its methods, in the manifest's order.
+def load_plugin(manifest: Manifest) -> Offer:
+    """Import a plugin as the package `workbench_plugins.<id>` and return what it offers.
 
     A plugin that was imported before is imported anew, so that an author sees the current code.
 
@@ -53,7 +74,25 @@ def load_methods(manifest: Manifest) -> tuple[type[Method], ...]:
         # If its import kills the process, this is the last output and names the culprit.
         print(f"loading plugin {manifest.id!r} from {manifest.folder}", file=sys.stderr, flush=True)
     package = _make_package(manifest)
-    return tuple(_load(manifest, package, entry) for entry in manifest.methods)
+    return Offer(
+        methods=tuple(
+            _load(manifest, package, entry.object, f"method {entry.id!r}", partial(fault_of_method, id=entry.id))
+            for entry in manifest.methods
+        ),
+        metrics=tuple(
+            _load(manifest, package, entry.object, f"metric {entry.name!r}", partial(fault_of_metric, name=entry.name))
+            for entry in manifest.metrics
+        ),
+        readers=tuple(
+            _load(manifest, package, entry.object, f"reader {entry.name!r}", partial(fault_of_reader, name=entry.name))
+            for entry in manifest.readers
+        ),
+    )
+
+
+def load_methods(manifest: Manifest) -> tuple[type[Method], ...]:
+    """Return only a plugin's methods; PluginError as `load_plugin`."""
+    return load_plugin(manifest).methods
 
 
 def _make_package(manifest: Manifest) -> str:
@@ -82,38 +121,21 @@ def _make_package(manifest: Manifest) -> str:
     return name
 
 
-def _load(manifest: Manifest, package: str, entry: MethodEntry) -> type[Method]:
-    module_name, _, class_name = entry.object.partition(":")
-    where = f"plugin {manifest.id!r}, method {entry.id!r}"
-    with _Border(manifest, f"method {entry.id!r}"):
+def _load(manifest: Manifest, package: str, place: str, what: str, fault_of: Callable[[object], str | None]) -> Any:
+    """Return the object at `place` ("module:Class"), which `fault_of` finds nothing wrong with."""
+    module_name, _, class_name = place.partition(":")
+    where = f"plugin {manifest.id!r}, {what}"
+    with _Border(manifest, what):
         module = importlib.import_module(f"{package}.{module_name}")
     found = getattr(module, class_name, None)
     if found is None:
         raise PluginError(
             f"{module_name}.py has no {class_name}", where=where, action="Correct `object` in plugin.toml."
         )
-    fault = _fault_of(found, entry.id)
+    fault = fault_of(found)
     if fault is not None:
         raise PluginError(f"{class_name} {fault}", where=where, action=f"See {manifest.folder / module_name}.py.")
-    return found  # type: ignore[no-any-return]
-
-
-def _fault_of(found: object, id: str) -> str | None:
-    """Return what keeps an object from being the method called `id`, or None."""
-    if not (isinstance(found, type) and issubclass(found, Method)):
-        return "is not a subclass of workbench.api.Method"
-    if inspect.isabstract(found):
-        return f"does not define {', '.join(sorted(found.__abstractmethods__))}"
-    for name, kind in (("id", str), ("title", str), ("stage", Stage), ("knobs", tuple)):
-        if not isinstance(getattr(found, name, None), kind):
-            return f"has no `{name}` of type {kind.__name__}"
-    if not all(isinstance(knob, Knob) for knob in found.knobs):
-        return "has something in `knobs` that is not a workbench.api.Knob"
-    if not (isinstance(found.Parameters, type) and issubclass(found.Parameters, BaseModel)):
-        return "has `Parameters` that are not a subclass of workbench.api.Parameters"
-    if found.id != id:
-        return f"says that its id is {found.id!r}, the manifest says {id!r}"
-    return None
+    return found
 
 
 class _Border:

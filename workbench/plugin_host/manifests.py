@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from workbench.domain.errors import PluginError
 from workbench.domain.installation import shipped_folder
@@ -27,6 +27,8 @@ MANIFEST = "plugin.toml"
 FOLDERS_VARIABLE = "WORKBENCH_PLUGINS"
 ENTRY_POINTS = "workbench.plugins"
 ID_PATTERN = r"^[a-z][a-z0-9_]*$"
+_OBJECT_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+_OFFERS = {"method": "methods", "metric": "metrics", "reader": "readers"}
 
 Origin = Literal["first-party", "environment", "user", "package"]
 
@@ -37,16 +39,25 @@ class MethodEntry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$")]
-    object: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
+    object: Annotated[str, StringConstraints(pattern=_OBJECT_PATTERN)]
+
+
+class NamedEntry(BaseModel):
+    """A metric or reader that a plugin offers; `name` is its word in DATA.yaml, `object` as for a method."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+    object: Annotated[str, StringConstraints(pattern=_OBJECT_PATTERN)]
 
 
 class Manifest(BaseModel):
-    """What a plugin says of itself.
+    """What a plugin says of itself; it offers something.
 
     Attributes:
         api: Version of the interface that it was written against.
         summary: One sentence about it.
-        methods: What it offers.
+        methods, metrics, readers: What it offers.
         folder: Where it lies.
         origin: How it was found.
     """
@@ -58,7 +69,9 @@ class Manifest(BaseModel):
     version: Annotated[str, StringConstraints(min_length=1)]
     api: int
     summary: str = ""
-    methods: tuple[MethodEntry, ...] = Field(min_length=1)
+    methods: tuple[MethodEntry, ...] = ()
+    metrics: tuple[NamedEntry, ...] = ()
+    readers: tuple[NamedEntry, ...] = ()
     folder: Path
     origin: Origin
 
@@ -114,12 +127,12 @@ def read_manifest(folder: Path, origin: Origin = "user") -> Manifest:
         raise PluginError(f"the manifest can't be read: {error.strerror}", where=str(path)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PluginError(f"the manifest is not TOML: {error}", where=str(path)) from error
-    unknown = sorted(content.keys() - {"plugin", "method"})
+    unknown = sorted(content.keys() - {"plugin", *_OFFERS})
     if unknown:
         raise PluginError(
             f"the manifest has a section {unknown[0]!r} that this version does not know",
             where=str(path),
-            expected="[plugin] and [[method]]",
+            expected="[plugin] and [[method]], [[metric]] or [[reader]]",
             action="Remove it, or install a newer version of the program.",
         )
     plugin = content.get("plugin")
@@ -131,14 +144,27 @@ def read_manifest(folder: Path, origin: Origin = "user") -> Manifest:
         raise PluginError(f"the manifest's [plugin] section has an unknown key {foreign[0]!r}", where=str(path))
     try:
         manifest = Manifest.model_validate(
-            {**plugin, "methods": content.get("method", []), "folder": folder.absolute(), "origin": origin}
+            {
+                **plugin,
+                **{field: content.get(section, []) for section, field in _OFFERS.items()},
+                "folder": folder.absolute(),
+                "origin": origin,
+            }
         )
     except ValidationError as error:
         raise _invalid(error, path) from error
-    ids = [method.id for method in manifest.methods]
-    twice = next((id for id in ids if ids.count(id) > 1), None)
+    offered = [
+        *(("method", entry.id) for entry in manifest.methods),
+        *(("metric", entry.name) for entry in manifest.metrics),
+        *(("reader", entry.name) for entry in manifest.readers),
+    ]
+    if not offered:
+        raise PluginError(
+            "the manifest offers nothing", where=str(path), expected="a [[method]], [[metric]] or [[reader]] section"
+        )
+    twice = next((entry for entry in offered if offered.count(entry) > 1), None)
     if twice is not None:
-        raise PluginError(f"the method {twice!r} is listed twice", where=str(path))
+        raise PluginError(f"the {twice[0]} {twice[1]!r} is listed twice", where=str(path))
     return manifest
 
 
@@ -212,7 +238,9 @@ def _check_interface(api: object, path: Path) -> None:
 
 def _invalid(error: ValidationError, path: Path) -> PluginError:
     first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"]).replace("methods", "method")
+    place = ".".join(str(part) for part in first["loc"])
+    for section, field in _OFFERS.items():
+        place = place.replace(field, section)
     said = first["msg"][0].lower() + first["msg"][1:]
     found = None if first["type"] == "missing" else repr(first["input"])[:80]
     return PluginError(f"the manifest's {place or 'content'} is wrong: {said}", where=str(path), found=found)

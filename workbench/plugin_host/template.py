@@ -10,7 +10,8 @@ from workbench.domain.interface import API_VERSION
 from workbench.plugin_host.manifests import ID_PATTERN, MANIFEST
 
 _MANIFEST = """\
-# What the program reads before it imports any code. One [[method]] section for each method.
+# What the program reads before it imports any code. One [[method]] section for each method. A [[metric]] or [[reader]]
+# section with `name` (its word in DATA.yaml) and `object` offers a workbench.api.Metric or workbench.api.Reader.
 [plugin]
 id = "{id}"
 title = "{title}"

@@ -15,7 +15,7 @@ from workbench.methods.preparation import RecipeData
 from workbench.methods.sensitivity import sweep
 from workbench.methods.step_cache import StepCache
 from workbench.worker.engines import DeferredTrainingEngine, inference_engine
-from workbench.worker.installed_methods import installed_methods
+from workbench.worker.installed_methods import loaded_methods
 from workbench.worker.measuring_jobs import check_measurable, latency, runnable_model, test_data
 from workbench.worker.model_jobs import onnx_file
 
@@ -25,7 +25,7 @@ def compress(spec: CompressJob, context: JobContext) -> dict[str, Any]:
     path = onnx_file(spec.model, context, spec.model_sha256)
     if spec.measure_latency:
         check_measurable(path, device=spec.recipe.device, batch=spec.batch, dimensions=spec.dimensions)
-    registry, _ = installed_methods()
+    registry = loaded_methods(context)
 
     def measure(paths: Sequence[Path], progress: Progress, cancel: CancelToken) -> LatencyReport:
         part = JobContext(progress=progress, cancel=cancel, log=context.log, partial=context.partial)
@@ -58,7 +58,7 @@ def compress(spec: CompressJob, context: JobContext) -> dict[str, Any]:
 
 def sweep_layers(spec: SweepJob, context: JobContext) -> dict[str, Any]:
     """Take sensitivities → SweepReport; each point is also sent as it comes."""
-    registry, _ = installed_methods()
+    registry = loaded_methods(context)
     graph = runnable_model(onnx_file(spec.model, context, spec.model_sha256))
     engine = inference_engine()
     dataset = test_data(spec.data, graph)

@@ -25,6 +25,7 @@ from workbench.jobs.context import JobContext
 from workbench.jobs.specs import EvaluateJob, PreviewDataJob, ProfileJob
 from workbench.methods.evaluation import Reference, chosen_output, evaluate
 from workbench.worker.engines import inference_engine
+from workbench.worker.installed_methods import bring_data_plugins
 from workbench.worker.model_jobs import onnx_file
 
 
@@ -32,6 +33,7 @@ def evaluate_file(spec: EvaluateJob, context: JobContext) -> dict[str, Any]:
     """Take the metric of a model file → MetricMeasurement."""
     path = onnx_file(spec.model, context, spec.model_sha256)
     graph = runnable_model(path)
+    bring_data_plugins(spec.data, context)
     engine = inference_engine()
     dataset = test_data(spec.data, graph)
     evaluated = evaluate(
@@ -119,6 +121,7 @@ def check_measurable(path: Path, *, device: str, batch: int, dimensions: Mapping
 def preview(spec: PreviewDataJob, context: JobContext) -> dict[str, Any]:
     """Show samples, and check the preprocessing by evaluating the original on a few of them → DataPreview."""
     graph = None if spec.model is None else open_model(onnx_file(spec.model, context))
+    bring_data_plugins(spec.data, context)
     inputs = () if graph is None else graph.inputs
     train = None if spec.data.train is None else open_split(spec.data, "train", inputs)
     test = None if spec.data.test is None else open_split(spec.data, "test", inputs)

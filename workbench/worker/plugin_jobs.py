@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from workbench.data.metrics.registry import plugin_metrics
+from workbench.data.readers.registry import plugin_readers
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import CheckPluginJob, ListMethodsJob
 from workbench.plugin_host.compliance import check_plugin
@@ -14,11 +16,17 @@ from workbench.worker.installed_methods import installed_methods
 
 
 def list_methods(spec: ListMethodsJob, context: JobContext) -> dict[str, Any]:
-    """Load all plugins → {"methods": [ParameterSchema], "knobs": [Knob fields], "failures": [error]}."""
+    """Load all plugins → methods, knobs, metrics, readers and failures.
+
+    {"methods": [ParameterSchema], "knobs": [Knob fields], "metrics": [{"name", "title", "plugin"}], "readers": [same],
+    "failures": [error]}; the program's own metrics and readers are not among them.
+    """
     registry, failures = installed_methods()
     return {
         "methods": [schema.model_dump(mode="json") for schema in registry.schemas()],
         "knobs": [asdict(knob) for knob in registry.knobs],
+        "metrics": [{"name": m.name, "title": m.title, "plugin": plugin} for m, plugin in plugin_metrics()],
+        "readers": [{"name": r.name, "title": r.title, "plugin": plugin} for r, plugin in plugin_readers()],
         "failures": [failure.to_json() for failure in failures],
     }
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from workbench.data.statistics import bootstrap_interval, mcnemar_exact, mean_interval, paired_share_interval, wilson
-from workbench.domain.errors import DataError
+from workbench.domain.errors import DataError, PluginError, WorkbenchError
 from workbench.domain.measurements import Interval, PairedDifference
 
 
@@ -59,7 +60,15 @@ class Metric(ABC):
                 expected="an output whose first dimension is the batch",
                 action="Name another one with options.output in the DATA.yaml.",
             )
-        self._records.append(self.records(outputs, targets))
+        with self._naming():
+            records = np.asarray(self.records(outputs, targets))
+        if records.ndim != 2 or len(records) != len(targets) or records.dtype.kind not in "biuf":
+            raise PluginError(
+                f"metric {self.name!r} gives no records",
+                expected=f"numbers of shape ({len(targets)}, k), one row a sample",
+                found=f"{records.dtype} of shape {records.shape}",
+            )
+        self._records.append(records)
 
     @property
     def per_sample(self) -> np.ndarray:
@@ -72,7 +81,8 @@ class Metric(ABC):
 
     def value_of(self, records: np.ndarray) -> float:
         """Return the metric of records (N, k) taken earlier."""
-        return float(self.combine(records.sum(axis=0), len(records)))
+        with self._naming():
+            return float(self.combine(records.sum(axis=0), len(records)))
 
     def interval_of(self, records: np.ndarray) -> Interval:
         """Return the 95 % interval: Wilson for shares of samples, Student's t for means, bootstrap otherwise."""
@@ -80,7 +90,8 @@ class Metric(ABC):
             return wilson(float(records.sum()), len(records))
         if self._is_mean():
             return mean_interval(records[:, 0])
-        return bootstrap_interval(lambda weights: self.combine(weights @ records, len(records)), len(records))
+        with self._naming():
+            return bootstrap_interval(lambda weights: self.combine(weights @ records, len(records)), len(records))
 
     def difference(self, first: np.ndarray, second: np.ndarray) -> PairedDifference:
         """Return second - first, paired: records (N, k) of two models on the same samples.
@@ -116,6 +127,16 @@ class Metric(ABC):
     def correct(self, records: np.ndarray) -> np.ndarray | None:
         """Return which samples are right (N,) for a share of correct samples, else None."""
         return records[:, 0] == 1 if self._is_share(records) else None
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Name the metric in whatever it raises unexpectedly: it may be a plugin's."""
+        try:
+            yield
+        except WorkbenchError:
+            raise
+        except Exception as error:  # the border to foreign code: anything may come
+            raise PluginError(f"metric {self.name!r} raised {type(error).__name__}: {error}") from error
 
     def _is_mean(self) -> bool:
         return type(self).combine is Metric.combine

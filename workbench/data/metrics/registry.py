@@ -19,6 +19,7 @@ from workbench.domain.errors import DataError, PluginError
 _METRICS: dict[str, type[Metric]] = {
     metric.name: metric for metric in (Top1, Top5, Mse, Psnr, MeanIou, Perplexity, Sqnr, Cosine)
 }
+_PLUGINS: dict[str, str] = {}
 
 
 def metrics() -> tuple[type[Metric], ...]:
@@ -26,11 +27,27 @@ def metrics() -> tuple[type[Metric], ...]:
     return tuple(_METRICS.values())
 
 
-def register_metric(metric: type[Metric]) -> None:
-    """Add a plugin's metric; PluginError if its name is taken by another one."""
-    known = _METRICS.setdefault(metric.name, metric)
-    if known is not metric:
-        raise PluginError(f"the metric name {metric.name!r} is already taken", found=known.__qualname__)
+def register_metric(metric: type[Metric], plugin: str) -> None:
+    """Add a plugin's metric, or the plugin's newer version of it; PluginError as `require_free_metric`."""
+    require_free_metric(metric.name, plugin)
+    _METRICS[metric.name], _PLUGINS[metric.name] = metric, plugin
+
+
+def require_free_metric(name: str, plugin: str) -> None:
+    """Raise PluginError if a metric of that name comes with the program or from another plugin."""
+    owner = _PLUGINS.get(name)
+    if name in _METRICS and owner != plugin:
+        raise PluginError(
+            f"the metric name {name!r} is already taken",
+            where=f"plugin {plugin!r}",
+            found="a metric of the program" if owner is None else f"it in plugin {owner!r}",
+            action="Give it another name.",
+        )
+
+
+def plugin_metrics() -> tuple[tuple[type[Metric], str], ...]:
+    """Return the metrics that plugins brought, each with its plugin."""
+    return tuple((_METRICS[name], plugin) for name, plugin in _PLUGINS.items())
 
 
 def metric_named(name: str, options: Mapping[str, Any] | None = None) -> Metric:
