@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QWheelEvent
 from PySide6.QtWidgets import QApplication, QComboBox, QDoubleSpinBox, QLabel, QLineEdit, QSpinBox
 
+from tests.fakes.dragging import Drag
 from tests.fakes.projects import methods, resnet20_state
 from tests.fakes.runner import FakeRunner
 from workbench.domain.recipe import Step
@@ -130,6 +131,83 @@ def test_the_keyboard_stays_with_the_step_that_is_switched_and_moved(qtbot, desk
         qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Down, Qt.KeyboardModifier.AltModifier)
         assert desk.steps[place] == "prune.l1"
         assert desk.panel.steps.rows[place].switch.hasFocus()
+
+
+def between(desk, gap: int) -> QPoint:
+    """Return the point, within the list, between two cards, or below the last."""
+    rows = desk.panel.steps.rows
+    row = rows[min(gap, len(rows) - 1)].geometry()
+    return QPoint(row.center().x(), row.bottom() + 4 if gap == len(rows) else row.y() - 4)
+
+
+@pytest.mark.parametrize("source", range(3))
+@pytest.mark.parametrize("gap", range(4))
+def test_a_card_is_dropped_where_the_line_shows_and_taken_back_at_once(desk, source, gap):
+    cards, before = desk.panel.steps, desk.steps
+    drag = Drag(cards.drag_data(source), cards)
+    assert drag.move(between(desk, gap))
+    stays = gap in (source, source + 1)
+    assert cards.gap == (None if stays else gap)
+    assert drag.drop(between(desk, gap))
+    assert cards.gap is None
+    expected = [name for place, name in enumerate(before) if place != source]
+    expected.insert(gap - (gap > source), before[source])
+    assert desk.steps == expected
+    assert desk.session.document.undo_title == (None if stays else f"Move {before[source]}")
+    desk.session.document.undo()
+    assert desk.steps == before
+    assert desk.session.document.undo_title is None
+
+
+def test_the_line_follows_the_pointer_and_goes_with_it(desk):
+    cards = desk.panel.steps
+    plain = cards.grab().toImage()
+    drag = Drag(cards.drag_data(0), cards)
+    drag.move(between(desk, 3))
+    below = cards.grab().toImage()
+    drag.move(between(desk, 2))
+    assert cards.gap == 2
+    assert len({image.pixelColor(60, between(desk, 3).y()).name() for image in (plain, below)}) == 2
+    assert cards.grab().toImage().pixelColor(60, between(desk, 3).y()) == plain.pixelColor(60, between(desk, 3).y())
+    drag.leave()
+    assert cards.gap is None
+    assert cards.grab().toImage() == plain
+
+
+def test_open_form_and_keyboard_go_with_a_dragged_card(desk):
+    rows = desk.panel.steps.rows
+    rows[0].open.setChecked(True)
+    rows[2].switch.setFocus()
+    desk.panel.steps.moveRequested.emit(0, 2)
+    assert [row.open.isChecked() for row in desk.panel.steps.rows] == [False, False, True]
+    assert desk.panel.steps.rows[1].switch.hasFocus()
+
+
+def test_nothing_but_the_lists_own_cards_is_taken(qtbot, desk, tmp_path):
+    other = Desk(resnet20_state(), tmp_path / "other", qtbot)
+    link = QMimeData()
+    link.setUrls([QUrl.fromLocalFile("/models/a.onnx")])
+    for data in (other.panel.steps.drag_data(0), link, QMimeData()):
+        assert not Drag(data, desk.panel.steps).drop(between(desk, 3))
+    assert desk.steps == ["prune.l1", "train.finetune", "quantize.ptq"]
+    other.bridge.close()
+
+
+def test_the_head_of_a_card_starts_a_drag_and_its_form_does_not(qtbot, desk):
+    row = desk.panel.steps.rows[0]
+    row.open.setChecked(True)
+    QApplication.processEvents()
+    began: list[bool] = []
+    row.dragStarted.disconnect()
+    row.dragStarted.connect(lambda: began.append(True))
+    far = QPoint(0, QApplication.startDragDistance())
+    on_form, on_grip = row.form.geometry().bottomLeft() + QPoint(2, -2), row.grip.geometry().center()
+    for start, count in ((on_form, 0), (on_grip, 1)):
+        qtbot.mousePress(row, Qt.MouseButton.LeftButton, pos=start)
+        qtbot.mouseMove(row, start + QPoint(1, 0))
+        qtbot.mouseMove(row, start + far)
+        qtbot.mouseRelease(row, Qt.MouseButton.LeftButton, pos=start + far)
+        assert len(began) == count
 
 
 def test_a_switched_off_recipe_can_not_run_and_says_why(desk):

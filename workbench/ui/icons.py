@@ -47,6 +47,7 @@ _NAMES = {
     "star": "ph.star",
     "up": "ph.arrow-up",
     "down": "ph.arrow-down",
+    "grip": "ph.dots-six-vertical",
     "previous": "ph.caret-up",
     "next": "ph.caret-down",
     "done": "ph.check-circle",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from workbench.domain.recipe import Step
 from workbench.domain.reports import ParameterSchema
 from workbench.project.state import ProjectState
+
+_Step = TypeVar("_Step")
 
 STAGES = ("decompose", "prune", "train", "quantize", "encode")
 
@@ -101,7 +103,7 @@ def run_blocked(state: ProjectState, methods: Sequence[ParameterSchema], *, load
     return None
 
 
-def moved(steps: Sequence[Step], source: int, target: int) -> tuple[Step, ...]:
+def moved(steps: Sequence[_Step], source: int, target: int) -> tuple[_Step, ...]:
     """Return the steps with the one at `source` at place `target` of the result."""
     rest = [*steps[:source], *steps[source + 1 :]]
     return (*rest[:target], steps[source], *rest[target:])

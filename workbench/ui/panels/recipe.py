@@ -34,10 +34,12 @@ from workbench.ui.icons import icon
 from workbench.ui.models.recipe_steps import PRESETS, Preset, StepView, by_stage, moved, resolve_recipe
 from workbench.ui.panels.empty_state import Pages
 from workbench.ui.panels.export import ask_path
-from workbench.ui.panels.step_row import StepList, StepRow
+from workbench.ui.panels.step_list import StepList
+from workbench.ui.panels.step_row import StepRow
 from workbench.ui.panels.wheel_guard import guard_wheel
 from workbench.ui.session import Session
 
+_SCROLL_MARGIN = 48
 _REFRESH = Change.RECIPE | Change.PLAN | Change.DATA | Change.MODEL | Change.DEVICE
 
 
@@ -50,13 +52,15 @@ class RecipePanel(QWidget):
         super().__init__(parent)
         self._session = session
         self._opened: set[int] = set()
-        self._moved: int | None = None
+        self._order: tuple[int, ...] = ()
         self._quiet = False
-        self.steps = StepList()
+        self.steps = StepList(session.theme)
+        self.steps.moveRequested.connect(self.move_step)
         self._area = QScrollArea()
         self._area.setWidget(self.steps)
         self._area.setWidgetResizable(True)
         self._area.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.steps.pointedAt.connect(lambda y: self._area.ensureVisible(0, y, 0, _SCROLL_MARGIN))
         self._pages = Pages(self._area)
         self.add = self._tool("Add step", "add", "Add a step to the end of the recipe")
         self.presets = self._tool("Presets", "recipe", "Put steps and plan defaults in place")
@@ -128,6 +132,17 @@ class RecipePanel(QWidget):
         # The new card has its place only after the layout has seen it.
         QTimer.singleShot(0, self, self._show_last)
 
+    def move_step(self, place: int, target: int) -> None:
+        """Put a step at another place, as one step of the undo history; a place that is none is ignored."""
+        steps = self._session.state.steps
+        if target == place or not 0 <= target < len(steps):
+            return
+        # Where each card stood before: its open form, and the keyboard, go with it.
+        self._order = moved(range(len(steps)), place, target)
+        self._opened = {self._order.index(old) for old in self._opened}
+        self.set_steps(moved(steps, place, target), f"Move {steps[place].method}")
+        self._order = ()
+
     def apply_preset(self, preset: Preset) -> None:
         """Put a preset's steps and plan defaults in place; undo takes them back."""
         plan = self._session.state.plan
@@ -144,14 +159,14 @@ class RecipePanel(QWidget):
         )
         self.steps.set_rows([self._row(place, view, len(views)) for place, view in enumerate(views)])
         if before is not None and self.steps.rows:
-            place = min(before[0] if self._moved is None else self._moved, len(views) - 1)
-            self.steps.rows[place].focus_control(before[1] or 0)
+            place = self._order.index(before[0]) if self._order else before[0]
+            self.steps.rows[min(place, len(views) - 1)].focus_control(before[1] or 0)
 
     def _row(self, place: int, view: StepView, count: int) -> StepRow:
         row = StepRow(place + 1, view, self._session.theme, last=place == count - 1, opened=place in self._opened)
         row.enabledChanged.connect(partial(self._change, place, "enabled"))
         row.parametersChanged.connect(partial(self._change, place, "parameters"))
-        row.moveRequested.connect(partial(self._move, place))
+        row.moveRequested.connect(lambda by: self.move_step(place, place + by))
         row.removeRequested.connect(partial(self._remove, place))
         row.duplicateRequested.connect(partial(self._duplicate, place))
         row.toggled.connect(partial(self._remember_opened, place))
@@ -166,19 +181,10 @@ class RecipePanel(QWidget):
         self.set_steps(tuple(steps), f"{verb} {steps[place].method}")
         self._quiet = False
 
-    def _move(self, place: int, by: int) -> None:
-        target = place + by
-        steps = self._session.state.steps
-        if 0 <= target < len(steps):
-            self._opened = {target if old == place else place if old == target else old for old in self._opened}
-            self._moved = target
-            self.set_steps(moved(steps, place, target), f"Move {steps[place].method}")
-            self._moved = None
-
     def _move_focused(self, by: int) -> None:
         for place, row in enumerate(self.steps.rows):
             if _focused(row):
-                self._move(place, by)
+                self.move_step(place, place + by)
                 return
 
     def _remove(self, place: int) -> None:

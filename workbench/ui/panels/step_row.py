@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QContextMenuEvent
+from PySide6.QtCore import QPoint, Qt, Signal
+from PySide6.QtGui import QContextMenuEvent, QMouseEvent
 from PySide6.QtWidgets import (
+    QApplication,
     QCheckBox,
     QFrame,
+    QGraphicsOpacityEffect,
     QHBoxLayout,
     QLabel,
     QMenu,
     QToolButton,
     QVBoxLayout,
-    QWidget,
 )
 
 from workbench.ui.icons import icon
@@ -23,7 +24,8 @@ from workbench.ui.panels.elided import ElidedLabel
 from workbench.ui.panels.parameter_form import ParameterForm
 from workbench.ui.theme import Theme
 
-_INDENT = 34
+_GRIP = 12
+_INDENT = 30 + _GRIP
 """Where a title begins, right of the switch."""
 
 
@@ -36,6 +38,7 @@ class StepRow(QFrame):
         removeRequested, duplicateRequested: From the step's menu.
         parametersChanged: The parameters that differ from their defaults.
         toggled: The card was opened or closed.
+        dragStarted: The head was pressed and moved.
     """
 
     enabledChanged = Signal(bool)
@@ -44,13 +47,23 @@ class StepRow(QFrame):
     duplicateRequested = Signal()
     parametersChanged = Signal(dict)
     toggled = Signal(bool)
+    dragStarted = Signal()
 
     def __init__(self, number: int, view: StepView, theme: Theme, *, last: bool, opened: bool) -> None:
         super().__init__()
         self.setProperty("role", "card")
         self.view = view
         self._theme = theme
+        self._pressed: QPoint | None = None
+        self._fade = QGraphicsOpacityEffect(self)
+        self._fade.setOpacity(0.4)
+        self._fade.setEnabled(False)
+        self.setGraphicsEffect(self._fade)
         self.form: ParameterForm | None = None
+        self.grip = QLabel()
+        self.grip.setPixmap(icon("grip", theme, "muted").pixmap(_GRIP, 16))
+        self.grip.setCursor(Qt.CursorShape.OpenHandCursor)
+        self.grip.setToolTip("Drag to another place in the recipe; Alt+Up and Alt+Down move the step, too")
         self.switch = QCheckBox()
         self.switch.setChecked(view.step.enabled)
         self.switch.setToolTip("Whether this step runs")
@@ -72,8 +85,9 @@ class StepRow(QFrame):
         self.open.setEnabled(view.schema is not None)
         self.open.toggled.connect(self._set_opened)
         head = QHBoxLayout()
-        head.setContentsMargins(8, 4, 4, 4)
+        head.setContentsMargins(4, 4, 4, 4)
         head.setSpacing(4)
+        head.addWidget(self.grip)
         head.addWidget(self.switch)
         head.addWidget(title, 1)
         head.addWidget(self.open)
@@ -116,6 +130,34 @@ class StepRow(QFrame):
         control = self._controls[place]
         (control if control.isEnabled() else self.switch).setFocus(Qt.FocusReason.OtherFocusReason)
 
+    @property
+    def head_height(self) -> int:
+        """How high the line with the title is, without what may stand below it."""
+        return self.more.geometry().bottom() + 5
+
+    def set_faded(self, on: bool) -> None:
+        """Show the card pale while its picture is dragged."""
+        self._fade.setEnabled(on)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Remember where a drag may begin: anywhere on the head, which its labels leave to the card."""
+        place = event.position().toPoint()
+        on_form = self.form is not None and self.form.isVisible() and self.form.geometry().contains(place)
+        self._pressed = place if event.button() == Qt.MouseButton.LeftButton and not on_form else None
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Begin to drag once the pointer is far enough from where it was pressed."""
+        start = self._pressed
+        if start is None or not event.buttons() & Qt.MouseButton.LeftButton:
+            return
+        if (event.position().toPoint() - start).manhattanLength() >= QApplication.startDragDistance():
+            self._pressed = None
+            self.dragStarted.emit()
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Forget where the mouse was pressed."""
+        self._pressed = None
+
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         """Offer the step's menu everywhere on the card."""
         self.more.menu().popup(event.globalPos())
@@ -151,25 +193,3 @@ class StepRow(QFrame):
 
 def _summary(parameters: dict[str, Any]) -> str:
     return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in parameters.items())
-
-
-class StepList(QWidget):
-    """The cards below each other."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._layout = QVBoxLayout(self)
-        self._layout.setContentsMargins(8, 8, 8, 8)
-        self._layout.setSpacing(8)
-        self._layout.addStretch()
-        self.rows: list[StepRow] = []
-
-    def set_rows(self, rows: list[StepRow]) -> None:
-        """Replace the cards."""
-        for row in self.rows:
-            self._layout.removeWidget(row)
-            row.setParent(None)
-            row.deleteLater()
-        self.rows = rows
-        for place, row in enumerate(rows):
-            self._layout.insertWidget(place, row)
