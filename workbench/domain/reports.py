@@ -97,8 +97,25 @@ class NodeCost(_Report):
     counted: bool = True
 
 
+class DrawnBlock(_Report):
+    """A part of the model that can be drawn as one box, e.g. a module: `title` is short, `name` is whole.
+
+    Attributes:
+        parent: Id of the block around it, or None.
+    """
+
+    id: str
+    title: str
+    name: str
+    parent: str | None = None
+
+
 class DrawnNode(_Report):
-    """A node of the picture: centre `x`, `y` and size in pixels at zoom 1; `layer` if it is compressible."""
+    """A node of the picture: centre `x`, `y` and size in pixels at zoom 1; `layer` if it is compressible.
+
+    Attributes:
+        block: Id of the innermost block that it belongs to, or None.
+    """
 
     id: str
     op: str
@@ -108,6 +125,7 @@ class DrawnNode(_Report):
     width: float
     height: float
     layer: str | None = None
+    block: str | None = None
 
 
 class DrawnEdge(_Report):
@@ -120,12 +138,13 @@ class DrawnEdge(_Report):
 
 
 class Drawing(_Report):
-    """Coordinates of a graph, top to bottom."""
+    """Coordinates of a graph, top to bottom; `blocks` come with the outer ones before those within."""
 
     nodes: tuple[DrawnNode, ...]
     edges: tuple[DrawnEdge, ...]
     width: float
     height: float
+    blocks: tuple[DrawnBlock, ...] = ()
 
 
 class InspectReport(_Report):

@@ -6,10 +6,10 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import LiftSubgraphInitializersToMainGraphPass
 
-_KEEP_BYTES = 4096
+KEPT_BYTES = 4096
 
 
-def skeleton(model: ir.Model, *, keep_bytes: int = _KEEP_BYTES, lift: bool = True) -> onnx.ModelProto:
+def skeleton(model: ir.Model, *, keep_bytes: int = KEPT_BYTES, lift: bool = True) -> onnx.ModelProto:
     """Return the model as a message in which constants above `keep_bytes` are graph inputs of the same name.
 
     Args:

@@ -19,7 +19,7 @@ from onnx.reference import ReferenceEvaluator
 
 from workbench.domain.errors import UnsupportedGraphError
 from workbench.graph.shape_arithmetic import Dimension, broadcast, partial_contents, resolve_reshape
-from workbench.graph.skeleton import skeleton
+from workbench.graph.skeleton import KEPT_BYTES, skeleton
 
 Dims = tuple[Dimension, ...]
 
@@ -93,6 +93,8 @@ class _Walk:
         self.symbols = {size for value in model.graph.inputs for size in _dims(value) or () if isinstance(size, str)}
         self.recorded: dict[str, Dims] = {}
         self.recorded_types: dict[str, ir.DataType] = {}
+        self.whole_shapes: dict[str, Dims] = {}
+        self.whole_types: dict[str, ir.DataType] = {}
         for node in model.graph:
             if node.op_type == "Constant" and node.domain == "" and "value" in node.attributes:
                 self._add_constant(node.outputs[0].name or "", node.attributes["value"].value)
@@ -128,6 +130,7 @@ class _Walk:
                 self.found.dtypes[info.name] = ir.DataType(kind.elem_type)
             if kind.HasField("shape"):
                 self.found.shapes[info.name] = tuple(self._dimension(dim) for dim in kind.shape.dim)
+        self.whole_shapes, self.whole_types = dict(self.found.shapes), dict(self.found.dtypes)
         for name, dtype in self.recorded_types.items():
             self.found.dtypes.setdefault(name, dtype)
 
@@ -167,8 +170,22 @@ class _Walk:
     def _find_shapes(self, node: ir.Node, outputs: list[str]) -> None:
         if node.op_type in ("Reshape", "Expand", "ConstantOfShape"):
             self._merge(outputs[0], self._shape_from_contents(node))
-        if any(not _complete(self.found.shapes.get(name)) for name in outputs):
+        if all(_complete(self.found.shapes.get(name)) for name in outputs):
+            return
+        untyped = any(name not in self.found.dtypes for name in outputs)
+        if untyped or any(value is not None and self._is_news(value) for value in node.inputs):
             self._infer_node(node)
+
+    def _is_news(self, value: ir.Value) -> bool:
+        """Whether the walk knows more of a value than onnx's inference over everything did."""
+        name = value.name or ""
+        constant = self.constants.get(name)
+        return (
+            name in self.found.contents
+            or (constant is not None and constant.nbytes > KEPT_BYTES)
+            or self.found.shapes.get(name) != self.whole_shapes.get(name)
+            or self.found.dtypes.get(name) != self.whole_types.get(name)
+        )
 
     def _take(self, name: str, array: np.ndarray) -> None:
         dtype = self.found.dtypes.get(name)
@@ -232,7 +249,7 @@ class _Walk:
             with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore")
                 results = ReferenceEvaluator(
-                    ir.to_proto(node), opsets={entry.domain: entry.version for entry in self.opsets}
+                    ir.serde.serialize_node(node), opsets={entry.domain: entry.version for entry in self.opsets}
                 ).run(None, arrays)
         except Exception:  # the reference evaluator raises whatever numpy does for what it lacks; the node then stays
             return None
@@ -299,11 +316,16 @@ class _Walk:
             types[value.name] = onnx.helper.make_tensor_type_proto(int(dtype), self.found.shapes.get(value.name))
             array = self.array(value, _CONTENT_ELEMENTS * 8)
             if array is not None and array.dtype != object:
-                data[value.name] = ir.to_proto(ir.tensor(array, dtype=dtype, name=value.name))
+                data[value.name] = ir.serde.serialize_tensor(ir.tensor(array, dtype=dtype, name=value.name))
         try:
             schema = onnx.defs.get_schema(node.op_type, self.opset)
             inferred = onnx.shape_inference.infer_node_outputs(
-                schema, ir.to_proto(node), types, data, opset_imports=self.opsets, ir_version=self.model.ir_version
+                schema,
+                ir.serde.serialize_node(node),
+                types,
+                data,
+                opset_imports=self.opsets,
+                ir_version=self.model.ir_version,
             )
         except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError):
             return

@@ -8,15 +8,28 @@ import numpy as np
 import onnx_ir as ir
 
 
-def free_name(model: ir.Model, wanted: str) -> str:
-    """Return `wanted`, or it with the first number that makes it a value name not yet in the graph."""
+def names_in_use(model: ir.Model) -> set[str]:
+    """Return the names of all values of the graph and of the graphs within it."""
     taken = {value.name for value in model.graph.inputs} | set(model.graph.initializers)
     for graph in model.graphs():
         taken.update(graph.initializers)
         taken.update(value.name for node in graph for value in node.outputs)
+    return {name for name in taken if name}
+
+
+def free_name(model: ir.Model, wanted: str, taken: set[str] | None = None) -> str:
+    """Return `wanted`, or it with the first number that makes it a value name not yet in the graph.
+
+    Args:
+        model: The graph.
+        wanted: The name it should be.
+        taken: `names_in_use` and what was given out since, where many names are asked for; the answer is added.
+    """
+    used = names_in_use(model) if taken is None else taken
     name, number = wanted, 2
-    while name in taken:
+    while name in used:
         name, number = f"{wanted}_{number}", number + 1
+    used.add(name)
     return name
 
 

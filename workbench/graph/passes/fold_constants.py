@@ -12,7 +12,7 @@ import onnx_ir as ir
 from workbench.graph.model import ModelGraph
 from workbench.graph.shapes import static_values
 from workbench.graph.statics import Statics
-from workbench.graph.surgery import add_initializer, bypass, free_name, remove_unused
+from workbench.graph.surgery import add_initializer, bypass, free_name, names_in_use, remove_unused
 
 _DUPLICATE_BYTES = 1 << 16
 _WIDENED_ELEMENTS = 1024
@@ -26,14 +26,15 @@ def fold_constants(graph: ModelGraph) -> ModelGraph:
     """
     statics = static_values(graph)
     model = graph.edit()
+    taken = names_in_use(model)
     for node in list(model.graph):
         if node.domain == "":
-            _simplify(model, node, statics)
+            _simplify(model, node, statics, taken)
     remove_unused(model)
     return graph.edited(model)
 
 
-def _simplify(model: ir.Model, node: ir.Node, statics: Statics) -> None:
+def _simplify(model: ir.Model, node: ir.Node, statics: Statics, taken: set[str]) -> None:
     if node.op_type == "Constant":
         _lift(model, node)
     elif _foldable(node, statics):
@@ -47,7 +48,7 @@ def _simplify(model: ir.Model, node: ir.Node, statics: Statics) -> None:
         if node.op_type == "CastLike":
             _cast_plainly(node, statics)
         if node.op_type in ("Reshape", "Expand"):
-            _fix_target(model, node, statics)
+            _fix_target(model, node, statics, taken)
 
 
 def _lift(model: ir.Model, node: ir.Node) -> None:
@@ -150,7 +151,7 @@ def _cast_plainly(node: ir.Node, statics: Statics) -> None:
         node.attributes["to"] = ir.AttrInt64("to", int(dtype))
 
 
-def _fix_target(model: ir.Model, node: ir.Node, statics: Statics) -> None:
+def _fix_target(model: ir.Model, node: ir.Node, statics: Statics, taken: set[str]) -> None:
     """Give a Reshape or Expand a constant target where all but the batch size is known."""
     target = node.inputs[1] if len(node.inputs) > 1 else None
     if target is None or target.const_value is not None or node.inputs[0] is None:
@@ -178,5 +179,5 @@ def _fix_target(model: ir.Model, node: ir.Node, statics: Statics) -> None:
             if own < 0 or wanted[axis] is None or dims[own] != wanted[axis]:
                 return
             wanted[axis] = 1
-    name = free_name(model, f"{node.name}_shape")
+    name = free_name(model, f"{node.name}_shape", taken)
     node.replace_input_with(1, add_initializer(model, name, np.asarray(wanted, dtype=np.int64)))
