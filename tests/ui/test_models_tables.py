@@ -48,7 +48,7 @@ def test_a_layer_that_cannot_be_pruned_says_why():
 
 
 def test_a_plan_that_does_not_fit_is_shown_and_its_problems_are_listed():
-    plan = Plan(default={"weight_bits": 9, "rank_ratio": 0.5}, layers={"*gone*": {"weight_bits": 4}})
+    plan = Plan(default={"weight_bits": 9, "codebook_bits": 4}, layers={"*gone*": {"weight_bits": 4}})
     state = resnet20_state().model_copy(update={"plan": plan})
     table = resolve_layers(state, FIRST_PARTY_KNOBS)
     assert len(table.problems) == 3

@@ -100,5 +100,17 @@ ACTIVATION_BITS = Knob(
     sweep=(8, 4),
     doc="Bits of the layer's input activations; 32 leaves them in float, 16 is half precision.",
 )
+RANK_RATIO = Knob(
+    "rank_ratio",
+    "Rank",
+    "share of the full rank",
+    untouched=1.0,
+    low=0.0,
+    high=1.0,
+    step=0.05,
+    sweep=(0.4, 0.25, 0.1),
+    doc="Rank of the layer's factors as a share of its weight's full rank; 1 leaves the layer as it is. A layer is "
+    "replaced by two or three smaller ones where that takes fewer parameters: square matrices from below 0.5.",
+)
 
-FIRST_PARTY_KNOBS: tuple[Knob, ...] = (PRUNE_RATIO, WEIGHT_BITS, ACTIVATION_BITS)
+FIRST_PARTY_KNOBS: tuple[Knob, ...] = (PRUNE_RATIO, WEIGHT_BITS, ACTIVATION_BITS, RANK_RATIO)

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from workbench.domain.derived_layers import OWN_KNOBS, original_name
 from workbench.domain.errors import RecipeError
 from workbench.domain.knobs import Knob, Setting
 
@@ -57,7 +58,11 @@ class Origin(enum.IntEnum):
 
 
 class LayerSettings(Mapping[str, Mapping[str, Setting]]):
-    """A plan resolved against a model: for every layer, the setting of every knob, untouched values included."""
+    """A plan resolved against a model: for every layer, the setting of every knob, untouched values included.
+
+    Layers that a step derived from a listed one ("fc1~1" from "fc1") are found too, with its bits and the like; what is
+    said of its channels and rank does not pass to them. Going through all lists the model's own layers only.
+    """
 
     def __init__(
         self,
@@ -70,6 +75,10 @@ class LayerSettings(Mapping[str, Mapping[str, Setting]]):
         self._origins = dict(origins or {})
 
     def __getitem__(self, layer: str) -> Mapping[str, Setting]:
+        own = self._settings.get(layer)
+        parent = original_name(layer) if own is None else None
+        if own is None and parent is not None:
+            return {knob: value for knob, value in self[parent].items() if knob not in OWN_KNOBS}
         return self._settings[layer]
 
     def __iter__(self) -> Iterator[str]:
@@ -80,11 +89,14 @@ class LayerSettings(Mapping[str, Mapping[str, Setting]]):
 
     def number(self, layer: str, knob: Knob) -> float:
         """Return the numeric setting of `knob` on `layer`; the untouched value for a layer that is not listed."""
-        line: Mapping[str, Setting] = self._settings.get(layer, {})
+        line: Mapping[str, Setting] = self.get(layer, {})
         return float(line.get(knob.name, knob.untouched))
 
     def origin(self, layer: str, knob: Knob) -> Origin:
         """Return where a setting comes from; settings that were made without a plan count as the layer's own line."""
+        parent = original_name(layer)
+        if layer not in self._settings and parent is not None and knob.name not in OWN_KNOBS:
+            return self.origin(parent, knob)
         return self._origins.get((layer, knob.name), Origin.LINE if not self._origins else Origin.DEFAULT)
 
     def explicit(self, layer: str, knob: Knob) -> bool:
