@@ -21,6 +21,7 @@ from workbench.project.commands import (
     ReplaceRecipe,
     SetData,
     SetDefault,
+    SetDimensions,
     SetModel,
     SetRun,
     SetSettings,
@@ -56,6 +57,7 @@ def commands_by_kind(samples):
             latency=st.none() | st.builds(LatencySetting, batch=st.integers(1, 9)),
         ),
         SetModel: _names.map(lambda name: SetModel(samples.model(name))),
+        SetDimensions: st.builds(SetDimensions, st.dictionaries(_names, st.integers(1, 9), max_size=2)),
         SetData: _names.map(lambda name: SetData(samples.data(name), folder=f"/data/{name}")),
         EditCandidate: st.one_of(
             st.builds(EditCandidate, candidate, name=_names, star=st.none() | st.booleans()),

@@ -100,6 +100,7 @@ def parser() -> argparse.ArgumentParser:
     new.add_argument("--model", metavar="MODEL", required=True)
     new.add_argument("--data", metavar="DATA.yaml")
     new.add_argument("--recipe", metavar="RECIPE.yaml", help="plan and steps to begin with")
+    _dimension_argument(new)
     info = actions.add_parser("info", help="say what is in a project", parents=[common])
     info.add_argument("file", metavar="FILE.mcw")
     run = actions.add_parser("run", help="run the project's plan and steps and add the candidate", parents=[common])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from workbench.cli import formats
 from workbench.cli.console import Console
-from workbench.cli.recording import add_candidate, require_writable
+from workbench.cli.recording import add_candidate, dimensions_of, require_writable
 from workbench.data.description_file import read_data_description
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.data_description import DataDescription
@@ -18,7 +19,7 @@ from workbench.domain.reports import CandidateReport, InspectReport
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import CompressJob, InspectJob
 from workbench.methods.recipe_file import read_recipe, write_recipe
-from workbench.project.commands import ReplacePlan, SetData, SetModel, SetRun, SetSteps
+from workbench.project.commands import ReplacePlan, SetData, SetDimensions, SetModel, SetRun, SetSteps
 from workbench.project.copying import copy_whole
 from workbench.project.document import Document
 from workbench.project.references import find_problems
@@ -26,18 +27,27 @@ from workbench.project.state import Change, ModelReference
 from workbench.worker.dispatch import run_job
 
 
-def new_project(path: Path, model: Path, data: DataDescription | None = None, recipe: Recipe | None = None) -> Document:
+def new_project(
+    path: Path,
+    model: Path,
+    data: DataDescription | None = None,
+    recipe: Recipe | None = None,
+    dimensions: Mapping[str, int] | None = None,
+) -> Document:
     """Make a project about a model and return its open document.
 
     Raises:
         ProjectError: the file exists.
         ModelFileError: the model can't be opened.
+        BadInputError: `dimensions` names no dimension of the model.
         StorageError: the folder can't be written.
     """
     require_writable(path.absolute())
-    report = InspectReport.model_validate(run_job(InspectJob(model=str(model), drawing=True), JobContext()))
+    spec = InspectJob(model=str(model), drawing=True, dimensions=dict(dimensions or {}))
+    report = InspectReport.model_validate(run_job(spec, JobContext()))
     document = Document.create(path)
     document.do(SetModel(ModelReference(path=str(model), sha256=report.model.sha256)))
+    document.do(SetDimensions(spec.dimensions))
     document.record(Change.MODEL, inspect=report)
     if data is None and recipe is not None and isinstance(recipe.data, DataDescription):
         data = recipe.data
@@ -59,7 +69,8 @@ def project(options: argparse.Namespace, console: Console, cancel: CancelToken) 
 def _new(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
     data = None if options.data is None else read_data_description(Path(options.data))
     recipe = None if options.recipe is None else read_recipe(Path(options.recipe))
-    with new_project(Path(options.file), Path(options.model).absolute(), data, recipe) as document:
+    model = Path(options.model).expanduser().absolute()
+    with new_project(Path(options.file), model, data, recipe, dimensions_of(options)) as document:
         console.result({"project": str(document.path)}, f"wrote {document.path}")
     return 0
 
@@ -71,6 +82,7 @@ def _info(options: argparse.Namespace, console: Console, cancel: CancelToken) ->
         payload = {
             "project": str(document.path),
             "model": None if state.model is None else state.model.model_dump(),
+            "dimensions": state.dimensions,
             "data": None if state.data is None else state.data.model_dump(mode="json"),
             "baseline": None if state.baseline is None else state.baseline.model_dump(mode="json"),
             "plan": state.plan.model_dump(mode="json"),
@@ -115,6 +127,7 @@ def _run(options: argparse.Namespace, console: Console, cancel: CancelToken) -> 
                 out=str(Path(folder) / "candidate.onnx"),
                 threads=document.state.latency.threads,
                 batch=document.state.latency.batch,
+                dimensions=document.state.dimensions,
             )
             context = JobContext(progress=Progress(console.progress), cancel=cancel, log=console.log)
             report = CandidateReport.model_validate(run_job(spec, context))

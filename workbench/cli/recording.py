@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workbench.domain.data_description import DataDescription
-from workbench.domain.errors import ProjectError, StorageError
+from workbench.domain.errors import BadInputError, ProjectError, StorageError
 from workbench.domain.measurements import LatencyReport, MetricMeasurement, SensitivityPoint
 from workbench.domain.recipe import Recipe
 from workbench.domain.reports import CandidateReport, InspectReport, SweepReport
 from workbench.graph.storage import model_sha256
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import InspectJob
-from workbench.project.commands import SetData, SetModel
+from workbench.project.commands import SetData, SetDimensions, SetModel
 from workbench.project.document import Document
 from workbench.project.results import new_candidate, with_points
 from workbench.project.state import Candidate, Change, ModelReference
@@ -43,7 +43,14 @@ class Recording:
         models: Sequence[str] = options.models if hasattr(options, "models") else (options.model,)
         self._model = Path(models[0]).expanduser().absolute()
         self._data = data
+        self._given = dimensions_of(options)
         self._document: Document | None = None
+
+    @property
+    def dimensions(self) -> dict[str, int]:
+        """Sizes of dynamic dimensions: those that the verb was given, else those that the project knows."""
+        known = {} if self._document is None else self._document.state.dimensions
+        return {**known, **self._given}
 
     def __enter__(self) -> Recording:
         if self._path is None:
@@ -130,16 +137,44 @@ class Recording:
         document = self._document
         if document is None:
             document = self._document = Document.create(self._path)
-        state = document.state
-        if state.model is None or state.inspect is None:
-            spec = InspectJob(model=str(self._model), drawing=True)
+        dimensions = self.dimensions
+        if document.state.model is None:
+            sha256 = model_sha256(onnx_file(str(self._model), JobContext()))
+            document.do(SetModel(ModelReference(path=str(self._model), sha256=sha256)))
+        document.do(SetDimensions(dimensions))
+        if document.state.inspect is None:
+            spec = InspectJob(model=str(self._model), drawing=True, dimensions=dimensions)
             report = InspectReport.model_validate(run_job(spec, JobContext()))
-            if state.model is None:
-                document.do(SetModel(ModelReference(path=str(self._model), sha256=report.model.sha256)))
             document.record(Change.MODEL, inspect=report)
-        if self._data is not None and state.data is None:
+        if self._data is not None and document.state.data is None:
             document.do(SetData(self._data, self._data.folder))
         return document
+
+
+def dimensions_of(options: argparse.Namespace) -> dict[str, int]:
+    """Return the sizes that `--dimension NAME=SIZE` gives; {} for a verb without that option.
+
+    Raises:
+        BadInputError: a text that is not NAME=SIZE, or a size below 1.
+    """
+    sizes = dict(name_and_value(text, "--dimension") for text in getattr(options, "dimension", ()))
+    for name, size in sizes.items():
+        if whole_number(size) is None:
+            raise BadInputError(f"--dimension {name}={size}", expected="NAME=SIZE with a size of at least 1")
+    return {name: int(size) for name, size in sizes.items()}
+
+
+def whole_number(text: str) -> int | None:
+    """Return the number from 1 on that a text is, or None."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 and int(text) > 0 else None
+
+
+def name_and_value(text: str, option: str) -> tuple[str, str]:
+    """Return the two sides of NAME=VALUE; BadInputError naming the option if it is something else."""
+    name, sign, value = text.partition("=")
+    if not sign or not name or not value:
+        raise BadInputError(f"{option} {text}", expected="NAME=VALUE")
+    return name, value
 
 
 def require_writable(path: Path, document: Document | None = None) -> None:

@@ -14,7 +14,7 @@ from workbench.cli import formats
 from workbench.cli.console import Console, table
 from workbench.cli.demo import demo
 from workbench.cli.project_verbs import project
-from workbench.cli.recording import Recording
+from workbench.cli.recording import Recording, name_and_value, whole_number
 from workbench.data.description_file import read_data_description
 from workbench.data.yaml_text import read_scalar
 from workbench.domain.cancel import CancelToken, Progress
@@ -45,12 +45,12 @@ def context(console: Console, cancel: CancelToken) -> JobContext:
 
 
 def _inspect(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
-    spec = InspectJob(
-        model=_absolute(options.model),
-        dimensions=_dimensions(options),
-        drawing=options.project is not None,
-    )
     with Recording(options) as recording:
+        spec = InspectJob(
+            model=_absolute(options.model),
+            dimensions=recording.dimensions,
+            drawing=options.project is not None,
+        )
         payload = run_job(spec, context(console, cancel))
         report = InspectReport.model_validate(payload)
         recording.inspected(report)
@@ -82,10 +82,9 @@ def _profile(options: argparse.Namespace, console: Console, cancel: CancelToken)
         threads=_at_least(options.threads, 1, "--threads"),
         batch=_at_least(options.batch, 1, "--batch"),
         seconds=options.seconds,
-        dimensions=_dimensions(options),
     )
     with Recording(options) as recording:
-        payload = run_job(spec, context(console, cancel))
+        payload = run_job(spec.model_copy(update={"dimensions": recording.dimensions}), context(console, cancel))
         report = LatencyReport.model_validate(payload)
         recording.profiled(report)
     console.result(payload, formats.latency(report))
@@ -146,10 +145,9 @@ def _compress(options: argparse.Namespace, console: Console, cancel: CancelToken
         threads=_at_least(options.threads, 1, "--threads"),
         batch=_at_least(options.batch, 1, "--batch"),
         measure_latency=not options.no_latency,
-        dimensions=_dimensions(options),
     )
     with Recording(options, recipe.data if isinstance(recipe.data, DataDescription) else None) as recording:
-        payload = run_job(spec, context(console, cancel))
+        payload = run_job(spec.model_copy(update={"dimensions": recording.dimensions}), context(console, cancel))
         report = CandidateReport.model_validate(payload)
         recording.compressed(report, recipe)
     console.result(payload, formats.candidate(report))
@@ -203,20 +201,13 @@ def _absolute(path: str) -> str:
     return str(Path(path).expanduser().absolute())
 
 
-def _dimensions(options: argparse.Namespace) -> dict[str, int]:
-    sizes = dict(_pair(text, "--dimension") for text in options.dimension)
-    for name, size in sizes.items():
-        if not size.isdigit() or int(size) < 1:
-            raise BadInputError(f"--dimension {name}={size}", expected="NAME=SIZE with a size of at least 1")
-    return {name: int(size) for name, size in sizes.items()}
-
-
 def _samples(text: str) -> int | Literal["all"]:
     if text == "all":
         return "all"
-    if not text.isdigit() or int(text) < 1:
+    number = whole_number(text)
+    if number is None:
         raise BadInputError(f"--samples is {text!r}", expected="a positive number, or all")
-    return int(text)
+    return number
 
 
 def _at_least(number: int, low: int, name: str) -> int:
@@ -225,15 +216,8 @@ def _at_least(number: int, low: int, name: str) -> int:
     return number
 
 
-def _pair(text: str, option: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not sign or not name or not value:
-        raise BadInputError(f"{option} {text}", expected="NAME=VALUE")
-    return name, value
-
-
 def _parameter(text: str) -> tuple[str, Any]:
-    name, value = _pair(text, "--set")
+    name, value = name_and_value(text, "--set")
     return name, read_scalar(value, f"--set {name}")
 
 

@@ -42,12 +42,11 @@ def open_dimensions(graph: ModelGraph, dimensions: Mapping[str, int] | None = No
     """
     given = dict(dimensions or {})
     found: dict[str, OpenDimension] = {}
-    keys: set[str] = set()
+    keys = dimension_names(graph)
     for info in graph.inputs:
         for axis, size in enumerate(info.shape or ()):
             place = f"{info.name}:{axis}"
             named = isinstance(size, str) and size not in _NAMELESS
-            keys.update({place, str(size)} if named else {place})
             if isinstance(size, int) or place in given or (named and size in given):
                 continue
             key = str(size) if named else place
@@ -63,6 +62,17 @@ def open_dimensions(graph: ModelGraph, dimensions: Mapping[str, int] | None = No
         if value < 1:
             raise BadInputError(f"dimension {key!r} is {value}", where=graph.source, expected="a size of 1 or more")
     return tuple(found.values())
+
+
+def dimension_names(graph: ModelGraph) -> frozenset[str]:
+    """Return every key by which a size of the model's inputs can be named: names, and "input:axis" for each."""
+    keys: set[str] = set()
+    for info in graph.inputs:
+        for axis, size in enumerate(info.shape or ()):
+            keys.add(f"{info.name}:{axis}")
+            if isinstance(size, str) and size not in _NAMELESS:
+                keys.add(size)
+    return frozenset(keys)
 
 
 def require_dimensions(graph: ModelGraph, dimensions: Mapping[str, int] | None = None) -> None:

@@ -105,7 +105,7 @@ class CompressJob(_MeasuringSpec):
 
     Attributes:
         cache: Folder of step results by content hash, or None to keep none.
-        dimensions: Sizes of dynamic dimensions besides the batch, for latency.
+        dimensions: Sizes of dynamic dimensions besides the batch, for costs and latency.
     """
 
     kind: Literal["compress"] = "compress"

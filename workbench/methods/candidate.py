@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from workbench.graph.diff import layer_changes
 from workbench.graph.inspection import summary
 from workbench.graph.model import ModelGraph
 from workbench.graph.passes.drop_traces import drop_traces
+from workbench.graph.shapes import open_dimensions
 from workbench.graph.storage import open_model, save_model
 from workbench.methods.evaluation import Reference, checked_metric, chosen_samples, compare, evaluate
 from workbench.methods.pipeline import description_of, run_recipe
@@ -48,6 +49,7 @@ def make_candidate(
     measure_latency: MeasureLatency | None = None,
     cache: StepCache | None = None,
     threads: int = 0,
+    dimensions: Mapping[str, int] | None = None,
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
     log: Callable[[str], None] = lambda text: None,
@@ -67,6 +69,7 @@ def make_candidate(
             latency out.
         cache: Of step results, or None.
         threads: Of evaluation; 0 takes all cores.
+        dimensions: Sizes of dynamic dimensions besides the batch, for the costs in the report.
         progress: Of the whole.
         cancel: Polled throughout; a cancel before the export leaves no file.
         log: Takes lines for the job's log.
@@ -81,6 +84,7 @@ def make_candidate(
     _check_target(model_path, out_path)
     original = open_model(model_path)
     require_runtime_support(original)
+    open_dimensions(original, dimensions)
     test = _test_split(recipe, original)
     warnings: list[str] = []
     if recipe.data is None:
@@ -114,10 +118,10 @@ def make_candidate(
         report = measure_latency((model_path, out_path), part, cancel)
         ratio = report.models[1].ratio_to_first
         log(f"Latency: {ratio.median:.3f} of the original ({ratio.ci95[0]:.3f} to {ratio.ci95[1]:.3f})")
-    file = summary(exported, out_path)
+    file = summary(exported, out_path, dimensions=dimensions)
     progress.update(1.0)
     return CandidateReport(
-        model=summary(original, model_path),
+        model=summary(original, model_path, dimensions=dimensions),
         candidate=CandidateFile(
             path=file.path, sha256=file.sha256, size_bytes=file.size_bytes, params=file.params, macs=file.macs
         ),

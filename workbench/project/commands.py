@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -164,9 +164,25 @@ class SetModel:
         """Set the reference; keep facts where only the path changed."""
         if state.model is not None and state.model.sha256 == self.model.sha256:
             return state.model_copy(update={"model": self.model})
-        facts = {"inspect": None, "baseline": None, "baseline_latency": None, "sensitivities": ()}
+        facts = {"inspect": None, "baseline": None, "baseline_latency": None, "sensitivities": (), "dimensions": {}}
         plan = state.plan if state.model is None else Plan()
         return state.model_copy(update={"model": self.model, "plan": plan, **facts})
+
+
+@dataclass(frozen=True)
+class SetDimensions:
+    """Give the model's dynamic dimensions sizes; costs and latency that were taken with others are dropped."""
+
+    dimensions: Mapping[str, int]
+    title: str = "Set dimensions"
+    change: ClassVar[Change] = Change.MODEL | Change.BASELINE
+
+    def apply(self, state: ProjectState) -> ProjectState:
+        """Replace the sizes."""
+        if state.dimensions == self.dimensions:
+            return state
+        facts = {"inspect": None, "baseline_latency": None}
+        return state.model_copy(update={"dimensions": dict(self.dimensions), **facts})
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,18 @@ def _model(state: ProjectState) -> object:
     return None if state.model is None else state.model.sha256
 
 
+def _model_and_dimensions(state: ProjectState) -> object:
+    return (_model(state), state.dimensions)
+
+
 def _model_and_data(state: ProjectState) -> object:
     return (_model(state), state.data, state.data_folder)
 
 
 CONTEXT: Mapping[str, Callable[[ProjectState], object]] = {
-    "inspect": _model,
+    "inspect": _model_and_dimensions,
     "baseline": _model_and_data,
-    "baseline_latency": _model,
+    "baseline_latency": _model_and_dimensions,
     "sensitivities": _model_and_data,
 }
 FACTS = frozenset({*CONTEXT, "candidates", "notes"})

@@ -19,6 +19,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE sensitivity_point (series INTEGER NOT NULL, position INTEGER NOT NULL, value TEXT NOT NULL,"
         " PRIMARY KEY (series, position)) WITHOUT ROWID",
     ),
+    # New fields (sizes of dynamic dimensions, blocks of the drawing) need no statement, but older programs must refuse.
+    (),
 )
 """The statements that lead from version n to n + 1, by n; a file of version 0 is empty."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -86,11 +86,16 @@ class LatencySetting(_State):
 class ProjectState(_State):
     """Everything the user saves.
 
-    `plan`, `steps`, `seed`, `evaluate`, `latency`, `data` and `model` are edited by commands; `inspect`, `baseline`,
-    `baseline_latency`, `sensitivities` and new candidates are facts that jobs record.
+    `plan`, `steps`, `seed`, `evaluate`, `latency`, `data`, `model` and `dimensions` are edited by commands; `inspect`,
+    `baseline`, `baseline_latency`, `sensitivities` and new candidates are facts that jobs record.
+
+    Attributes:
+        dimensions: Sizes of the model's dynamic dimensions besides the batch, for costs and latency: by name, or as
+            "input:axis".
     """
 
     model: ModelReference | None = None
+    dimensions: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     inspect: InspectReport | None = None
     data: DataDescription | None = None
     data_folder: str = "."

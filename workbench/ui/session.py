@@ -40,8 +40,9 @@ from workbench.project.commands import Command, ReplaceRecipe, SetData, SetModel
 from workbench.project.copying import copy_whole
 from workbench.project.document import Document
 from workbench.project.state import Candidate, Change, ModelReference, ProjectState
-from workbench.ui import workflow
+from workbench.ui import reasons, workflow
 from workbench.ui.bridge import JobsBridge
+from workbench.ui.models.reason import Reason
 from workbench.ui.selection import Selection
 from workbench.ui.theme import Theme
 
@@ -124,21 +125,9 @@ class Session(QObject):
         """Return the knob called `name`, or None if no plugin brings it."""
         return next((knob for knob in self.knobs if knob.name == name), None)
 
-    def missing(self, *needs: str) -> str | None:
-        """Return why an action can't start, in words that say what enables it, or None.
-
-        Args:
-            needs: Among "model", "data", "methods", "plan", "candidate".
-        """
-        state = self.state
-        reasons = {
-            "model": (state.inspect is None, "Open a model first"),
-            "data": (state.data is None, "Choose data first"),
-            "methods": (not self.methods, "The plugins are still being read"),
-            "plan": (not (state.plan.knobs() or state.steps), "Give at least one layer a setting, or add a step"),
-            "candidate": (self.selection.candidate is None, "Select a candidate in the Pareto plot"),
-        }
-        return next((reasons[need][1] for need in needs if reasons[need][0]), None)
+    def missing(self, *needs: str) -> Reason | None:
+        """Return why an action can't start, in words that say what enables it, or None; for `needs` see `reasons`."""
+        return reasons.missing(self.state, self.methods, self.selection.candidate, needs)
 
     # --- jobs ---------------------------------------------------------------------------------------------------
 
@@ -231,8 +220,7 @@ class Session(QObject):
         spec = ProfileJob(
             models=(state.model.path,),
             device=state.latency.device,
-            threads=state.latency.threads,
-            batch=state.latency.batch,
+            **workflow.measured_as(state),
         )
         return self.jobs.submit(spec, "Measure latency of the original", "batch", on_result=profiled)
 
@@ -309,8 +297,7 @@ class Session(QObject):
             recipe=recipe,
             out=str(out),
             cache=str(self._scratch / "steps"),
-            threads=state.latency.threads,
-            batch=state.latency.batch,
+            **workflow.measured_as(state),
         )
         return self.jobs.submit(spec, f"Compress: {name or _steps_in_words(recipe.steps)}", "batch", on_result=finished)
 

@@ -9,6 +9,7 @@ from workbench.domain.knobs import FIRST_PARTY_KNOBS, Knob, Setting
 from workbench.domain.plan import LayerSettings, Plan, resolve
 from workbench.domain.recipe import Step
 from workbench.domain.reports import InspectReport, ParameterSchema
+from workbench.project.state import ProjectState
 
 
 def settings_of(plan: Plan, report: InspectReport, knobs: tuple[Knob, ...] = FIRST_PARTY_KNOBS) -> LayerSettings:
@@ -63,6 +64,11 @@ def known_knobs(listed: Iterable[Mapping[str, Any]]) -> tuple[Knob, ...]:
         knob = Knob(**values)
         knobs[knob.name] = knob
     return tuple(knobs.values())
+
+
+def measured_as(state: ProjectState) -> dict[str, Any]:
+    """Return the fields of a job that say how the project measures latency, and at what sizes."""
+    return {"threads": state.latency.threads, "batch": state.latency.batch, "dimensions": state.dimensions}
 
 
 def sweep_values(knob: Knob) -> tuple[Setting, ...]:

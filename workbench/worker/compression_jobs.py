@@ -48,6 +48,7 @@ def compress(spec: CompressJob, context: JobContext) -> dict[str, Any]:
         inference=inference_engine(),
         training=DeferredTrainingEngine(),
         measure_latency=measure if spec.measure_latency else None,
+        dimensions=spec.dimensions,
         cache=None if spec.cache is None else StepCache(Path(spec.cache)),
         progress=context.progress,
         cancel=context.cancel,
