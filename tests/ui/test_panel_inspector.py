@@ -67,6 +67,7 @@ class Desk:
         qtbot.addWidget(self.panel)
         with qtbot.waitExposed(self.panel):
             self.panel.show()
+        qtbot.waitUntil(lambda: not self.panel.tabs.stack.busy)
 
     def _start(self, listener):
         self.runner = FakeRunner(listener)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QMenu, QMenuBar
 
@@ -113,6 +114,8 @@ class Menus:
             action.setEnabled(not entry.missing)
 
     def _fill_sweeps(self, menu: QMenu) -> None:
+        for before in menu.findChildren(QMenu, options=Qt.FindChildOption.FindDirectChildrenOnly):
+            before.deleteLater()
         source = sweep_menu(self._session, self._session.selection.layers, menu)
         menu.addActions(source.actions())
 

@@ -136,6 +136,7 @@ class InspectorPanel(QWidget):
             )
             return
         self._pages.show_content()
+        self.tabs.stack.prepare()
         self._show(self.inspection)
 
     def apply_setting(self, knob_name: str, value: Setting | None) -> None:

@@ -41,13 +41,18 @@ class PlainAxis(pg.AxisItem):  # type: ignore[misc]
 
 
 class SmallPlot(pg.PlotWidget):  # type: ignore[misc]
-    """A plot within a column of text: it scrolls with it, says what lies under the pointer, and never zooms."""
+    """A plot within a column of text: it scrolls with it, says what lies under the pointer, and never zooms.
 
-    def __init__(self, theme: Theme, x_label: str, y_label: str, parent: QWidget | None = None) -> None:
+    Making one takes longer than drawing one, so that a plot is made before there is anything to show on it, and is
+    hidden, not deleted, when there is no more. It takes the theme's colours each time that it is filled.
+    """
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         axes = {name: PlainAxis(name) for name in ("left", "bottom")}
         super().__init__(parent, axisItems=axes, enableMenu=False)
         self._theme = theme
-        self._labels = {"bottom": x_label, "left": y_label}
+        self._labels: dict[str, str] = {}
+        self._dressed: object = None
         self.hover_text = ""
         self.setFixedHeight(HEIGHT)
         self.setMinimumWidth(0)
@@ -65,22 +70,34 @@ class SmallPlot(pg.PlotWidget):  # type: ignore[misc]
             axis.enableAutoSIPrefix(False)
             axis.setStyle(tickLength=-4, tickTextOffset=4, hideOverlappingLabels=True)
         self.scene().sigMouseMoved.connect(self._pointed)
-        theme.themeChanged.connect(self.restyle)
+        self._dress()
 
-    def restyle(self) -> None:
-        """Take the theme's colours and draw the data again."""
+    def fill(self, x_label: str, y_label: str) -> None:
+        """Draw the data, which a subclass has just been given, anew."""
+        if self._dressed is not self._theme.roles:
+            self._dress()
+        for name, text in (("bottom", x_label), ("left", y_label)):
+            if self._labels.get(name) != text:
+                self._labels[name] = text
+                self._label(name)
+        self.getPlotItem().clear()
+        self.draw()
+
+    def _dress(self) -> None:
         theme = self._theme
+        self._dressed = theme.roles
         self.setBackground(theme.color("base"))
-        for name, text in self._labels.items():
+        for name in ("left", "bottom"):
             axis = self.getAxis(name)
             axis.setPen(theme.color("border"))
             axis.setTextPen(theme.color("muted"))
             axis.setTickFont(self.font())
-            axis.setLabel(
-                html.escape(text), color=theme.roles.text, **{"font-size": f"{self.font().pointSizeF() * 0.95:g}pt"}
-            )
-        self.getPlotItem().clear()
-        self.draw()
+        for name in self._labels:
+            self._label(name)
+
+    def _label(self, name: str) -> None:
+        style = {"font-size": f"{self.font().pointSizeF() * 0.95:g}pt"}
+        self.getAxis(name).setLabel(html.escape(self._labels[name]), color=self._theme.roles.text, **style)
 
     def draw(self) -> None:
         """Put the data on the empty plot."""
@@ -125,17 +142,14 @@ class SmallPlot(pg.PlotWidget):  # type: ignore[misc]
 class CurvesPlot(SmallPlot):
     """Change of the metric against the settings of one knob, a curve a method, bars for the 95 % interval."""
 
-    def __init__(self, theme: Theme, chart: Chart, parent: QWidget | None = None) -> None:
-        super().__init__(theme, chart.x_label, chart.y_label, parent)
-        self.set_chart(chart)
+    _chart: Chart
 
     def set_chart(self, chart: Chart) -> None:
-        """Show another layer's curves; making a plot takes longer than drawing one."""
+        """Show these curves."""
         self._chart = chart
-        self._labels = {"bottom": chart.x_label, "left": chart.y_label}
         self.setAccessibleName(f"Sensitivity to {chart.title.lower()}")
         self.getAxis("bottom").setTicks([list(chart.ticks)] if chart.ticks else None)
-        self.restyle()
+        self.fill(chart.x_label, chart.y_label)
 
     def draw(self) -> None:
         """See SmallPlot."""
@@ -200,11 +214,13 @@ class CurvesPlot(SmallPlot):
 class HistogramPlot(SmallPlot):
     """How the weights of a layer are spread."""
 
-    def __init__(self, theme: Theme, detail: LayerDetail, parent: QWidget | None = None) -> None:
-        super().__init__(theme, "Weight", "Weights in a bin", parent)
+    _detail: LayerDetail
+
+    def set_detail(self, detail: LayerDetail) -> None:
+        """Show a layer's weights."""
         self._detail = detail
         self.setAccessibleName("Weight histogram")
-        self.restyle()
+        self.fill("Weight", "Weights in a bin")
 
     def draw(self) -> None:
         """See SmallPlot."""
@@ -233,23 +249,22 @@ class HistogramPlot(SmallPlot):
 
 
 class NormsPlot(SmallPlot):
-    """The L1 norm of every output channel, weakest first: a knee shows how many channels carry little.
+    """The L1 norm of every output channel, weakest first: a knee shows how many channels carry little."""
 
-    Args:
-        theme: Colours.
-        detail: Of the layer.
-        pruned: Share of channels that the plan removes, or None where channels can't be removed.
-        parent: Owner.
-    """
+    _pruned: float | None
+    _ranked: list[tuple[float, int]]
 
-    def __init__(
-        self, theme: Theme, detail: LayerDetail, pruned: float | None = None, parent: QWidget | None = None
-    ) -> None:
-        super().__init__(theme, "Output channels, weakest first", "L1 norm", parent)
+    def set_detail(self, detail: LayerDetail, pruned: float | None = None) -> None:
+        """Show a layer's channels.
+
+        Args:
+            detail: Of the layer.
+            pruned: Share of channels that the plan removes, or None where channels can't be removed.
+        """
         self._pruned = pruned
         self._ranked = sorted((norm, channel) for channel, norm in enumerate(detail.channel_l1))
         self.setAccessibleName("Channel norms")
-        self.restyle()
+        self.fill("Output channels, weakest first", "L1 norm")
 
     def draw(self) -> None:
         """See SmallPlot."""

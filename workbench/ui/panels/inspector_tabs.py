@@ -18,9 +18,9 @@ from workbench.ui.models import numbers
 from workbench.ui.models.inspector_view import Inspection
 from workbench.ui.models.layer_curves import Chart, measurable, resolve_curves
 from workbench.ui.panels.export import ask_path, copy_picture, copy_text, save_picture, save_text
-from workbench.ui.panels.inspector_plots import CurvesPlot, HistogramPlot, NormsPlot, SmallPlot, series_color
-from workbench.ui.panels.inspector_sections import empty_layout
-from workbench.ui.panels.layer_menu import sweep_menu
+from workbench.ui.panels.inspector_plots import SmallPlot, series_color
+from workbench.ui.panels.inspector_stack import PlotStack
+from workbench.ui.panels.layer_menu import replace_menu, sweep_menu
 from workbench.ui.session import Session
 
 SENSITIVITY, WEIGHTS, CHANNELS = range(3)
@@ -39,7 +39,6 @@ class LayerTabs(QWidget):
         self._shown: object = None
         self._details: OrderedDict[tuple[str, str], LayerDetail | WorkbenchError] = OrderedDict()
         self._pending: set[tuple[str, str]] = set()
-        self.plots: list[SmallPlot] = []
         self.tabs = QTabBar()
         self.tabs.setDrawBase(False)
         self.tabs.setExpanding(False)
@@ -62,16 +61,15 @@ class LayerTabs(QWidget):
         self.more.setText("Measure…")
         self.more.setToolTip("Measure one setting with the method of your choice")
         self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self._captions: list[QLabel] = []
-        self._body = QVBoxLayout()
-        self._body.setSpacing(4)
+        self.stack = PlotStack(session.theme)
+        self._offered: object = None
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(8)
         outer.addWidget(self.tabs)
         outer.addWidget(self.busy)
         outer.addWidget(self.message)
-        outer.addLayout(self._body)
+        outer.addWidget(self.stack)
         outer.addWidget(self.measure, 0, Qt.AlignmentFlag.AlignLeft)
         outer.addWidget(self.more, 0, Qt.AlignmentFlag.AlignLeft)
         self._timer = QTimer(self)
@@ -79,7 +77,13 @@ class LayerTabs(QWidget):
         self._timer.setInterval(_SETTLE_MS)
         self._timer.timeout.connect(self._read_weights)
         self.tabs.currentChanged.connect(self._tab_chosen)
+        self.stack.menuAsked.connect(self._menu)
         session.jobs.jobChanged.connect(self._job_changed)
+
+    @property
+    def plots(self) -> list[SmallPlot]:
+        """The plots that are shown."""
+        return self.stack.plots
 
     def show_layer(self, inspection: Inspection) -> None:
         """Show the plots of the snapshot's current layer."""
@@ -133,7 +137,10 @@ class LayerTabs(QWidget):
         if charts:
             self._say("")
             self.more.setVisible(True)
-            self.more.setMenu(sweep_menu(session, (layer.name,), self.more))
+            offered = (layer.name, session.knobs, session.methods, blocked)
+            if offered != self._offered:
+                self._offered = offered
+                replace_menu(self.more, sweep_menu(session, (layer.name,), self.more))
         elif running:
             self._say("Being measured. Each value appears as soon as it is known.")
         else:
@@ -149,42 +156,33 @@ class LayerTabs(QWidget):
             self.measure.setToolTip(blocked or f"Measure {', '.join(titles)}, each with its usual values")
             if blocked:
                 self._say(f"{self.message.text()} {blocked}.")
-        shown = ("curves", layer.name, charts)
-        kept = [plot for plot in self.plots if isinstance(plot, CurvesPlot)]
-        if kept and len(kept) == len(self.plots) == len(charts):
-            if shown != self._shown:
-                self._shown = shown
-                for plot, label, chart in zip(kept, self._captions, charts, strict=True):
-                    plot.set_chart(chart)
-                    label.setText(_caption(chart, session))
-        elif self._changed(shown):
-            for chart in charts:
-                self._add(CurvesPlot(session.theme, chart), _caption(chart, session))
+        if self._changed((charts, session.methods)):
+            self.stack.show_charts([(chart, _caption(chart, session)) for chart in charts])
 
     def _show_weights(self, layer: LayerReport) -> None:
         key = self._key(layer.name)
         detail = self._details.get(key)
         tab = self.tabs.currentIndex()
         if detail is None:
-            self._changed(None)
+            self._show_nothing()
             self.busy.show()
             self._say("Reading the weights…")
             self._timer.start()
             return
         if isinstance(detail, WorkbenchError):
-            self._changed(None)
+            self._show_nothing()
             self._say(str(detail), "error")
             return
         pruned = next((view.value for view in self._inspection.knobs if view.knob.name == PRUNE_RATIO.name), None)
         if tab == CHANNELS and not detail.channel_l1:
-            self._changed(None)
+            self._show_nothing()
             self._say(f"The weight of {layer.op} has no axis of output channels.")
             return
         share = float(pruned) if isinstance(pruned, (int, float)) else None
         if tab == WEIGHTS:
             self._say(_statistics(detail))
             if self._changed(("weights", detail)):
-                self._add(HistogramPlot(self._session.theme, detail))
+                self.stack.show_histogram(detail)
         else:
             norms = detail.channel_l1
             self._say(
@@ -192,7 +190,7 @@ class LayerTabs(QWidget):
                 "Weak channels are the first that pruning by norm removes."
             )
             if self._changed(("norms", detail, share)):
-                self._add(NormsPlot(self._session.theme, detail, share))
+                self.stack.show_norms(detail, share)
 
     def _read_weights(self) -> None:
         """Ask a worker for the weights, unless they are here or on their way, or nobody looks any more."""
@@ -222,26 +220,13 @@ class LayerTabs(QWidget):
         return any(isinstance(spec, SweepJob) and (not spec.layers or layer in spec.layers) for spec in specs)
 
     def _changed(self, shown: object) -> bool:
-        """Take the plots away and return True, if something else is to be shown than before."""
-        if shown == self._shown and shown is not None:
-            return False
-        self._shown = shown
-        empty_layout(self._body)
-        self.plots = []
-        self._captions.clear()
-        return True
+        """Return whether something else is to be shown than before, or the same in other colours."""
+        before, self._shown = self._shown, (shown, self._session.theme.roles)
+        return self._shown != before
 
-    def _add(self, plot: SmallPlot, caption: str = "") -> None:
-        if caption:
-            label = QLabel(caption)
-            label.setTextFormat(Qt.TextFormat.RichText)
-            label.setWordWrap(True)
-            self._body.addWidget(label)
-            self._captions.append(label)
-        plot.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        plot.customContextMenuRequested.connect(partial(self._menu, plot))
-        self._body.addWidget(plot)
-        self.plots.append(plot)
+    def _show_nothing(self) -> None:
+        self._shown = None
+        self.stack.clear()
 
     def _menu(self, plot: SmallPlot, place: QPoint) -> None:
         menu = self.plot_menu(plot)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from PySide6.QtWidgets import QMenu, QWidget
+from PySide6.QtWidgets import QMenu, QToolButton, QWidget
 
 from workbench.domain.knobs import Knob, Setting
 from workbench.ui.models import numbers
@@ -76,6 +76,18 @@ def sweep_menu(session: Session, layers: tuple[str, ...], parent: QWidget) -> QM
         action = menu.addAction(blocked or "No installed method reads a setting")
         action.setEnabled(False)
     return menu
+
+
+def replace_menu(button: QToolButton, menu: QMenu) -> None:
+    """Give a button another menu and delete the one it had; a button does not own what it shows."""
+    before = button.menu()
+    button.setMenu(menu)
+    if before is None:
+        return
+    if before.isVisible():  # somebody is choosing from it
+        before.aboutToHide.connect(before.deleteLater)
+    else:
+        before.deleteLater()
 
 
 def _add_settings(menu: QMenu, knob: Knob, apply: Apply) -> None:

@@ -35,7 +35,7 @@ from workbench.ui.panels.elided import ElidedLabel
 from workbench.ui.panels.empty_state import Pages
 from workbench.ui.panels.export import ask_path, copy_text, save_text, selected_as_text
 from workbench.ui.panels.heat_legend import HeatLegend
-from workbench.ui.panels.layer_menu import layer_menu, sweep_menu
+from workbench.ui.panels.layer_menu import layer_menu, replace_menu, sweep_menu
 from workbench.ui.session import Session
 
 _REFRESH = Change.MODEL | Change.PLAN | Change.SENSITIVITY | Change.RECIPE
@@ -358,7 +358,7 @@ class LayersPanel(QWidget):
         together = {other for name in chosen for other in rows[name].coupled}
         self.model.mark_together(frozenset(together | set(chosen)) if together else frozenset())
         self.bulk.set_selected(len(chosen))
-        self.measure.setMenu(sweep_menu(self._session, chosen, self))
+        replace_menu(self.measure, sweep_menu(self._session, chosen, self))
         self._update_footer()
 
     def _update_footer(self) -> None:

@@ -1,0 +1,152 @@
+"""The inspector's plots, one below the other: made one a turn before they are needed, hidden when they are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from PySide6.QtCore import QPoint, Qt, Signal
+from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from workbench.domain.reports import LayerDetail
+from workbench.ui.models.layer_curves import Chart
+from workbench.ui.panels.inspector_plots import CurvesPlot, HistogramPlot, NormsPlot, SmallPlot
+from workbench.ui.theme import Theme
+from workbench.ui.turns import Turns
+
+_USUAL_CHARTS = 3
+
+
+class PlotStack(QWidget):
+    """Shows a layer's charts, or its histogram, or its channels.
+
+    A plot that was made before is filled at once; each one that is missing is made in a turn of the event loop of its
+    own, so that no selection keeps the window from answering.
+
+    Signals:
+        menuAsked: (plot, place within it) of a context menu.
+    """
+
+    menuAsked = Signal(object, QPoint)
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._charts: tuple[tuple[Chart, str], ...] = ()
+        self._detail: LayerDetail | None = None
+        self._norms_of: tuple[LayerDetail, float | None] | None = None
+        self._captions: list[QLabel] = []
+        self._curves: list[CurvesPlot] = []
+        self._filled: dict[int, object] = {}
+        self._histogram: HistogramPlot | None = None
+        self._norms: NormsPlot | None = None
+        self._prepared = False
+        self._turns = Turns(self)
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(4)
+
+    @property
+    def busy(self) -> bool:
+        """Whether plots are still to be made."""
+        return self._turns.busy
+
+    @property
+    def plots(self) -> list[SmallPlot]:
+        """The plots that are shown, from top to bottom."""
+        made = (*self._curves, self._histogram, self._norms)
+        return [plot for plot in made if plot is not None and not plot.isHidden()]
+
+    def prepare(self) -> None:
+        """Make the plots that a layer usually needs, one a turn."""
+        if not self._prepared:
+            self._prepared = True
+            charts = [partial(self._show_chart, place) for place in range(_USUAL_CHARTS)]
+            self._turns.add([*charts, self._show_histogram, self._show_norms])
+
+    def show_charts(self, charts: Sequence[tuple[Chart, str]]) -> None:
+        """Show curves, each below its caption in rich text."""
+        self._detail = self._norms_of = None
+        self._charts = tuple(charts)
+        self._hide_others(len(charts))
+        for place in range(len(charts)):
+            self._soon(partial(self._show_chart, place), place < len(self._curves))
+
+    def show_histogram(self, detail: LayerDetail) -> None:
+        """Show how a layer's weights are spread."""
+        self._charts, self._norms_of = (), None
+        self._detail = detail
+        self._hide_others()
+        self._soon(self._show_histogram, self._histogram is not None)
+
+    def show_norms(self, detail: LayerDetail, pruned: float | None) -> None:
+        """Show a layer's channels, and the share of them that the plan removes."""
+        self._charts, self._detail = (), None
+        self._norms_of = (detail, pruned)
+        self._hide_others()
+        self._soon(self._show_norms, self._norms is not None)
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self._charts, self._detail, self._norms_of = (), None, None
+        self._hide_others()
+
+    # --- within -------------------------------------------------------------------------------------------------
+
+    def _soon(self, show: Callable[[], None], made: bool) -> None:
+        if made:
+            show()
+        else:
+            self._turns.add([show])
+
+    def _hide_others(self, charts: int = 0) -> None:
+        for row in (*self._curves[charts:], *self._captions[charts:]):
+            row.hide()
+        if self._histogram is not None and self._detail is None:
+            self._histogram.hide()
+        if self._norms is not None and self._norms_of is None:
+            self._norms.hide()
+
+    def _show_chart(self, place: int) -> None:
+        """Fill the plot at a place, which is made if it is missing; what is wanted may have changed meanwhile."""
+        if place >= len(self._curves):
+            label = QLabel()
+            label.setTextFormat(Qt.TextFormat.RichText)
+            label.setWordWrap(True)
+            label.hide()
+            self._column.insertWidget(2 * place, label)
+            self._captions.append(label)
+            self._curves.append(CurvesPlot(self._theme))
+            self._add(self._curves[place], 2 * place + 1)
+        if place < len(self._charts):
+            chart, caption = self._charts[place]
+            wanted = (chart, caption, self._theme.roles)
+            if self._filled.get(place) != wanted:
+                self._filled[place] = wanted
+                self._captions[place].setText(caption)
+                self._curves[place].set_chart(chart)
+            self._captions[place].show()
+            self._curves[place].show()
+
+    def _show_histogram(self) -> None:
+        if self._histogram is None:
+            self._histogram = HistogramPlot(self._theme)
+            self._add(self._histogram, self._column.count())
+        if self._detail is not None:
+            self._histogram.set_detail(self._detail)
+            self._histogram.show()
+
+    def _show_norms(self) -> None:
+        if self._norms is None:
+            self._norms = NormsPlot(self._theme)
+            self._add(self._norms, self._column.count())
+        if self._norms_of is not None:
+            self._norms.set_detail(*self._norms_of)
+            self._norms.show()
+
+    def _add(self, plot: SmallPlot, place: int) -> None:
+        plot.hide()
+        plot.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        plot.customContextMenuRequested.connect(partial(self.menuAsked.emit, plot))
+        self._column.insertWidget(place, plot)
+        plot.ensurePolished()

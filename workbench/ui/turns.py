@@ -1,0 +1,56 @@
+"""Spreads work over turns of the event loop, so that no single one keeps the window from answering."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+
+class Turns(QObject):
+    """Calls small pieces of work one after the other, each in a turn of its own, once nothing else waits.
+
+    A piece that is put in while others wait comes after them. Pieces that are still waiting when the owner is deleted
+    are never called.
+
+    Signals:
+        finished: The last piece was called.
+    """
+
+    finished = Signal()
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self._pieces: deque[Callable[[], object]] = deque()
+        self._timer = QTimer(self)
+        self._timer.setInterval(0)
+        self._timer.timeout.connect(self._next)
+
+    @property
+    def busy(self) -> bool:
+        """Whether pieces are waiting."""
+        return bool(self._pieces)
+
+    def add(self, pieces: Iterable[Callable[[], object]]) -> None:
+        """Put pieces at the end of the line."""
+        self._pieces.extend(pieces)
+        if self._pieces:
+            self._timer.start()
+
+    def clear(self) -> None:
+        """Forget what waits."""
+        self._pieces.clear()
+        self._timer.stop()
+
+    def hurry(self) -> None:
+        """Call everything that waits now, for a caller who can't go on without it."""
+        while self._pieces:
+            self._next()
+
+    def _next(self) -> None:
+        if self._pieces:
+            self._pieces.popleft()()
+        if not self._pieces:
+            self._timer.stop()
+            self.finished.emit()
