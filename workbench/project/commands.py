@@ -164,7 +164,13 @@ class SetModel:
         """Set the reference; keep facts where only the path changed."""
         if state.model is not None and state.model.sha256 == self.model.sha256:
             return state.model_copy(update={"model": self.model})
-        facts = {"inspect": None, "baseline": None, "baseline_latency": None, "sensitivities": (), "dimensions": {}}
+        facts: dict[str, object] = {
+            "inspect": None,
+            "baseline": None,
+            "baseline_latency": None,
+            "sensitivities": (),
+            "dimensions": {},
+        }
         plan = state.plan if state.model is None else Plan()
         return state.model_copy(update={"model": self.model, "plan": plan, **facts})
 
