@@ -71,6 +71,14 @@ class FineTuneParameters(Parameters):
         title="Temperature",
         description="Softens both models' outputs for distillation, so that unlikely classes count too.",
     )
+    feature_distillation: float = Field(
+        2.0,
+        ge=0,
+        le=1000,
+        title="Feature distillation",
+        description="Weight of the distance to the original's feature maps at the ends of blocks, added to the loss; "
+        "pruned channels are left out. 0 switches it off.",
+    )
     batch_norm: Literal["train", "frozen"] = Field(
         "train",
         title="Batch norm",
@@ -103,7 +111,7 @@ class FineTune(Method):
     id = "train.finetune"
     title = "Fine-tuning"
     summary = "Trains the compressed model on labels and on the original's outputs and keeps the best epoch."
-    source = "Hinton et al., 2015, Distilling the Knowledge in a Neural Network"
+    source = "Hinton et al., 2015, Distilling the Knowledge in a Neural Network; Romero et al., 2015, FitNets"
     stage = Stage.TRAIN
     needs_data = True
     Parameters = FineTuneParameters
@@ -113,8 +121,8 @@ class FineTune(Method):
         settings: FineTuneParameters = self.parameters
         if settings.epochs == 0:
             return ("Fine-tuning has 0 epochs and changes nothing.",)
-        if settings.distillation == 0:
-            return ("Distillation is off: the original model's outputs are not used.",)
+        if settings.distillation == 0 and settings.feature_distillation == 0:
+            return ("Distillation is off: the original model is not used.",)
         return ()
 
     def apply(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> MethodResult:
@@ -154,6 +162,7 @@ class FineTune(Method):
                 label_smoothing=chosen.label_smoothing,
                 distillation_weight=chosen.distillation if teacher is not None else 0.0,
                 temperature=chosen.temperature,
+                feature_weight=chosen.feature_distillation,
                 batch_norm=chosen.batch_norm,
                 task=tools.data.task,  # type: ignore[arg-type]  # checked where DATA.yaml is read
                 seed=tools.seed,
@@ -181,14 +190,14 @@ class FineTune(Method):
         return MethodResult(result.graph, notes=(*notes, *result.notes), details=details)
 
     def _teacher(self, tools: Tools) -> ModelGraph | None:
-        if self.parameters.distillation == 0:
+        if self.parameters.distillation == 0 and self.parameters.feature_distillation == 0:
             return None
         missing = tools.training.unsupported(tools.reference)
         if missing:
             raise UnsupportedGraphError(
                 "the original model can't serve as teacher: it has " + ", ".join(missing[:3]),
                 where=self.id,
-                action="Set distillation to 0.",
+                action="Set distillation and feature_distillation to 0.",
             )
         return tools.reference
 

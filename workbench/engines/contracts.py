@@ -113,6 +113,8 @@ class TrainingSettings:
         label_smoothing: 0-1.
         distillation_weight: Share of the loss that comes from the teacher's softened outputs, 0-1.
         temperature: Softening of both outputs for distillation (Hinton et al., 2015).
+        feature_weight: Weight of the distance to the teacher's feature maps (Romero et al., 2015); it is added to the
+            loss. 0 leaves them out.
         batch_norm: "train" updates statistics and parameters, "frozen" leaves the statistics as they are.
         task: Decides the loss.
         seed: Of shuffling, augmentation and dropout.
@@ -131,6 +133,7 @@ class TrainingSettings:
     label_smoothing: float = 0.0
     distillation_weight: float = 0.9
     temperature: float = 4.0
+    feature_weight: float = 0.0
     batch_norm: Literal["train", "frozen"] = "train"
     task: Literal["classification", "regression", "segmentation", "language", "outputs"] = "classification"
     seed: int = 0
@@ -159,6 +162,25 @@ class TrainingResult:
     notes: tuple[str, ...] = field(default=())
 
 
+@dataclass(frozen=True)
+class ChannelAxis:
+    """A value or weight by name, and the axis that its channels lie on (negative ones count from the end)."""
+
+    value: str
+    axis: int
+
+
+class SlopeObserver(Protocol):
+    """Accumulates something about slopes, batch by batch, in memory that does not grow with the samples.
+
+    The slope of a channel is the derivative of a sample's loss by a factor on that channel.
+    """
+
+    def update(self, slopes: Mapping[ChannelAxis, np.ndarray]) -> None:
+        """Take the slopes of one batch, (N, channels); (1, channels) for weights, summed over the batch."""
+        ...
+
+
 class TrainingEngine(Protocol):
     """Executes the same graph with gradients and writes weights back by name."""
 
@@ -184,6 +206,41 @@ class TrainingEngine(Protocol):
         cancel: CancelToken | None = None,
     ) -> ModelGraph:
         """Return the graph with every BatchNormalization's mean and variance taken anew from the batches."""
+        ...
+
+    def observe_slopes(
+        self,
+        graph: ModelGraph,
+        axes: Sequence[ChannelAxis],
+        observer: SlopeObserver,
+        batches: Iterable[Batch],
+        *,
+        task: str,
+        labels: Literal["data", "model"] = "data",
+        seed: int = 0,
+        progress: Progress | None = None,
+        total: int | None = None,
+        cancel: CancelToken | None = None,
+    ) -> None:
+        """Feed every batch's slopes (gradient times value, summed over positions) to the observer.
+
+        Args:
+            graph: The model; it runs in inference mode.
+            axes: What to observe.
+            observer: Takes the slopes of each batch.
+            batches: Samples; consumed once.
+            task: As in TrainingSettings; decides the loss.
+            labels: "data" takes those of the batches, "model" draws them from the model's prediction.
+            seed: Of drawn labels.
+            progress: Updated after each batch where `total` is given.
+            total: Number of samples to come.
+            cancel: Checked between batches.
+
+        Raises:
+            UnsupportedGraphError: the graph has an operator that this engine can't execute.
+            DataError: labels are missing or don't fit the model's output, or there are no batches.
+            CancelledError: cancelled.
+        """
         ...
 
     def fit(

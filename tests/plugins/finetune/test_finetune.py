@@ -78,7 +78,7 @@ def test_a_limit_on_samples(method, tools, damaged):
 
 def test_settings_without_effect_are_said(method, small_cnn):
     assert "0 epochs" in build(method, epochs=0).check(small_cnn, PLAN)[0]
-    assert "Distillation is off" in build(method, distillation=0).check(small_cnn, PLAN)[0]
+    assert "Distillation is off" in build(method, distillation=0, feature_distillation=0).check(small_cnn, PLAN)[0]
     assert build(method).check(small_cnn, PLAN) == ()
 
 

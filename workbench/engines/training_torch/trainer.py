@@ -20,6 +20,7 @@ from workbench.engines.training_torch.devices import (
     precision_of,
     training_device,
 )
+from workbench.engines.training_torch.features import FeatureLoss, joined_features
 from workbench.engines.training_torch.from_graph import GraphModule, prefers_channels_last
 from workbench.engines.training_torch.losses import Losses, trained_values
 from workbench.engines.training_torch.schedule import CosineSchedule
@@ -71,9 +72,14 @@ class Trainer:
         self._values = trained_values(graph, settings.task)
         self._teacher: GraphModule | None = None
         self._teacher_values: tuple[str, ...] = ()
-        if teacher is not None and (settings.distillation_weight > 0 or settings.task == "outputs"):
+        imitates = settings.distillation_weight > 0 or settings.feature_weight > 0 or settings.task == "outputs"
+        if teacher is not None and imitates:
             self._teacher = GraphModule(teacher, trainable=False, device=self._device, channels_last=channels_last)
             self._teacher_values = trained_values(teacher, settings.task)
+        self._features: FeatureLoss | None = None
+        if self._teacher is not None and settings.feature_weight > 0:
+            features = joined_features(graph, self._teacher.graph)
+            self._features = FeatureLoss(features, self._device) if features else None
         self._losses = Losses.of(settings)
         self._optimizer = _optimizer(self._student, settings)
 
@@ -103,6 +109,10 @@ class Trainer:
                 break
         where = f"{self._threads} threads" if self._device.type == "cpu" else "CUDA"
         notes = [f"trained in {self._precision} on {where}"]
+        if self._features is not None:
+            notes.append(f"imitated {len(self._features.values)} feature maps of the original")
+        elif settings.feature_weight > 0 and self._teacher is not None:
+            notes.append("imitated no feature maps: none has a counterpart in the original")
         if stopped:
             notes.append(f"cancelled after {len(history)} of {settings.epochs} epochs")
         return TrainingResult(best.graph, tuple(history), best.epoch, stopped, tuple(notes))
@@ -143,15 +153,19 @@ class Trainer:
 
     def _step(self, inputs: Inputs, targets: np.ndarray | None) -> float:
         fed = self._student.feed(inputs)
-        wanted: list[Tensor] | None = None
+        inner = () if self._features is None else self._features.values
+        wanted: dict[str, Tensor] = {}
         if self._teacher is not None:
             with torch.inference_mode(), autocast(self._precision, self._device):
-                results = self._teacher(fed, self._teacher_values)
+                results = self._teacher(fed, (*self._teacher_values, *inner))
             # Tensors of inference mode can't take part in a backward pass, copies of them can.
-            wanted = [results[name].float().clone() for name in self._teacher_values]
+            wanted = {name: tensor.float().clone() for name, tensor in results.items()}
         with autocast(self._precision, self._device):
-            outputs = self._student(fed, self._values)
-        loss: Tensor = self._losses([outputs[name] for name in self._values], targets, wanted)
+            outputs = self._student(fed, (*self._values, *inner))
+        imitated = [wanted[name] for name in self._teacher_values] if wanted else None
+        loss: Tensor = self._losses([outputs[name] for name in self._values], targets, imitated)
+        if self._features is not None:
+            loss = loss + self._settings.feature_weight * self._features(outputs, wanted)
         self._optimizer.zero_grad(set_to_none=True)
         if loss.requires_grad:
             loss.backward()  # type: ignore[no-untyped-call]

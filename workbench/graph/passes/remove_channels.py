@@ -11,27 +11,29 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from workbench.graph.channels.analysis import Analysis, analyse
+from workbench.graph.channels.analysis import Analysis, Unit, analyse
 from workbench.graph.channels.cut import Cut
 from workbench.graph.channels.registry import Change, shrink_rule
 from workbench.graph.check import check
+from workbench.graph.kept import KEPT_KEY, noted
 from workbench.graph.model import ModelGraph
 from workbench.graph.shapes import infer_shapes
 from workbench.graph.surgery import add_initializer, free_name, remove_unused, set_initializer
 
 
-def remove_channels(graph: ModelGraph, removal: Mapping[str, Sequence[int]]) -> ModelGraph:
+def remove_channels(graph: ModelGraph, removal: Mapping[str, Sequence[int]], unit: Unit = "head") -> ModelGraph:
     """Return the graph without the named channels; constants are folded on the way, layer names stay.
 
     Args:
         graph: The graph; it stays as it is.
         removal: For channel groups by id the units to remove (see ChannelGroup).
+        unit: As for the call of `channel_groups` that named them.
 
     Raises:
         RecipeError: an unknown group or unit, one that must stay, or a removal that leaves a layer without channels.
         ModelFileError: the result is not a valid graph (a fault of an operator's rule).
     """
-    analysis = analyse(graph)
+    analysis = analyse(graph, unit)
     cut = analysis.cut(removal)
     model = analysis.graph.edit()
     changes = _changes(analysis, cut)
@@ -41,6 +43,7 @@ def remove_channels(graph: ModelGraph, removal: Mapping[str, Sequence[int]]) -> 
     nodes = {node.name: node for node in model.graph}
     for name, change in changes.items():
         _apply(model, nodes[name], change)
+    _note_what_is_kept(analysis, cut, nodes)
     remove_unused(model)
     for node in model.graph:
         for value in node.outputs:
@@ -59,6 +62,17 @@ def _changes(analysis: Analysis, cut: Cut) -> dict[str, Change]:
         if change is not None:
             changes[node.name] = change
     return changes
+
+
+def _note_what_is_kept(analysis: Analysis, cut: Cut, nodes: Mapping[str | None, ir.Node]) -> None:
+    for node in analysis.graph.nodes:
+        shrunk = [(axis, stays) for axis, stays in enumerate(cut.output(node)) if stays is not None]
+        if not shrunk:
+            continue
+        metadata = nodes[node.name].metadata_props
+        note = noted(metadata, *shrunk[0]) if len(shrunk) == 1 else ""
+        # A note that can't be told in one axis stays, empty, so that a later removal doesn't start a wrong one.
+        metadata[KEPT_KEY] = note or ""
 
 
 def _slice_constants(model: ir.Model, analysis: Analysis, cut: Cut, replaced: set[tuple[str, int]]) -> None:
