@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from workbench.domain.data_description import DataDescription
 from workbench.domain.knobs import Setting
 from workbench.domain.recipe import Recipe
+from workbench.domain.reports import Drawing
 
 
 class _Spec(BaseModel):
@@ -44,6 +45,19 @@ class LayerDetailJob(_Spec):
     kind: Literal["layer_detail"] = "layer_detail"
     model: str
     layer: str
+
+
+class DrawJob(_Spec):
+    """Place the boxes of a graph of which blocks are closed → Drawing; for graphs too large to place in the window.
+
+    Attributes:
+        drawing: The whole graph.
+        closed: Ids of its closed blocks.
+    """
+
+    kind: Literal["draw"] = "draw"
+    drawing: Drawing
+    closed: tuple[str, ...]
 
 
 class PreviewDataJob(_Spec):
@@ -144,6 +158,7 @@ class CheckPluginJob(_Spec):
 JobSpec = Annotated[
     InspectJob
     | LayerDetailJob
+    | DrawJob
     | PreviewDataJob
     | EvaluateJob
     | ProfileJob

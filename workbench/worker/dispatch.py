@@ -8,6 +8,7 @@ from workbench.jobs.context import JobContext
 from workbench.jobs.specs import (
     CheckPluginJob,
     CompressJob,
+    DrawJob,
     EvaluateJob,
     ImportJob,
     InspectJob,
@@ -32,6 +33,8 @@ def run_job(spec: JobSpec, context: JobContext) -> dict[str, Any]:
             return model_jobs.inspect(spec, context)
         case LayerDetailJob():
             return model_jobs.layer_statistics(spec, context)
+        case DrawJob():
+            return model_jobs.draw(spec, context)
         case ImportJob():
             return model_jobs.import_source(spec, context)
         case PreviewDataJob():

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from workbench.domain.errors import ProjectError
+from workbench.graph.collapse import collapsed
 from workbench.graph.inspection import inspect_model, layer_detail, summary
 from workbench.graph.storage import model_sha256, open_model
 from workbench.jobs.context import JobContext
-from workbench.jobs.specs import ImportJob, InspectJob, LayerDetailJob
+from workbench.jobs.specs import DrawJob, ImportJob, InspectJob, LayerDetailJob
 from workbench.methods.applicability import faults, knobs_for
 from workbench.worker.imported_archives import imported_archive, is_archive, remember_import
 from workbench.worker.installed_methods import installed_methods
@@ -29,6 +30,12 @@ def inspect(spec: InspectJob, context: JobContext) -> dict[str, Any]:
 def layer_statistics(spec: LayerDetailJob, context: JobContext) -> dict[str, Any]:
     """Read a layer's weights → LayerDetail."""
     return layer_detail(open_model(onnx_file(spec.model, context)), spec.layer).model_dump(mode="json")
+
+
+def draw(spec: DrawJob, context: JobContext) -> dict[str, Any]:
+    """Place the boxes of a graph with closed blocks → Drawing."""
+    context.progress.update(0.0, "drawing")
+    return collapsed(spec.drawing, spec.closed).model_dump(mode="json")
 
 
 def import_source(spec: ImportJob, context: JobContext) -> dict[str, Any]:
