@@ -13,14 +13,25 @@ from workbench.domain.errors import (
     WorkbenchError,
 )
 from workbench.domain.interface import API_VERSION
-from workbench.domain.knobs import ACTIVATION_BITS, PRUNE_RATIO, WEIGHT_BITS, Knob, Setting
+from workbench.domain.knobs import ACTIVATION_BITS, PRUNE_RATIO, RANK_RATIO, WEIGHT_BITS, Knob, Setting
 from workbench.domain.plan import LayerSettings, Origin
+from workbench.domain.reports import LayerReport
 from workbench.engines.contracts import Batch, Observer, TrainingData, TrainingResult, TrainingSettings
 from workbench.engines.inference_ort.calibration import CALIBRATORS, Calibrator
 from workbench.graph.channels import ChannelGroup, Member, channel_groups, folded_graph
 from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph, Node, ValueInfo
 from workbench.graph.passes.convolve_shortcuts import PaddedShortcut, convolve_shortcuts, padded_shortcuts
+from workbench.graph.passes.factorize import (
+    FACTOR_NOTE,
+    Factor,
+    Factors,
+    factorize,
+    layer_weight,
+    linear_bias,
+    takes_shift,
+    why_not_factorizable,
+)
 from workbench.graph.passes.fold_batch_norm import fold_batch_norm
 from workbench.graph.passes.fold_constants import fold_constants
 from workbench.graph.passes.half_precision import store_half
@@ -37,7 +48,9 @@ __all__ = [
     "ACTIVATION_BITS",
     "API_VERSION",
     "CALIBRATORS",
+    "FACTOR_NOTE",
     "PRUNE_RATIO",
+    "RANK_RATIO",
     "WEIGHT_BITS",
     "ActivationQuantization",
     "ArraySource",
@@ -48,8 +61,11 @@ __all__ = [
     "CancelledError",
     "ChannelGroup",
     "DataError",
+    "Factor",
+    "Factors",
     "JobError",
     "Knob",
+    "LayerReport",
     "LayerSettings",
     "Member",
     "Method",
@@ -82,17 +98,22 @@ __all__ = [
     "checked_arrays",
     "class_scores",
     "convolve_shortcuts",
+    "factorize",
     "fold_batch_norm",
     "fold_constants",
     "folded_graph",
     "give_back_normalisation",
     "insert_qdq",
     "layer_nodes",
+    "layer_weight",
+    "linear_bias",
     "merge_slices",
     "pad_input_channels",
     "padded_shortcuts",
     "remove_channels",
     "same_shape",
     "store_half",
+    "takes_shift",
     "upgrade_opset",
+    "why_not_factorizable",
 ]
