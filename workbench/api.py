@@ -14,11 +14,20 @@ from workbench.domain.errors import (
 )
 from workbench.domain.interface import API_VERSION
 from workbench.domain.knobs import ACTIVATION_BITS, PRUNE_RATIO, RANK_RATIO, WEIGHT_BITS, Knob, Setting
-from workbench.domain.plan import LayerSettings, Origin
+from workbench.domain.plan import LayerSettings, Origin, Plan
 from workbench.domain.reports import LayerReport
-from workbench.engines.contracts import Batch, Observer, TrainingData, TrainingResult, TrainingSettings
+from workbench.engines.contracts import (
+    Batch,
+    ChannelAxis,
+    Observer,
+    SlopeObserver,
+    TrainingData,
+    TrainingResult,
+    TrainingSettings,
+)
 from workbench.engines.inference_ort.calibration import CALIBRATORS, Calibrator
 from workbench.graph.channels import ChannelGroup, Member, channel_groups, folded_graph
+from workbench.graph.cost import graph_cost
 from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph, Node, ValueInfo
 from workbench.graph.passes.convolve_shortcuts import PaddedShortcut, convolve_shortcuts, padded_shortcuts
@@ -37,11 +46,11 @@ from workbench.graph.passes.fold_constants import fold_constants
 from workbench.graph.passes.half_precision import store_half
 from workbench.graph.passes.insert_qdq import Placement, insert_qdq
 from workbench.graph.passes.merge_slices import merge_slices
-from workbench.graph.passes.pad_channels import pad_input_channels
+from workbench.graph.passes.pad_channels import pad_input_channels, pad_output_channels, paddable_outputs
 from workbench.graph.passes.remove_channels import remove_channels
 from workbench.graph.passes.upgrade_opset import upgrade_opset
 from workbench.graph.quantization import ActivationQuantization, WeightQuantization
-from workbench.methods.method import Method, MethodResult, Parameters, Stage, Tools
+from workbench.methods.method import Method, MethodResult, Parameters, Requirement, Stage, Tools
 from workbench.methods.normalisation import give_back_normalisation
 
 __all__ = [
@@ -59,6 +68,7 @@ __all__ = [
     "Calibrator",
     "CancelToken",
     "CancelledError",
+    "ChannelAxis",
     "ChannelGroup",
     "DataError",
     "Factor",
@@ -78,12 +88,15 @@ __all__ = [
     "PaddedShortcut",
     "Parameters",
     "Placement",
+    "Plan",
     "Progress",
     "Reader",
     "ReaderOptions",
     "RecipeError",
     "Request",
+    "Requirement",
     "Setting",
+    "SlopeObserver",
     "Source",
     "Stage",
     "Tools",
@@ -103,12 +116,15 @@ __all__ = [
     "fold_constants",
     "folded_graph",
     "give_back_normalisation",
+    "graph_cost",
     "insert_qdq",
     "layer_nodes",
     "layer_weight",
     "linear_bias",
     "merge_slices",
     "pad_input_channels",
+    "pad_output_channels",
+    "paddable_outputs",
     "padded_shortcuts",
     "remove_channels",
     "same_shape",

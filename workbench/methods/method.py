@@ -29,6 +29,18 @@ class Stage(enum.StrEnum):
     ENCODE = "encode"
 
 
+class Requirement(enum.StrEnum):
+    """What a method can't work without; looked for before a recipe runs.
+
+    DATA: training or calibration samples. LABELS: targets of the training samples. GRADIENTS: a graph whose every
+    operator the training engine can execute.
+    """
+
+    DATA = "data"
+    LABELS = "labels"
+    GRADIENTS = "gradients"
+
+
 class Parameters(BaseModel):
     """Base of a method's parameters: unknown keys are refused; the schema is form, command line and search space."""
 
@@ -125,6 +137,10 @@ class Method(ABC):
     def blocked(cls, knob: Knob, layer: LayerReport) -> str | None:
         """Return why `knob` can't be turned on `layer`, or None if it can; defaults and globs skip blocked layers."""
         return layer.blocked if knob.name == PRUNE_RATIO.name else None
+
+    def requirements(self, graph: ModelGraph) -> frozenset[Requirement]:
+        """Return what this method, with its parameters, needs in order to work on `graph`."""
+        return frozenset({Requirement.DATA}) if self.needs_data else frozenset()
 
     def check(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
         """Look at graph and plan before the run; returns warnings.

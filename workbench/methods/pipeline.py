@@ -22,6 +22,7 @@ from workbench.methods.applicability import check_lines, layer_knobs
 from workbench.methods.method import Method, MethodResult, Stage, Tools
 from workbench.methods.preparation import RecipeData
 from workbench.methods.registry import MethodRegistry, Registered
+from workbench.methods.requirements import check_requirements
 from workbench.methods.step import apply_method, fold_given_back, naming
 from workbench.methods.step_cache import StepCache, StepKey, graph_sha256
 
@@ -53,6 +54,7 @@ def prepare(
     registry: MethodRegistry,
     inference: InferenceEngine,
     *,
+    training: TrainingEngine | None = None,
     cancel: CancelToken | None = None,
 ) -> Prepared:
     """Check a recipe against a model without running anything.
@@ -62,11 +64,13 @@ def prepare(
         recipe: With its data embedded.
         registry: The known methods.
         inference: Engine that methods will validate with.
+        training: Engine that methods will take gradients from; None leaves unchecked whether it can.
         cancel: Polled while methods validate.
 
     Raises:
         RecipeError: unknown method, parameter or knob, a value out of range, a glob that matches no layer, a setting
-            that a method can't honour, or data that a step needs and the recipe does not name.
+            that a method can't honour, or data or labels that a step needs and the recipe does not name.
+        UnsupportedGraphError: a step needs gradients and the graph has an operator without them.
         DataError: the data that a step needs can't be opened.
         PluginError: a method's check raised something unexpected.
     """
@@ -79,12 +83,8 @@ def prepare(
     for index, method in methods:
         with naming(registry.get(method.id), f"step {index + 1}"):
             warnings.extend(method.check(graph, settings))
-        if method.needs_data and data is None:
-            raise RecipeError(
-                f"{method.id} needs data", where=f"step {index + 1}", action="Name a DATA.yaml under `data`."
-            )
-        if method.needs_data and data is not None:
-            _ = data.training
+            needed = method.requirements(graph)
+        check_requirements(f"step {index + 1}", method, needed, graph, data, training)
     return Prepared(methods, settings, data, tuple(dict.fromkeys(warnings)))
 
 
@@ -140,7 +140,7 @@ def run_recipe(
         CancelledError: `cancel` was set.
     """
     progress, cancel = progress or Progress(), cancel or CancelToken()
-    prepared = prepare(graph, recipe, registry, inference, cancel=cancel)
+    prepared = prepare(graph, recipe, registry, inference, training=training, cancel=cancel)
     for warning in prepared.warnings:
         log(f"Warning: {warning}")
     if cache is not None and graph.weight_bytes > _CACHED_WEIGHT_BYTES:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from typing import Literal
 
 import numpy as np
 
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.engines.contracts import (
     Batch,
+    ChannelAxis,
     InferenceEngine,
     Inputs,
+    SlopeObserver,
     TrainingData,
     TrainingEngine,
     TrainingResult,
@@ -57,6 +60,34 @@ class DeferredTrainingEngine:
     ) -> ModelGraph:
         """See TrainingEngine."""
         return _torch_engine().reestimate_batch_norm(graph, batches, progress=progress, total=total, cancel=cancel)
+
+    def observe_slopes(
+        self,
+        graph: ModelGraph,
+        axes: Sequence[ChannelAxis],
+        observer: SlopeObserver,
+        batches: Iterable[Batch],
+        *,
+        task: str,
+        labels: Literal["data", "model"] = "data",
+        seed: int = 0,
+        progress: Progress | None = None,
+        total: int | None = None,
+        cancel: CancelToken | None = None,
+    ) -> None:
+        """See TrainingEngine."""
+        _torch_engine().observe_slopes(
+            graph,
+            axes,
+            observer,
+            batches,
+            task=task,
+            labels=labels,
+            seed=seed,
+            progress=progress,
+            total=total,
+            cancel=cancel,
+        )
 
     def fit(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
 import ml_dtypes
 import numpy as np
@@ -11,9 +12,18 @@ from torch import Tensor
 
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.errors import DataError
-from workbench.engines.contracts import Batch, Inputs, TrainingData, TrainingResult, TrainingSettings
+from workbench.engines.contracts import (
+    Batch,
+    ChannelAxis,
+    Inputs,
+    SlopeObserver,
+    TrainingData,
+    TrainingResult,
+    TrainingSettings,
+)
 from workbench.engines.training_torch.devices import reproducible, training_device
 from workbench.engines.training_torch.from_graph import GraphModule, prefers_channels_last, unsupported
+from workbench.engines.training_torch.gradients import SlopePass
 from workbench.engines.training_torch.trainer import Trainer, Watch
 from workbench.graph.model import ModelGraph
 
@@ -89,6 +99,33 @@ class TorchEngine:
                 action="Name a train split in the data description.",
             )
         return graph.with_initializers(_statistics(graph, module))
+
+    def observe_slopes(
+        self,
+        graph: ModelGraph,
+        axes: Sequence[ChannelAxis],
+        observer: SlopeObserver,
+        batches: Iterable[Batch],
+        *,
+        task: str,
+        labels: Literal["data", "model"] = "data",
+        seed: int = 0,
+        progress: Progress | None = None,
+        total: int | None = None,
+        cancel: CancelToken | None = None,
+    ) -> None:
+        """Feed every batch's slopes (gradient times value, summed over positions) to the observer.
+
+        Raises:
+            UnsupportedGraphError: the graph has an operator that this engine can't execute.
+            DataError: there is no such value, labels are missing or don't fit, or there are no batches.
+            JobError: the loss is not finite.
+            CancelledError: cancelled.
+        """
+        for axis in axes:
+            _check_known(graph, axis.value)
+        with reproducible(seed, self._threads):
+            SlopePass(graph, axes, task, labels, seed).run(observer, batches, progress, total, cancel)
 
     def fit(
         self,
