@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QDropEvent
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication, QMessageBox, QPushButton
 
 from tests.fakes.projects import resnet20_state
@@ -268,23 +267,6 @@ def test_results_of_a_left_project_do_not_reach_the_next(desk: Make, tmp_path: P
     assert entry.window.pages.currentWidget() is entry.window.welcome
 
 
-def test_dropped_files_open(desk: Make, tmp_path: Path) -> None:
-    entry = desk(empty=True)
-    path = tmp_path / "model.onnx"
-    path.write_bytes(b"")
-    mime = QMimeData()
-    mime.setUrls([QUrl.fromLocalFile(str(path))])
-    event = QDropEvent(
-        QPointF(QPoint(10, 10)),
-        Qt.DropAction.CopyAction,
-        mime,
-        Qt.MouseButton.LeftButton,
-        Qt.KeyboardModifier.NoModifier,
-    )
-    entry.window.dropEvent(event)
-    assert entry.runner.specs[entry.runner.last("inspect")].model == str(path)
-
-
 def test_dropped_recipes_become_plan_and_steps(desk: Make, tmp_path: Path) -> None:
     entry = desk()
     before = entry.session.state
@@ -306,12 +288,18 @@ def test_dropped_recipes_become_plan_and_steps(desk: Make, tmp_path: Path) -> No
     assert entry.window.banner.notices
 
 
+def inspected(report: Any, sha256: str) -> dict[str, Any]:
+    """What a worker answers about a file of this content, otherwise like the one of the project."""
+    content: dict[str, Any] = report.model_dump(mode="json")
+    content["model"]["sha256"] = sha256
+    return content
+
+
 def test_a_second_model_gets_its_own_project(desk: Make, tmp_path: Path, qtbot: Any) -> None:
     entry = desk()
     before = entry.session.document.path
-    report = entry.session.state.inspect
     entry.window.open_file(tmp_path / "other.onnx")
-    entry.runner.finish(entry.runner.last("inspect"), report.model_dump(mode="json"))
+    entry.runner.finish(entry.runner.last("inspect"), inspected(entry.session.state.inspect, "b" * 64))
     qtbot.waitUntil(lambda: entry.session.document.path != before)
     assert entry.session.state.model.path == str(tmp_path / "other.onnx")
     assert entry.session.state.candidates == ()

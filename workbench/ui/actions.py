@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
-from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtGui import QAction, QKeySequence, QShortcut
+from PySide6.QtWidgets import QWidget
 
 from workbench.ui.icons import icon
 from workbench.ui.theme import Theme
@@ -48,15 +49,23 @@ class Act:
 class Actions(QObject):
     """The registry; every act becomes one QAction that is shared by all who show it.
 
+    Args:
+        theme: For icons.
+        window: Where the shortcuts hold.
+
     Signals:
         refreshed: Titles, reasons and check marks are up to date again.
+        refused: Id of an act that was asked for while it can't be done.
     """
 
     refreshed = Signal()
+    refused = Signal(str)
 
-    def __init__(self, theme: Theme, parent: QObject | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, theme: Theme, window: QWidget) -> None:
+        super().__init__(window)
+        self._window = window
         self._theme = theme
+        self._refusing: dict[str, list[QShortcut]] = {}
         self._acts: dict[str, Act] = {}
         self._actions: dict[str, QAction] = {}
         self._timer = QTimer(self)
@@ -84,6 +93,7 @@ class Actions(QObject):
         action.triggered.connect(lambda: self._trigger(act))
         self._acts[act.id] = act
         self._actions[act.id] = action
+        self._refusing[act.id] = [] if act.elsewhere else [self._refuse_by(key, act.id) for key in act.keys]
         self._show(act)
         return action
 
@@ -101,9 +111,12 @@ class Actions(QObject):
         return self._acts[id].why_not()
 
     def trigger(self, id: str) -> None:
-        """Do it, if it can be done now."""
+        """Do it, or say that it can't be done now."""
         self._show(self._acts[id])
-        self._actions[id].trigger()
+        if self._actions[id].isEnabled():
+            self._actions[id].trigger()
+        else:
+            self.refused.emit(id)
 
     def refresh_soon(self) -> None:
         """Bring everything up to date once the events at hand are done."""
@@ -115,8 +128,19 @@ class Actions(QObject):
             self._show(act)
         self.refreshed.emit()
 
+    def _refuse_by(self, key: str, id: str) -> QShortcut:
+        """Return what hears a key while its action is off, because an action that is off is deaf to it."""
+        shortcut = QShortcut(QKeySequence(key), self._window)
+        shortcut.setAutoRepeat(False)
+        shortcut.activated.connect(lambda: self.trigger(id))
+        return shortcut
+
     def _trigger(self, act: Act) -> None:
-        act.do()
+        # What was possible when the act was last looked at may not be any more.
+        if act.why_not() is None:
+            act.do()
+        else:
+            self.refused.emit(act.id)
         self.refresh_soon()
 
     def _show(self, act: Act) -> None:
@@ -125,6 +149,8 @@ class Actions(QObject):
         title = act.title_now() if act.title_now is not None else act.title
         action.setText(title)
         action.setEnabled(reason is None)
+        for shortcut in self._refusing[act.id]:
+            shortcut.setEnabled(reason is not None)
         if act.checked is not None:
             action.setChecked(act.checked())
         keys = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)

@@ -136,6 +136,13 @@ class Banner(QFrame):
             self._notices.pop()
         self._show_last()
 
+    def withdraw(self, key: str) -> None:
+        """Put the notice of this key away, if it is there, because it no longer holds."""
+        rest = [notice for notice in self._notices if notice.key != key]
+        if len(rest) != len(self._notices):
+            self._notices = rest
+            self._show_last()
+
     def clear(self) -> None:
         """Put all away, e.g. because another project is shown."""
         self._notices.clear()

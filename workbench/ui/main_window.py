@@ -1,15 +1,14 @@
-"""The window: step bar, banner, panels or welcome page, status line, and what closing and dropping files mean."""
+"""The window: step bar, banner, panels or welcome page, status line, and what closing means."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QEvent, Qt, Signal
-from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent
-from PySide6.QtWidgets import QMainWindow, QMessageBox, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtGui import QAction, QCloseEvent, QKeyEvent, QShowEvent
+from PySide6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from workbench.domain.errors import JobError, WorkbenchError
 from workbench.project.recent import RecentFiles
@@ -18,14 +17,17 @@ from workbench.project.state import Change, ProjectState
 from workbench.ui import files
 from workbench.ui.actions import Actions
 from workbench.ui.banner import Banner, Remedy
+from workbench.ui.file_drops import FileDrops
 from workbench.ui.layouts import Workspace
+from workbench.ui.leaving import when_free
 from workbench.ui.menus import Menus
-from workbench.ui.models import numbers
+from workbench.ui.models.reason import Reason
 from workbench.ui.palette import Palette
 from workbench.ui.palette_entries import palette_entries
 from workbench.ui.preferences import LayoutName, Preferences
 from workbench.ui.project_acts import register_project_acts
 from workbench.ui.projects import Projects
+from workbench.ui.refusals import Refusals
 from workbench.ui.session import Session
 from workbench.ui.status_bar import StatusLine
 from workbench.ui.step_bar import StepBar
@@ -64,6 +66,9 @@ class MainWindow(QMainWindow):
         self.actions_ = Actions(session.theme, self)
         self.banner = Banner(session.theme)
         self.projects = Projects(session, self.banner, recent, self)
+        self.opener = files.Opener(self, session, self.projects, self.ask_import)
+        self._drops = FileDrops(self, session, self.opener.open_all)
+        Refusals(self.actions_, session, self.banner)
         register_project_acts(self)
         register_work_acts(self)
         register_window_acts(self)
@@ -94,7 +99,7 @@ class MainWindow(QMainWindow):
         self.workspace = Workspace(self.panels, self.preferences)
         self.pages.addWidget(self.workspace)
         for name, key in PANEL_KEYS.items():
-            self.workspace.docks[name].toggleViewAction().setToolTip(f"Show or hide ({key})")
+            self.workspace.docks[name].toggleViewAction().setToolTip(f"Show or hide; {key} goes there")
         self._refresh(~Change.NONE)
         return self.workspace
 
@@ -171,9 +176,9 @@ class MainWindow(QMainWindow):
         """Put the panels where they were at first."""
         self.build_workspace().reset()
 
-    def why_no_workspace(self) -> str | None:
-        """Return why there are no panels to arrange, or None."""
-        return None if self.has_content and self.workspace is not None else "Open a model or project first"
+    def why_no_content(self) -> Reason | None:
+        """Return why there is nothing for panels to show, or None."""
+        return None if self.has_content else Reason("Open a model or project first", "file.open")
 
     def toggle_full_screen(self) -> None:
         """Fill the screen, or not."""
@@ -211,22 +216,15 @@ class MainWindow(QMainWindow):
             case "Data":
                 self.choose_data()
             case "Baseline":
-                self._begin("analyse.baseline") if state.baseline is None else self.bring("pareto")
+                actions.trigger("analyse.baseline") if state.baseline is None else self.bring("pareto")
             case "Sensitivity":
-                self._begin("analyse.sensitivity") if not state.sensitivities else self.bring("layers")
+                actions.trigger("analyse.sensitivity") if not state.sensitivities else self.bring("layers")
             case "Plan":
                 self.bring("layers")
             case "Run":
-                self._begin("compress.run")
+                actions.trigger("compress.run")
             case "Choose":
                 self.bring("pareto")
-
-    def _begin(self, id: str) -> None:
-        reason = self.actions_.why_not(id)
-        if reason is None:
-            self.actions_.trigger(id)
-        else:
-            self.session.said.emit(f"{self.actions_.title(id)}: {reason}")
 
     def choose_data(self) -> None:
         """Open the data wizard."""
@@ -238,13 +236,14 @@ class MainWindow(QMainWindow):
         """Show the demo."""
         from workbench.ui.demo_run import start_demo
 
-        self._when_free("Start the demo", partial(start_demo, self.session, self.projects, out))
+        begin = partial(start_demo, self.session, self.projects, out)
+        when_free(self, self.projects.busy, "Start the demo", begin)
 
-    def ask_import(self, source: Path | None = None) -> None:
-        """Ask what to import, and whether it is trusted."""
+    def ask_import(self, source: Path | None = None, then: tuple[Path, ...] = ()) -> None:
+        """Ask what to import, and whether it is trusted; what becomes of it is opened, and `then` with it."""
         from workbench.ui.import_dialog import ImportDialog
 
-        ImportDialog(self.session, self.open_file, source, self).open()
+        ImportDialog(self.session, lambda path: self.opener.open_all((path, *then)), source, self).open()
 
     def cancel_jobs(self) -> None:
         """Stop everything that works and waits."""
@@ -255,13 +254,11 @@ class MainWindow(QMainWindow):
 
     def open_file(self, path: Path) -> None:
         """Open a model, project, archive, data description or recipe."""
-        leaves = path.suffix == ".mcw" or (path.suffix == ".onnx" and self.session.state.model is not None)
-        act = partial(files.open_file, path, self.session, self.projects, self.ask_import)
-        self._when_free(f"Open {path.name}", act) if leaves else act()
+        self.opener.open(path)
 
     def new_project(self) -> None:
         """Show an empty project."""
-        self._when_free("Leave this project", self.projects.new)
+        when_free(self, self.projects.busy, "Leave this project", self.projects.new)
 
     def start_folder(self) -> str:
         """Return the folder in which file dialogs begin."""
@@ -327,23 +324,16 @@ class MainWindow(QMainWindow):
         if event.type() == QEvent.Type.WindowStateChange:
             self.actions_.refresh_soon()
 
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Take files that can be opened."""
-        if any(files.can_open(Path(url.toLocalFile())) for url in event.mimeData().urls() if url.isLocalFile()):
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        """Open what is dropped."""
-        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
-        event.acceptProposedAction()
-        for path in filter(files.can_open, paths):
-            self.open_file(path)
+    def showEvent(self, event: QShowEvent) -> None:
+        """Take dropped files from now on."""
+        super().showEvent(event)
+        self._drops.watch()
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Ask once when jobs are at work; then remember the window and let go of everything."""
         if self.projects.busy and not self._closing:
             event.ignore()
-            self._when_free("Close the window", self.close_and_cancel)
+            when_free(self, self.projects.busy, "Close the window", self.close_and_cancel)
             return
         self._closing = True
         self.preferences.geometry = self.saveGeometry()
@@ -359,20 +349,3 @@ class MainWindow(QMainWindow):
         """Close without asking; jobs that are not finished are cancelled."""
         self._closing = True
         self.close()
-
-    def _when_free(self, what: str, then: Callable[[], object]) -> QMessageBox | None:
-        """Go on at once, or, while jobs are at work, when the user agrees to stop them."""
-        count = self.projects.busy
-        if not count:
-            then()
-            return None
-        box = QMessageBox(self)
-        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        box.setWindowTitle(what)
-        box.setText(f"{numbers.plural(count, 'job')} of this project {'is' if count == 1 else 'are'} not finished.")
-        box.setInformativeText(f"{what} and cancel {'it' if count == 1 else 'them'}? What is finished is kept.")
-        stop = box.addButton(f"{what} and cancel", QMessageBox.ButtonRole.DestructiveRole)
-        box.addButton("Go on working", QMessageBox.ButtonRole.RejectRole)
-        stop.clicked.connect(then)
-        box.open()
-        return box

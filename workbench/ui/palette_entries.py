@@ -1,4 +1,4 @@
-"""What the palette lists: all actions, panels, sensitivities to measure, layers and candidates."""
+"""What the palette lists: all actions, sensitivities to measure, layers and candidates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from PySide6.QtGui import QKeySequence
 
 from workbench.ui.palette import Entry
-from workbench.ui.window_acts import PANEL_KEYS
 
 if TYPE_CHECKING:
     from workbench.ui.main_window import MainWindow
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 def palette_entries(window: MainWindow) -> list[Entry]:
     """Return everything that can be done or gone to from here."""
-    return [*_acts(window), *_panels(window), *_sweeps(window), *_layers(window), *_candidates(window)]
+    return [*_acts(window), *_sweeps(window), *_layers(window), *_candidates(window)]
 
 
 def _acts(window: MainWindow) -> list[Entry]:
@@ -31,15 +30,6 @@ def _acts(window: MainWindow) -> list[Entry]:
         )
         for act in actions
         if act.id != "view.palette"
-    ]
-
-
-def _panels(window: MainWindow) -> list[Entry]:
-    if window.workspace is None or not window.has_content:
-        return []
-    return [
-        Entry(f"Go to {dock.windowTitle().lower()}", partial(window.bring, name), "panel", PANEL_KEYS.get(name, ""))
-        for name, dock in window.workspace.docks.items()
     ]
 
 

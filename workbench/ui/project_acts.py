@@ -64,7 +64,7 @@ def register_project_acts(window: MainWindow) -> None:
         Act("project.save", "Save", save, "Name the project; every edit is stored at once anyway", ("Ctrl+S",), "save"),
         Act("project.save_as", "Save as…", save_as, "Continue under another name", ("Ctrl+Shift+S",)),
         Act("project.recipe.open", "Open recipe…", partial(ask, "Open recipe", files.RECIPES),
-            "Take over the plan and steps of a recipe file", why_not=model),
+            "Take over the plan and steps of a recipe file"),
         Act("project.recipe.export", "Export recipe…", export_recipe,
             "Write plan and steps for the command line", why_not=model),
         Act("candidate.export", "Export candidate…", export_candidate, "Write the selected candidate's ONNX file",

@@ -87,11 +87,17 @@ class Projects(QObject):
         self.remember(path)
         self._session.said.emit(f"Stored as {path.name}; every edit from now on, too")
 
-    def open_model(self, path: Path) -> str:
-        """Open a model: in this project if it has none yet, else in a new one."""
+    def open_model(self, path: Path, then: Callable[[], object] | None = None) -> str:
+        """Open a model: in this project if it has none yet or lost this one, else in a new one; `then` goes on."""
         if self._session.state.model is None:
-            return self._session.open_model(path)
-        return self.inspect(path, partial(self._open_in_new_project, path))
+            return self._session.open_model(path, then)
+
+        def inspected(report: InspectReport) -> None:
+            shown = self._take_known(path, report) or self._open_in_new_project(path, report)
+            if shown and then is not None:
+                then()
+
+        return self.inspect(path, inspected)
 
     def check_references(self) -> None:
         """Look whether model, data and candidates are where they were, and whether the model is still the same."""
@@ -149,10 +155,27 @@ class Projects(QObject):
 
     # --- within -------------------------------------------------------------------------------------------------
 
-    def _open_in_new_project(self, path: Path, report: InspectReport) -> None:
-        if self.new():
-            self.take_model(path, report, f"Open {path.name}")
-            self._session.said.emit(f"{path.name} was opened in a new project; the one before is stored")
+    def _take_known(self, path: Path, report: InspectReport) -> bool:
+        """Stay in the project whose model this file is: at its place already, or lost and found again."""
+        model = self._session.state.model
+        if model is None or model.sha256 != report.model.sha256:
+            return False
+        if Path(model.path) == path.absolute():
+            self._session.said.emit(f"{path.name} is open already")
+        elif Path(model.path).exists():
+            return False
+        else:
+            self.take_model(path, report, f"Point to {path.name}")
+            self._banner.withdraw("model_missing")
+            self._session.said.emit(f"{path.name} is the model that was measured; everything is kept")
+        return True
+
+    def _open_in_new_project(self, path: Path, report: InspectReport) -> bool:
+        if not self.new():
+            return False
+        self.take_model(path, report, f"Open {path.name}")
+        self._session.said.emit(f"{path.name} was opened in a new project; the one before is stored")
+        return True
 
     def _compare_model(self, document: Document, report: InspectReport) -> None:
         if document is not self._session.document:
@@ -164,10 +187,7 @@ class Projects(QObject):
             self._record(report)
 
     def _point_to(self, path: Path, report: InspectReport) -> None:
-        state = self._session.state
-        if state.model is not None and state.model.sha256 == report.model.sha256:
-            self.take_model(path, report, f"Point to {path.name}")
-            self._session.said.emit(f"{path.name} is the model that was measured; everything is kept")
+        if self._take_known(path, report):
             return
         self._banner.show_notice(
             Notice(

@@ -135,8 +135,8 @@ class Session(QObject):
         """Read the plugins' methods in a worker."""
         return self.jobs.submit(ListMethodsJob(), "Read plugins", "interactive", on_result=self._methods_listed)
 
-    def open_model(self, path: Path) -> str:
-        """Inspect a model file; it becomes the project's model once it turns out to be one."""
+    def open_model(self, path: Path, then: Callable[[], object] | None = None) -> str:
+        """Inspect a model file; it becomes the project's model once it turns out to be one, and `then` goes on."""
         title = f"Open {path.name}"
 
         def opened(payload: dict[str, Any]) -> None:
@@ -145,6 +145,8 @@ class Session(QObject):
             self.do(SetModel(reference, title=title))
             self._record(Change.MODEL, inspect=report)
             self.said.emit(f"{path.name}: {len(report.layers)} layers")
+            if then is not None:
+                then()
 
         return self.jobs.submit(
             InspectJob(model=str(path.absolute()), drawing=True), title, "interactive", on_result=opened

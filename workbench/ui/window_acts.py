@@ -13,7 +13,8 @@ from workbench.ui.theme import Mode
 if TYPE_CHECKING:
     from workbench.ui.main_window import MainWindow
 
-PANEL_KEYS = {"graph": "Alt+1", "layers": "Alt+2", "inspector": "Alt+3", "pareto": "Alt+4", "recipe": "Alt+5"}
+PANELS = ("graph", "layers", "inspector", "pareto", "recipe", "jobs", "compare")
+PANEL_KEYS = {name: f"Alt+{number}" for number, name in enumerate(PANELS, start=1)}
 _MODES: tuple[tuple[Mode, str], ...] = (("system", "As the system"), ("light", "Light"), ("dark", "Dark"))
 
 
@@ -35,6 +36,18 @@ def register_window_acts(window: MainWindow) -> None:
         preferences.mode = mode
         theme.set_mode(mode)
 
+    for panel in PANELS:
+        actions.add(
+            Act(
+                f"panel.{panel}",
+                f"Go to {panel}",
+                partial(window.bring, panel),
+                "Show the panel and give it the keyboard",
+                (PANEL_KEYS[panel],),
+                panel,
+                why_not=window.why_no_content,
+            )
+        )
     for mode, title in _MODES:
         actions.add(
             Act(
@@ -42,7 +55,7 @@ def register_window_acts(window: MainWindow) -> None:
                 title,
                 partial(choose_mode, mode),
                 f"Appearance: {title.lower()}",
-                checked=lambda mode=mode: theme.mode == mode,  # type: ignore[misc]
+                checked=partial(lambda mode: theme.mode == mode, mode),
             )
         )
     actions.add(
@@ -61,13 +74,13 @@ def register_window_acts(window: MainWindow) -> None:
                 partial(window.show_layout, name),
                 f"Arrange the panels to {name.lower()}; where you move them is remembered",
                 ("Ctrl+1",) if name == "Analyse" else ("Ctrl+2",),
-                why_not=window.why_no_workspace,
-                checked=lambda name=name: window.layout_name == name,  # type: ignore[misc]
+                why_not=window.why_no_content,
+                checked=partial(lambda name: window.layout_name == name, name),
             )
         )
     actions.add(
         Act("view.reset", "Reset layout", window.reset_layout, "Put the panels of this layout where they were at first",
-            why_not=window.why_no_workspace)
+            why_not=window.why_no_content)
     )  # fmt: skip
     actions.add(Act("view.full", "Full screen", window.toggle_full_screen, keys=("F11",), checked=window.isFullScreen))
     actions.add(

@@ -61,7 +61,7 @@ def register_work_acts(window: MainWindow) -> None:
             "Measure how much every layer minds", ("F6",), "sensitivity",
             why_not=partial(missing, "model", "data", "methods"), title_now=lambda: sweep_in_words(session)),
         Act("compress.run", "Run", session.run, "Compress with the current plan and steps, export and measure",
-            ("F5",), "run", why_not=partial(missing, "model", "data", "methods", "plan")),
+            ("F5",), "run", why_not=partial(missing, "run")),
         Act("compress.reset", "Reset plan", lambda: session.do(ReplacePlan(Plan(), title="Reset plan")),
             "Take every setting away; undo brings them back",
             why_not=lambda: None if session.state.plan.knobs() else "Nothing is set"),

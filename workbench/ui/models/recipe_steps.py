@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from workbench.domain.recipe import Step
 from workbench.domain.reports import ParameterSchema
 from workbench.project.state import ProjectState
+from workbench.ui.models.reason import Reason
+from workbench.ui.workflow import steps_for
 
 _Step = TypeVar("_Step")
 
@@ -31,7 +33,7 @@ class RecipeView:
     """All steps, and why a run is impossible (None when it is possible)."""
 
     steps: tuple[StepView, ...] = ()
-    blocked: str | None = None
+    blocked: Reason | None = None
 
 
 @dataclass(frozen=True)
@@ -82,24 +84,28 @@ def resolve_recipe(state: ProjectState, methods: Sequence[ParameterSchema], *, l
     return RecipeView(steps, run_blocked(state, methods, loading=loading))
 
 
-def run_blocked(state: ProjectState, methods: Sequence[ParameterSchema], *, loading: bool = False) -> str | None:
+def run_blocked(state: ProjectState, methods: Sequence[ParameterSchema], *, loading: bool = False) -> Reason | None:
     """Return why the recipe can't run now and what would enable it, or None when it can."""
     known = {method.id: method for method in methods}
-    enabled = [step for step in state.steps if step.enabled]
     if state.model is None:
-        return "Open a model first"
+        return Reason("Open a model first", "model.open")
     if not state.steps and not state.plan.knobs():
-        return "Add a step, or give a layer a setting"
-    if state.steps and not enabled:
-        return "Every step is switched off: enable one"
+        return Reason("Add a step, or give a layer a setting", "panel.layers")
+    if state.steps and not any(step.enabled for step in state.steps):
+        return Reason("Every step is switched off: enable one", "panel.recipe")
     if loading:
-        return "The installed methods are still being read"
+        return Reason("The installed methods are still being read")
+    enabled = [step for step in steps_for(state.plan, state.steps, tuple(methods)) if step.enabled]
+    if not enabled:
+        knobs = ", ".join(sorted(state.plan.knobs()))
+        return Reason(f"No installed plugin reads what the plan sets ({knobs}): add a step", "panel.recipe")
     unknown = [step.method for step in enabled if step.method not in known]
     if unknown:
-        return f"No installed plugin brings {unknown[0]}: install it, or disable or remove the step"
+        text = f"No installed plugin brings {unknown[0]}: install it, or disable or remove the step"
+        return Reason(text, "panel.recipe")
     hungry = [known[step.method].title for step in enabled if known[step.method].needs_data]
     if hungry and state.data is None:
-        return f"{hungry[0]} needs samples: choose data first"
+        return Reason(f"{hungry[0]} needs samples: choose data first", "data.choose")
     return None
 
 

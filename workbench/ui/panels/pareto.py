@@ -263,7 +263,7 @@ class ParetoPanel(QWidget):
             text = budget_text(self.table, self.cost, self.plot.budget)
         elif not candidates and not self.scene.ghosts:
             text = "This is the original. Give layers settings in the table, then run: each result appears here."
-            button, blocked = "Run", session.missing("model", "data", "methods", "plan")
+            button, blocked = "Run", session.missing("run")
         elif self.cost.key == "latency" and baseline is not None and baseline.latency is None:
             text, button = "The original's latency was not measured yet.", "Measure it"
         self.hint.setText(text)
