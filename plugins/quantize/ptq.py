@@ -32,6 +32,7 @@ from workbench.api import (
     insert_qdq,
     merge_slices,
     pad_input_channels,
+    pad_output_channels,
     store_half,
     upgrade_opset,
 )
@@ -41,6 +42,7 @@ from .layers import (
     LayerBits,
     channel_axis,
     narrow_convolutions,
+    narrow_outputs,
     quick_shortcuts,
     requested_bits,
     smallest_scale,
@@ -69,8 +71,8 @@ class PtqParameters(Parameters):
     )
     pad_channels: bool = Field(
         default=True,
-        description="Let integer convolutions of fewer than 16 input channels read zeros up to a multiple of 4: exact, "
-        "and up to twice as fast.",
+        description="Let integer convolutions of fewer than 16 channels read and make zeros as further channels, up to "
+        "what the runtime computes fast: exact, and up to twice as fast. The file's multiplications count them.",
     )
     convolve_shortcuts: bool = Field(
         default=True,
@@ -136,6 +138,8 @@ class PostTrainingQuantization(Method):
         # A layer that only reads constants is no more: its result is stored.
         kept = {node.name for node in graph.nodes}
         layers = {name: bits for name, bits in layers.items() if name in kept}
+        widened = narrow_outputs(graph, layers) if self.parameters.pad_channels else ()
+        graph = pad_output_channels(graph, widened)
         padded = narrow_convolutions(graph, layers) if self.parameters.pad_channels else ()
         graph = pad_input_channels(graph, padded)
         placed = place(graph, layers)
@@ -171,6 +175,8 @@ class PostTrainingQuantization(Method):
             notes.append(f"constant on the calibration data: {', '.join(constant[:3])}")
         if padded:
             notes.append(f"input channels padded to a multiple of 4: {', '.join(padded[:3])}")
+        if widened:
+            notes.append(f"output channels padded to 16: {', '.join(widened[:3])}")
         if shortcuts:
             notes.append(f"{len(shortcuts)} padded shortcuts computed as 1x1 convolutions")
         if halves:
