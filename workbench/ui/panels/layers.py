@@ -31,6 +31,7 @@ from workbench.ui.models.layer_model import LayerModel
 from workbench.ui.models.layer_table import resolve_layers, setting_command, sweep_title, to_csv
 from workbench.ui.models.ranked_proxy import Ascending, RankedProxy
 from workbench.ui.panels.bulk_edit import BulkEditBar
+from workbench.ui.panels.column_widths import fit_columns
 from workbench.ui.panels.elided import ElidedLabel
 from workbench.ui.panels.empty_state import Pages
 from workbench.ui.panels.export import ask_path, copy_text, save_text, selected_as_text
@@ -215,7 +216,7 @@ class LayersPanel(QWidget):
                 self.view.setItemDelegateForColumn(column, self._sensitivity)
             else:
                 self.view.setItemDelegateForColumn(column, default)
-        self.view.resizeColumnsToContents()
+        fit_columns(self.view)
         header = self.view.horizontalHeader()
         for column, title in enumerate(table.columns):
             if title == "Layer":

@@ -10,6 +10,7 @@ from workbench.ui.models.candidate_model import COLUMNS, CandidateModel
 from workbench.ui.models.candidate_table import BASELINE, CandidateTable
 from workbench.ui.models.number_column import plain
 from workbench.ui.models.ranked_proxy import Ascending, RankedProxy
+from workbench.ui.panels.column_widths import fit_columns
 from workbench.ui.panels.export import selected_as_text
 from workbench.ui.panels.pareto_marks import mark_pixmap
 from workbench.ui.theme import Theme
@@ -111,7 +112,7 @@ class CandidatesView(QTableView):
 
     def _fit_columns(self) -> None:
         self._columns_fitted = bool(self.candidates.table.rows)
-        self.resizeColumnsToContents()
+        fit_columns(self)
         for column, key in enumerate(COLUMNS):
             width = self.columnWidth(column) + 8
             self.setColumnWidth(column, min(width, _WIDEST.get(key, width)))
