@@ -22,7 +22,7 @@ class Refusals(QObject):
         self._actions = actions
         self._session = session
         self._banner = banner
-        self._refused: str | None = None
+        self._refused: tuple[str, str] | None = None
         actions.refused.connect(self._say)
         actions.refreshed.connect(self._take_back)
 
@@ -35,11 +35,11 @@ class Refusals(QObject):
         way = reason.way if isinstance(reason, Reason) else ""
         if way:
             remedy = Remedy(self._actions.title(way), partial(self._actions.trigger, way))
-            self._refused = id
+            self._refused = id, reason
             self._banner.show_notice(Notice(said, kind="warning", key=_KEY, remedies=(remedy,)))
 
     def _take_back(self) -> None:
-        """Put the notice away once what it asked for is there."""
-        if self._refused is not None and self._actions.why_not(self._refused) is None:
+        """Put the notice away once what it asked for is there, even if now something else is missing."""
+        if self._refused is not None and self._actions.why_not(self._refused[0]) != self._refused[1]:
             self._refused = None
             self._banner.withdraw(_KEY)
