@@ -1,0 +1,243 @@
+"""What all decompositions share: which layers the plan names, what is refused, what is worth it, and the report."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from workbench.api import (
+    FACTOR_NOTE,
+    RANK_RATIO,
+    Factor,
+    Factors,
+    Knob,
+    LayerReport,
+    LayerSettings,
+    Method,
+    MethodResult,
+    ModelGraph,
+    Node,
+    Parameters,
+    RecipeError,
+    Stage,
+    Tools,
+    factorize,
+    folded_graph,
+    layer_nodes,
+    layer_weight,
+    why_not_factorizable,
+)
+
+from .ranks import RankRule
+
+
+class FactorizationParameters(Parameters):
+    """Parameters of every decomposition."""
+
+    energy: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        description="Share of a layer's energy that must stay, such as 0.95: each layer gets the smallest rank that "
+        "keeps it, and rank_ratio is the most it may get. 0 leaves the rank to rank_ratio.",
+    )
+    rank_multiple: int = Field(
+        default=1, ge=1, le=256, description="Ranks are whole multiples of this; runtimes like 8 or 16."
+    )
+    shrink_only: bool = Field(
+        default=True,
+        description="Leave a layer as it is where its factors would not have fewer parameters and operations.",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One layer to factorise.
+
+    Attributes:
+        node: In the graph without computed constants.
+        weight: In double precision; a matrix (in, out), a convolution (out, in, k …).
+        rule: Decides its ranks.
+    """
+
+    node: Node
+    weight: np.ndarray
+    rule: RankRule
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """A layer's factors.
+
+    Attributes:
+        factors: What takes its place.
+        ranks: That were chosen.
+        full_ranks: That would reproduce the layer.
+        energy: Share of the energy that stays, of the weights or of the result, as the method measures it.
+    """
+
+    factors: Factors
+    ranks: tuple[int, ...]
+    full_ranks: tuple[int, ...]
+    energy: float
+
+
+class Factorization(Method):
+    """Replaces the layers whose rank_ratio the plan sets below 1.
+
+    Where an energy is asked for, every layer that the method can factorise takes part, unless a line of the plan for
+    this layer alone sets its rank_ratio to 1.
+    """
+
+    stage = Stage.DECOMPOSE
+    knobs = (RANK_RATIO,)
+    Parameters = FactorizationParameters
+    operators: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def split(self, subject: Subject, tools: Tools) -> Split:
+        """Return the layer's factors."""
+
+    def measure(self, graph: ModelGraph, subjects: tuple[Subject, ...], tools: Tools) -> None:
+        """Look at calibration samples before the layers are split; most methods look at the weights alone."""
+
+    @classmethod
+    def unfit(cls, shape: tuple[int, ...]) -> str | None:
+        """Return why a layer of the right operator with a weight of this (stored) shape can't be split, or None."""
+        return None
+
+    @classmethod
+    def blocked(cls, knob: Knob, layer: LayerReport) -> str | None:
+        """Return why rank_ratio can't be turned on a layer, or None."""
+        if layer.op not in cls.operators:
+            return f"{cls.id} factorises {' and '.join(cls.operators)}"
+        channels = layer.input_shape[1] if layer.input_shape is not None and len(layer.input_shape) > 1 else None
+        if layer.op == "Conv" and isinstance(channels, int) and channels != layer.weight_shape[1]:
+            return "it is a grouped convolution, whose groups are small already"
+        if layer.op != "Conv" and len(layer.weight_shape) != 2:
+            return f"its weight has {len(layer.weight_shape)} dimensions instead of 2"
+        return cls.unfit(layer.weight_shape)
+
+    def check(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
+        """Refuse lines that can't be honoured; returns notes on layers that are left alone.
+
+        Raises:
+            RecipeError: a line for a layer that can't be factorised; names layer and reason.
+        """
+        whole = folded_graph(graph)
+        chosen, notes = self._chosen(whole, plan, whole)
+        if not chosen:
+            notes = (*notes, f"No layer that {self.id} factorises has a rank_ratio below 1: nothing is factorised.")
+        return notes
+
+    def apply(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> MethodResult:
+        """Return the graph with the chosen layers factorised.
+
+        Raises:
+            RecipeError: as `check`.
+            DataError: calibration samples are needed and missing, or not finite.
+            CancelledError: tools.cancel was set.
+        """
+        tools.cancel.raise_if_cancelled()
+        tools.progress.update(0.0, "choosing layers")
+        whole = folded_graph(graph)
+        chosen, notes = self._chosen(whole, plan, tools.reference)
+        if not chosen:
+            return MethodResult(graph, notes=("No layer is to be factorised.", *notes))
+        subjects = tuple(Subject(node, layer_weight(whole, node.name), rule) for node, rule in chosen)
+        self.measure(whole, subjects, tools)
+        replaced: dict[str, Factors] = {}
+        left: list[str] = []
+        layers: dict[str, Any] = {}
+        for number, subject in enumerate(subjects):
+            tools.cancel.raise_if_cancelled()
+            name = subject.node.name
+            tools.progress.update(0.6 + 0.4 * number / len(subjects), name)
+            split = self.split(subject, tools)
+            before, after = subject.weight.size, sum(factor.weight.size for factor in split.factors.factors)
+            macs = _relative_macs(subject, split.factors.factors)
+            if self.parameters.shrink_only and (after >= before or macs >= 1.0):
+                left.append(f"{name} (rank {_listed(split.ranks)} of {_listed(split.full_ranks)})")
+                continue
+            replaced[name] = split.factors
+            layers[name] = {
+                "ranks": list(split.ranks),
+                "full_ranks": list(split.full_ranks),
+                "energy": round(split.energy, 6),
+                "weight_params_before": before,
+                "weight_params_after": after,
+                "macs_ratio": round(macs, 6),
+            }
+        if left:
+            shown = ", ".join(left[:6]) + (f" and {len(left) - 6} more" if len(left) > 6 else "")
+            notes = (f"Left as they are, since their factors would not be smaller: {shown}.", *notes)
+        if not replaced:
+            return MethodResult(graph, notes=("No layer was factorised.", *notes))
+        total = [
+            sum(entry[key] for entry in layers.values()) for key in ("weight_params_before", "weight_params_after")
+        ]
+        done = f"{len(replaced)} layers factorised; parameters of their weights {total[0]:,} → {total[1]:,}."
+        details = {"layers": layers, "weight_params_before": total[0], "weight_params_after": total[1]}
+        return MethodResult(factorize(whole, replaced), notes=(done, *notes), details=details)
+
+    def _chosen(
+        self, graph: ModelGraph, plan: LayerSettings, reference: ModelGraph
+    ) -> tuple[list[tuple[Node, RankRule]], tuple[str, ...]]:
+        """Return the layers to split with their rules, and notes on those that default settings can't reach."""
+        chosen: list[tuple[Node, RankRule]] = []
+        reasons: dict[str, list[str]] = {}
+        known = {node.name: node for node in reference.nodes}
+        for node, weight in layer_nodes(graph):
+            if node.name not in plan or not self._wanted(plan, node.name):
+                continue
+            ratio, explicit = plan.number(node.name, RANK_RATIO), plan.explicit(node.name, RANK_RATIO)
+            if node.op not in self.operators:
+                if explicit and ratio < 1:
+                    reasons.setdefault(f"{self.id} factorises {' and '.join(self.operators)}", []).append(node.name)
+                continue
+            if FACTOR_NOTE in node.metadata and FACTOR_NOTE not in getattr(known.get(node.name), "metadata", {}):
+                reasons.setdefault("an earlier step factorised them", []).append(node.name)
+                continue
+            reason = why_not_factorizable(graph, node.name) or self.unfit(weight.shape)
+            if reason is None:
+                rule = RankRule(ratio, self.parameters.energy, self.parameters.rank_multiple)
+                chosen.append((node, rule))
+            elif explicit and ratio < 1:
+                raise RecipeError(
+                    f"{RANK_RATIO.name} {ratio:g} can't be honoured: {reason}",
+                    where=f"layer {node.name!r}",
+                    action=f"Set {RANK_RATIO.name} of this layer to 1.",
+                )
+            else:
+                reasons.setdefault(reason, []).append(node.name)
+        return chosen, tuple(f"Not factorised: {', '.join(names)} ({reason})." for reason, names in reasons.items())
+
+    def _wanted(self, plan: LayerSettings, layer: str) -> bool:
+        if plan.number(layer, RANK_RATIO) < 1:
+            return True
+        return bool(self.parameters.energy) and RANK_RATIO.name in plan[layer] and not plan.explicit(layer, RANK_RATIO)
+
+
+def _relative_macs(subject: Subject, factors: tuple[Factor, ...]) -> float:
+    """Return the factors' multiply-accumulates over those of the layer, borders aside.
+
+    A factor works at the positions of the input along every axis whose stride a later one makes.
+    """
+    rank = subject.weight.ndim - 2 if subject.node.op == "Conv" else 0
+    strides: Mapping[int, int] = dict(enumerate(subject.node.attribute("strides", (1,) * rank)))
+    open_axes = set(range(rank))
+    total = 0
+    for factor in factors:
+        open_axes -= set(factor.axes)
+        total += factor.weight.size * prod(strides[axis] for axis in open_axes)
+    return total / subject.weight.size
+
+
+def _listed(ranks: tuple[int, ...]) -> str:
+    return "×".join(str(rank) for rank in ranks)

@@ -1,0 +1,44 @@
+"""Spatial decomposition of convolutions: a column of the kernel, then a row."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from workbench.api import Factor, Factors, Tools
+
+from .factorization import Factorization, Split, Subject
+from .ranks import kept_share
+
+
+class SpatialSvd(Factorization):
+    """Replaces a convolution (out, in, h, w) by (r, in, h, 1) and (out, r, 1, w).
+
+    The SVD of the weight arranged as (in·h, out·w) is truncated, which is the closest pair of its rank. The first takes
+    stride, padding and dilation along the height, the second along the width. Full rank: min(in·h, out·w). Energy:
+    squares of the singular values.
+    """
+
+    id = "decompose.spatial_svd"
+    title = "Spatial decomposition of convolutions"
+    summary = "Splits a convolution into a vertical and a horizontal one."
+    source = "Jaderberg et al., 2014, Speeding up Convolutional Neural Networks with Low Rank Expansions"
+    operators = ("Conv",)
+
+    @classmethod
+    def unfit(cls, shape: tuple[int, ...]) -> str | None:
+        """Refuse kernels without height and width."""
+        if len(shape) != 4 or min(shape[2:]) < 2:
+            return "its kernel has no height and width to separate"
+        return None
+
+    def split(self, subject: Subject, tools: Tools) -> Split:
+        """Return the vertical and the horizontal convolution."""
+        out, inner, height, width = subject.weight.shape
+        matrix = subject.weight.transpose(1, 2, 0, 3).reshape(inner * height, out * width)
+        left, values, right = np.linalg.svd(matrix, full_matrices=False)
+        rank = subject.rule.of(values**2)
+        root = np.sqrt(values[:rank])
+        vertical = (left[:, :rank] * root).T.reshape(rank, inner, height, 1)
+        horizontal = (root[:, None] * right[:rank]).reshape(rank, out, width).transpose(1, 0, 2)[:, :, None]
+        factors = (Factor(vertical, axes=(0,)), Factor(horizontal, axes=(1,)))
+        return Split(Factors(factors), (rank,), (len(values),), kept_share(values**2, rank))
