@@ -6,7 +6,8 @@ import numpy as np
 
 from workbench.api import ChannelGroup
 
-from .structured import ChannelPruning, Subject
+from .structured import ChannelPruning
+from .subject import Subject
 
 
 class RandomChannels(ChannelPruning):
@@ -15,6 +16,7 @@ class RandomChannels(ChannelPruning):
     id = "prune.random"
     title = "Random channel pruning"
     summary = "Removes channels at random: the baseline for every criterion."
+    source = "Mittal et al., 2018, Recovering from Random Pruning"
 
     def importance(self, subject: Subject, group: ChannelGroup) -> np.ndarray:
         """Return random numbers, (units,)."""

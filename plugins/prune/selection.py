@@ -18,30 +18,54 @@ from workbench.api import PRUNE_RATIO, ChannelGroup, LayerSettings, ModelGraph, 
 
 @dataclass(frozen=True)
 class GroupRatio:
-    """A prunable channel group and the share of its channels that the plan takes away (0-0.95)."""
+    """A prunable channel group and the share of its channels that goes.
+
+    Attributes:
+        group: The group.
+        ratio: Share (0-0.95).
+        fixed: Whether a line of the plan says so, which neither a target nor a global ranking changes.
+    """
 
     group: ChannelGroup
     ratio: float
+    fixed: bool = True
 
 
-def group_ratios(graph: ModelGraph, plan: LayerSettings) -> tuple[tuple[GroupRatio, ...], tuple[str, ...]]:
+def group_ratios(
+    graph: ModelGraph,
+    plan: LayerSettings,
+    obstacle: Callable[[ChannelGroup], str | None] = lambda group: None,
+    *,
+    untouched_too: bool = False,
+) -> tuple[tuple[GroupRatio, ...], tuple[str, ...]]:
     """Return the groups that lose channels, and notes on layers that default settings could not be applied to.
+
+    Args:
+        graph: The model.
+        plan: Its settings.
+        obstacle: Says why a criterion can't rank a prunable group; None where it can.
+        untouched_too: Whether to return groups that the plan leaves at a default of 0, for a target to decide on.
 
     Raises:
         RecipeError: settings inside one group contradict each other, or a line names a layer that can't be pruned.
     """
     chosen: list[GroupRatio] = []
     skipped: dict[str, list[str]] = {}
-    groups = channel_groups(graph)
     pruned: set[str] = set()
-    for group in groups:
+    reasons: dict[str, str] = {}
+    for group in channel_groups(graph):
         layers = list(dict.fromkeys(member.layer for member in group.out_members))
-        ratio = _common_ratio(group, [layer for layer in layers if layer in plan], plan)
-        if group.prunable and ratio > 0:
-            chosen.append(GroupRatio(group, ratio))
-        if group.prunable:
+        ratio, origin = _common_ratio(group, [layer for layer in layers if layer in plan], plan)
+        fixed = origin is not Origin.DEFAULT
+        reason = group.reason
+        if reason is None and (ratio > 0 or (untouched_too and not fixed)):
+            reason = obstacle(group)
+            if reason is None:
+                chosen.append(GroupRatio(group, ratio, fixed))
+        if reason is None:
             pruned.update(layers)
-    reasons = {member.layer: group.reason for group in groups for member in group.out_members if group.reason}
+        else:
+            reasons.update(dict.fromkeys(layers, reason))
     for layer in plan:
         if layer in pruned or plan.number(layer, PRUNE_RATIO) == 0:
             continue
@@ -57,7 +81,7 @@ def group_ratios(graph: ModelGraph, plan: LayerSettings) -> tuple[tuple[GroupRat
     return tuple(chosen), notes
 
 
-def _common_ratio(group: ChannelGroup, layers: list[str], plan: LayerSettings) -> float:
+def _common_ratio(group: ChannelGroup, layers: list[str], plan: LayerSettings) -> tuple[float, Origin]:
     strongest = max((plan.origin(layer, PRUNE_RATIO) for layer in layers), default=Origin.DEFAULT)
     asked = {layer: plan.number(layer, PRUNE_RATIO) for layer in layers if plan.origin(layer, PRUNE_RATIO) == strongest}
     values = sorted(set(asked.values()))
@@ -71,7 +95,7 @@ def _common_ratio(group: ChannelGroup, layers: list[str], plan: LayerSettings) -
             expected=f"one {PRUNE_RATIO.name} for all of {_listed(layers)}",
             action="Give them the same value, or set it on one of them only.",
         )
-    return values[0] if values else 0.0
+    return (values[0] if values else 0.0), strongest
 
 
 def _listed(layers: list[str]) -> str:

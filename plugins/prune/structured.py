@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from workbench.api import (
     PRUNE_RATIO,
@@ -17,7 +16,6 @@ from workbench.api import (
     Method,
     MethodResult,
     ModelGraph,
-    Parameters,
     RecipeError,
     Stage,
     Tools,
@@ -26,108 +24,130 @@ from workbench.api import (
     remove_channels,
 )
 
-from .selection import choose, group_ratios
+from .allocation import Budget, allocate, as_plan, check_reachable
+from .parameters import PruningParameters
+from .report import group_details, parameter_count
+from .scores import combined
+from .selection import GroupRatio, choose, group_ratios
+from .subject import Subject
 
-
-class PruningParameters(Parameters):
-    """Parameters of every criterion."""
-
-    channel_multiple: int = Field(
-        default=1, ge=1, le=256, description="Kept channels are rounded to this multiple; runtimes like 8 or 16."
-    )
-    restore_batch_norm: bool = Field(
-        default=True,
-        description="Give convolutions whose batch norm was folded a new one before pruning; networks recover by it.",
-    )
-    statistics_samples: int = Field(
-        default=1000,
-        ge=0,
-        le=100_000,
-        description="Samples that batch-norm statistics are taken anew from; 0 leaves them.",
-    )
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What a criterion may look at.
-
-    Attributes:
-        graph: Holds the weights that the members of groups name, as they came.
-        deviations: By layer that was given its normalisation back, the measured deviation of its output (channels,).
-        tools: Of the run.
-    """
-
-    graph: ModelGraph
-    deviations: Mapping[str, np.ndarray]
-    tools: Tools
+Removal = Mapping[str, tuple[int, ...]]
 
 
 class ChannelPruning(Method):
-    """Removes the least important channels of every group that the plan gives a ratio."""
+    """Removes the least important channels of every group that the plan gives a ratio, or that a target asks for."""
 
     stage = Stage.PRUNE
     knobs = (PRUNE_RATIO,)
+    version = 2
     Parameters = PruningParameters
 
     @abstractmethod
     def importance(self, subject: Subject, group: ChannelGroup) -> np.ndarray:
         """Return the importance of every unit of `group`, (units,); the least important go first."""
 
+    def obstacle(self, graph: ModelGraph, group: ChannelGroup) -> str | None:
+        """Return why this criterion can't rank a prunable group, naming the layer; None if it can."""
+        for member in group.out_members:
+            array = graph.constant(member.weight) if member.weight else None
+            if array is not None and array.dtype.kind in "iu":
+                return f"the weights of {member.layer} are already quantized; put pruning before quantization"
+        return None
+
+    def gather(self, subject: Subject, groups: Sequence[ChannelGroup]) -> Mapping[str, Any]:
+        """Return what `importance` will find in `subject.evidence`, from one pass over samples for all groups."""
+        return {}
+
+    def compensated(self, subject: Subject, removal: Removal, notes: list[str]) -> ModelGraph:
+        """Return `subject.normalised` with the weights that stay made up for what is about to go."""
+        return subject.normalised
+
+    def reduced(self, layers: Sequence[tuple[np.ndarray, np.ndarray]], group: ChannelGroup) -> np.ndarray:
+        """Return one score per unit (u,) from the scores (u,) of several layers and which units each holds (u,)."""
+        return combined(layers, group.units, self.parameters.reduction, self.parameters.normalisation)
+
+    def refusal(self, group: ChannelGroup, reason: str) -> RecipeError:
+        """Return the error that this criterion can't rank a group."""
+        return RecipeError(
+            f"{self.id} can't rank its channels: {reason}",
+            where=f"channel group {group.id!r}",
+            action=f"Choose another criterion, or set {PRUNE_RATIO.name} of these layers to 0.",
+        )
+
     def check(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
         """Refuse settings that can't be honoured; returns notes on default settings that don't apply.
 
         Raises:
-            RecipeError: contradictory settings in one group, or a line for a layer that can't be pruned.
+            RecipeError: contradictory settings in one group, a line for a layer that can't be pruned, nothing that
+                this criterion can rank, or a target that can't be met.
         """
-        chosen, notes = group_ratios(graph, plan)
-        for entry in chosen:
-            _require_float(folded_graph(graph), entry.group)
+        chosen, notes = self._chosen(graph, plan)
+        budget = Budget.of(self.parameters, graph)
+        if budget is not None:
+            check_reachable(folded_graph(graph), chosen, self.parameters, budget)
+        elif self.parameters.scope == "global" and chosen and all(entry.fixed for entry in chosen):
+            return (*notes, "Scope global has no effect: the plan gives every layer a ratio of its own.")
         return notes
 
     def apply(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> MethodResult:
-        """Return the graph without the channels that the plan takes away.
+        """Return the graph without the channels that the plan, or the target, takes away.
 
         Raises:
             RecipeError: as `check`.
+            DataError: samples that the criterion needs are missing.
             CancelledError: tools.cancel was set.
         """
         tools.cancel.raise_if_cancelled()
-        chosen, skipped = group_ratios(graph, plan)
+        chosen, skipped = self._chosen(graph, plan)
         if not chosen:
             return MethodResult(graph, notes=("No layer has a prune ratio above 0.", *skipped))
-        weights = folded_graph(graph)
-        for entry in chosen:
-            _require_float(weights, entry.group)
         notes: list[str] = []
-        whole = self._with_normalisation(weights, tools, notes)
-        subject = Subject(weights, _deviations(weights, whole), tools)
-
-        def scored(group: ChannelGroup) -> np.ndarray:
+        subject = self._subject(folded_graph(graph), [entry.group for entry in chosen], tools, notes)
+        scores: dict[str, np.ndarray] = {}
+        for entry in chosen:
             tools.cancel.raise_if_cancelled()
-            return self.importance(subject, group)
-
-        tools.progress.update(0.35, "ranking channels")
-        removal = choose(chosen, scored, multiple=self.parameters.channel_multiple)
-        tools.progress.update(0.4, "removing channels")
+            scores[entry.group.id] = np.nan_to_num(self.importance(subject, entry.group).astype(np.float64))
+        tools.progress.update(0.6, "choosing channels")
+        budget = Budget.of(self.parameters, tools.reference)
+        ratios = allocate(subject.graph, chosen, scores, self.parameters, budget, tools.cancel.raise_if_cancelled)
+        removal = choose(ratios, lambda group: scores[group.id], multiple=self.parameters.channel_multiple)
+        tools.progress.update(0.68, "removing channels")
+        whole = self.compensated(subject, removal, notes) if removal else subject.normalised
         smaller = remove_channels(whole, removal) if removal else whole
         smaller = self._with_new_statistics(smaller, tools, notes)
-        before, after = _parameters(weights), _parameters(smaller)
-        groups = {
-            entry.group.id: {
-                "ratio": entry.ratio,
-                "channels": entry.group.channels,
-                "units": entry.group.units,
-                "removed_units": len(removal.get(entry.group.id, ())),
-            }
-            for entry in chosen
-        }
-        gone = sum(len(units) for units in removal.values())
-        total = sum(entry.group.units for entry in chosen)
+        before, after = parameter_count(subject.graph), parameter_count(smaller)
+        gone, total = sum(map(len, removal.values())), sum(entry.group.units for entry in ratios)
         notes.insert(
             0, f"{len(removal)} channel groups lost {gone} of {total} units; parameters {before:,} → {after:,}."
         )
-        details: dict[str, Any] = {"groups": groups, "params_before": before, "params_after": after}
+        details: dict[str, Any] = {
+            "groups": group_details(ratios, removal, scores),
+            "plan": as_plan(ratios, list(plan)).model_dump(mode="json"),
+            "params_before": before,
+            "params_after": after,
+        }
         return MethodResult(smaller, notes=(*notes, *skipped), details=details)
+
+    def _chosen(self, graph: ModelGraph, plan: LayerSettings) -> tuple[tuple[GroupRatio, ...], tuple[str, ...]]:
+        weights, found = folded_graph(graph), []
+
+        def obstacle(group: ChannelGroup) -> str | None:
+            reason = self.obstacle(weights, group)
+            if reason is not None:
+                found.append((group, reason))
+            return reason
+
+        chosen, notes = group_ratios(graph, plan, obstacle, untouched_too=self.parameters.target != "none")
+        if found and not chosen:
+            raise self.refusal(*found[0])
+        return chosen, notes
+
+    def _subject(self, weights: ModelGraph, groups: Sequence[ChannelGroup], tools: Tools, notes: list[str]) -> Subject:
+        normalised = self._with_normalisation(weights, tools, notes)
+        gathering = replace(tools, progress=tools.progress.part(0.2, 0.6, "ranking channels"))
+        gathering.progress.update(0.0)
+        subject = Subject(weights, normalised, gathering)
+        return replace(subject, evidence=self.gather(subject, groups))
 
     def _with_normalisation(self, graph: ModelGraph, tools: Tools, notes: list[str]) -> ModelGraph:
         """Give folded convolutions their normalisation back; given back after pruning it helps much less."""
@@ -137,7 +157,7 @@ class ChannelPruning(Method):
         if missing:
             notes.append(f"Batch norm was not given back: can't run {', '.join(missing[:3])} in training.")
             return graph
-        measuring = replace(tools, progress=tools.progress.part(0.0, 0.3, "batch-norm statistics"))
+        measuring = replace(tools, progress=tools.progress.part(0.0, 0.2, "batch-norm statistics"))
         samples = max(self.parameters.statistics_samples, 64)
         restored, added = give_back_normalisation(graph, measuring, samples)
         if added:
@@ -163,7 +183,7 @@ class ChannelPruning(Method):
         fresh = tools.training.reestimate_batch_norm(
             graph,
             tools.data.calibration(samples),
-            progress=tools.progress.part(0.5, 1.0, "batch-norm statistics"),
+            progress=tools.progress.part(0.7, 1.0, "batch-norm statistics"),
             total=samples,
             cancel=tools.cancel,
         )
@@ -171,33 +191,5 @@ class ChannelPruning(Method):
         return fresh
 
 
-def _deviations(before: ModelGraph, after: ModelGraph) -> dict[str, np.ndarray]:
-    """Return by layer the scale of the BatchNormalization that was put behind it: the deviation that was measured."""
-    found: dict[str, np.ndarray] = {}
-    known = {node.name for node in before.nodes}
-    for node in after.nodes:
-        layer = after.producer(node.inputs[0]) if node.op == "BatchNormalization" else None
-        if layer is not None and node.name not in known:
-            scale = after.constant(node.inputs[1])
-            if scale is not None:
-                found[layer.name] = np.abs(scale)
-    return found
-
-
 def _has_batch_norm(graph: ModelGraph) -> bool:
     return any(node.op == "BatchNormalization" for node in graph.nodes)
-
-
-def _require_float(graph: ModelGraph, group: ChannelGroup) -> None:
-    for member in group.out_members:
-        array = graph.constant(member.weight) if member.weight else None
-        if array is not None and array.dtype.kind in "iu":
-            raise RecipeError(
-                "its weights are already quantized",
-                where=f"layer {member.layer!r}",
-                action="Put pruning before quantization in the recipe.",
-            )
-
-
-def _parameters(graph: ModelGraph) -> int:
-    return sum(int(np.prod(graph.constant_shape(name) or (1,), dtype=np.int64)) for name in graph.initializers)
