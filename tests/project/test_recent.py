@@ -28,3 +28,17 @@ def test_it_is_bounded_and_a_damaged_list_is_an_empty_one(tmp_path):
     assert recent.entries == ()
     recent.add(tmp_path / "x")
     assert len(recent.entries) == 1
+
+
+def test_a_missing_file_says_what_may_have_become_of_it_and_can_be_taken_off(tmp_path):
+    recent = RecentFiles(tmp_path / "recent.json")
+    there, gone, unplugged = tmp_path / "a.onnx", tmp_path / "b.onnx", tmp_path / "drive" / "c.onnx"
+    there.touch()
+    for path in (there, gone, unplugged):
+        recent.add(path)
+    why = {entry.path.name: entry.why_missing for entry in recent.entries}
+    assert why["a.onnx"] is None
+    assert "moved, renamed or deleted" in why["b.onnx"]
+    assert "drive" in why["c.onnx"]
+    recent.remove_missing()
+    assert [entry.path for entry in recent.entries] == [there]

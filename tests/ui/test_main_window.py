@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication, QMessageBox, QPushButton
+from PySide6.QtWidgets import QApplication, QMessageBox, QPushButton, QToolButton
 
 from tests.fakes.projects import resnet20_state
 from workbench.app import log_folder, watch_faults
@@ -337,3 +337,35 @@ def test_a_recipe_brings_its_data_to_a_project_without_any_in_the_same_step(desk
     entry.session.document.undo()
     assert entry.session.state == type(state)()
     assert entry.session.document.undo_title is None
+
+
+def test_recent_files_that_are_gone_are_grey_say_why_and_can_be_taken_off(desk: Make, tmp_path: Path) -> None:
+    entry = desk(empty=True)
+    there, gone, lost = (tmp_path / name for name in ("there.onnx", "gone.onnx", "lost.mcw"))
+    there.touch()
+    for path in (there, gone, lost):
+        entry.window.projects.recent.add(path)
+    welcome = entry.window.welcome
+    welcome.refresh()
+    links = {link.text(): link for link in welcome.links}
+    assert links["there.onnx"].isEnabled()
+    assert not links["gone.onnx"].isEnabled()
+    assert "moved, renamed or deleted" in links["gone.onnx"].toolTip()
+    forget = welcome.findChildren(QToolButton, "forget")
+    assert [button.accessibleName() for button in forget] == [
+        "Take lost.mcw off this list",
+        "Take gone.onnx off this list",
+    ]
+    forget[0].click()
+    assert "lost.mcw" not in {link.text() for link in welcome.links}
+
+    project = next(action.menu() for action in entry.window.menuBar().actions() if action.text() == "&Project")
+    menu = next(action.menu() for action in project.actions() if action.text() == "Open recent")
+    menu.aboutToShow.emit()
+    listed = {action.text(): action for action in menu.actions()}
+    assert listed["there.onnx"].isEnabled()
+    assert not listed["gone.onnx (not there)"].isEnabled()
+    assert "moved, renamed or deleted" in listed["gone.onnx (not there)"].toolTip()
+    listed["Take 1 missing file off this list"].trigger()
+    menu.aboutToShow.emit()
+    assert [action.text() for action in menu.actions()] == ["there.onnx"]

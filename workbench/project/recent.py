@@ -24,7 +24,16 @@ class RecentFile(BaseModel):
     @property
     def missing(self) -> bool:
         """Whether the file is not there now (it may lie on a drive that is not connected, so it stays listed)."""
-        return not self.path.exists()
+        return not os.path.exists(self.path)
+
+    @property
+    def why_missing(self) -> str | None:
+        """Why the file can't be opened now, in words that say what may have become of it, or None."""
+        if not self.missing:
+            return None
+        if os.path.exists(self.path.parent):
+            return "It is not there now: it was moved, renamed or deleted."
+        return "Its folder is not there now: it was moved or deleted, or lies on a drive that is not connected."
 
 
 _entries = TypeAdapter(tuple[RecentFile, ...])
@@ -54,8 +63,12 @@ class RecentFiles:
         self._write((entry, *(other for other in self.entries if other.path != entry.path))[:_LIMIT])
 
     def remove(self, path: Path) -> None:
-        """Take a file off the list; the file itself stays."""
+        """Take a file off the list; the file itself stays. OSError if the list can't be written."""
         self._write(tuple(other for other in self.entries if other.path != path.absolute()))
+
+    def remove_missing(self) -> None:
+        """Take those off the list that are not there now; OSError if the list can't be written."""
+        self._write(tuple(entry for entry in self.entries if not entry.missing))
 
     def clear(self) -> None:
         """Forget all."""

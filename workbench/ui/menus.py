@@ -10,6 +10,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QMenu, QMenuBar
 
+from workbench.domain.errors import StorageError
 from workbench.domain.knobs import Knob, Setting
 from workbench.project.commands import SetDefault
 from workbench.project.recent import RecentFiles
@@ -17,6 +18,7 @@ from workbench.ui.actions import Actions
 from workbench.ui.models import numbers
 from workbench.ui.panels.layer_menu import sweep_menu
 from workbench.ui.session import Session
+from workbench.ui.window_acts import PANELS
 
 LINE = "—"
 MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -26,7 +28,7 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
     )),
     ("&Edit", ("edit.undo", "edit.redo", LINE, "edit.clear", LINE, "view.palette")),
     ("&View", (
-        "@panels", LINE, "view.layout.analyse", "view.layout.compare", "view.reset", LINE,
+        "@go", "@panels", LINE, "view.layout.analyse", "view.layout.compare", "view.reset", LINE,
         "graph.find", "graph.in", "graph.out", "graph.fit", LINE, "@look", "view.full",
     )),
     ("&Model", ("model.open", "model.import", LINE, "data.choose", LINE, "model.folder")),
@@ -79,8 +81,11 @@ class Menus:
         match id:
             case "@recent":
                 self._submenu(menu, "Open recent", self._fill_recent)
+            case "@go":
+                sub = menu.addMenu("Go to")
+                sub.addActions([self._actions.action(f"panel.{name}") for name in PANELS])
             case "@panels":
-                self._submenu(menu, "Panels", lambda sub: sub.addActions(self._panels()))
+                self._submenu(menu, "Show panels", lambda sub: sub.addActions(self._panels()))
             case "@look":
                 sub = menu.addMenu("Appearance")
                 for look in (*_LOOKS, "view.switch"):
@@ -108,10 +113,30 @@ class Menus:
         sub.aboutToShow.connect(refill)
 
     def _fill_recent(self, menu: QMenu) -> None:
-        for entry in self._recent.entries:
-            action = menu.addAction(entry.path.name, partial(self._open_file, entry.path))
-            action.setToolTip(str(entry.path))
-            action.setEnabled(not entry.missing)
+        entries = self._recent.entries
+        for entry in entries:
+            reason = entry.why_missing
+            name = entry.path.name.replace("&", "&&")
+            action = menu.addAction(
+                name if reason is None else f"{name} (not there)", partial(self._open_file, entry.path)
+            )
+            action.setToolTip("\n".join(filter(None, (str(entry.path), reason))))
+            action.setEnabled(reason is None)
+        missing = sum(entry.missing for entry in entries)
+        if missing:
+            menu.addSeparator()
+            action = menu.addAction(
+                f"Take {numbers.plural(missing, 'missing file')} off this list", self._forget_missing
+            )
+            action.setToolTip("The files themselves, wherever they are, stay as they are")
+
+    def _forget_missing(self) -> None:
+        try:
+            self._recent.remove_missing()
+        except OSError as error:
+            self._session.failed.emit(
+                StorageError("The list of recent files can't be written", found=error.strerror or str(error))
+            )
 
     def _fill_sweeps(self, menu: QMenu) -> None:
         for before in menu.findChildren(QMenu, options=Qt.FindChildOption.FindDirectChildrenOnly):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QFontMetrics
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from workbench.project.places import untitled_folder, untitled_projects
-from workbench.project.recent import RecentFiles
+from workbench.project.recent import RecentFile, RecentFiles
 from workbench.ui.actions import Actions
 from workbench.ui.icons import icon
 from workbench.ui.theme import Theme, title_font
@@ -32,6 +33,7 @@ class Welcome(QWidget):
         super().__init__(parent)
         self._theme = theme
         self._recent = recent
+        self._current: Path | None = None
         self.setObjectName("welcome")
         head = QLabel("Model compression workbench")
         font = title_font()
@@ -59,7 +61,7 @@ class Welcome(QWidget):
             button.clicked.connect(action.trigger)
             buttons.addWidget(button)
         buttons.addStretch(1)
-        drop = QLabel("Or drop an .onnx, .pt2 or .mcw file on the window.")
+        drop = QLabel("Or drop a model (.onnx, .pt2), a project (.mcw), or data or a recipe (.yaml) on the window.")
         drop.setProperty("role", "muted")
         self._list = QVBoxLayout()
         self._list.setSpacing(0)
@@ -97,6 +99,7 @@ class Welcome(QWidget):
                 widget.hide()
                 widget.setParent(None)
                 widget.deleteLater()
+        self._current = current
         entries = recent_entries(self._recent, current)
         if not entries:
             return
@@ -115,21 +118,37 @@ class Welcome(QWidget):
         button.setToolTip(str(path))
         button.setIcon(icon("model" if path.suffix == ".onnx" else "open", self._theme, "muted"))
         button.setCursor(Qt.CursorShape.PointingHandCursor)
-        button.setEnabled(path.exists())
+        reason = RecentFile(path=path, opened="").why_missing
+        button.setEnabled(reason is None)
         button.clicked.connect(lambda: self.opened.emit(path))
         folder = "" if path.parent == untitled_folder() else str(path.parent)
         place = QLabel(QFontMetrics(self.font()).elidedText(folder, Qt.TextElideMode.ElideMiddle, 280))
         place.setProperty("role", "muted")
-        place.setToolTip(str(path))
-        time = QLabel(when if path.exists() else "not there now")
+        time = QLabel(when if reason is None else "not there now")
         time.setProperty("role", "muted")
+        for widget in (button, place, time):
+            widget.setToolTip("\n".join(filter(None, (str(path), reason))))
         row = QWidget()
         layout = QHBoxLayout(row)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(button)
         layout.addWidget(place, 1)
         layout.addWidget(time)
+        if reason is not None:
+            forget = QToolButton()
+            forget.setObjectName("forget")
+            forget.setAutoRaise(True)
+            forget.setIcon(icon("close", self._theme, "muted"))
+            forget.setToolTip(f"Take {name} off this list")
+            forget.setAccessibleName(forget.toolTip())
+            forget.clicked.connect(lambda: self._forget(path))
+            layout.addWidget(forget)
         return row
+
+    def _forget(self, path: Path) -> None:
+        with contextlib.suppress(OSError):  # a list that can't be written costs convenience only, and stays as it is
+            self._recent.remove(path)
+        self.refresh(self._current)
 
 
 def recent_entries(recent: RecentFiles, current: Path | None = None) -> list[tuple[Path, str, str]]:
