@@ -164,7 +164,7 @@ def test_vector_shared_by_independent_layers_does_not_couple_them(graph_from: Bu
     assert removed_against_masked(graph, removal, 0) < 1e-5
 
 
-def test_attention_heads_lose_the_same_dimension(graph_from: Build) -> None:
+def test_attention_loses_whole_heads_or_the_same_dimension_of_every_head(graph_from: Build) -> None:
     graph = graph_from(
         HEADER
         + """net (float[1,5,6] x) => (float[1,5,6] y) {
@@ -193,12 +193,23 @@ def test_attention_heads_lose_the_same_dimension(graph_from: Build) -> None:
             "flat": np.asarray([0, 0, 8], dtype=np.int64),
         },
     )
-    keys, values, _ = channel_groups(graph)
+    heads, _ = channel_groups(graph)
+    assert (heads.units, heads.unit) == (2, 4)
+    assert [(member.layer, member.axis) for member in heads.members] == [
+        ("MatMul_0", "out"),
+        ("MatMul_3", "out"),
+        ("MatMul_6", "out"),
+        ("MatMul_14", "in"),
+    ]
+    assert remove_channels(graph, {heads.id: [1]}).value("o2").shape == (1, 5, 4)
+    assert removed_against_masked(graph, {heads.id: [0]}, 0) < 1e-5
+
+    keys, values, _ = channel_groups(graph, "dimension")
     assert (keys.units, keys.unit) == (4, 2)
     assert {member.layer for member in keys.members} == {"MatMul_0", "MatMul_3"}
     removal = {keys.id: [1], values.id: [0, 2]}
-    assert remove_channels(graph, removal).value("o2").shape == (1, 5, 4)
-    assert removed_against_masked(graph, removal, 0) < 1e-5
+    assert remove_channels(graph, removal, "dimension").value("o2").shape == (1, 5, 4)
+    assert removed_against_masked(graph, removal, 0, "dimension") < 1e-5
 
 
 def test_dequantized_weights_lose_channels_with_their_scales(graph_from: Build) -> None:
@@ -231,9 +242,8 @@ def test_dequantized_weights_lose_channels_with_their_scales(graph_from: Build) 
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("s = Softmax <axis = 1> (a) y = Conv (s, wy)", "node 'Softmax_1' (Softmax) normalises across them"),
-        ("s = ReduceMean <axes = [1]> (a) y = Conv (s, w1)", "node 'ReduceMean_1' (ReduceMean) reduces over them"),
-        ("s = LRN <size = 3> (a) y = Conv (s, wy)", "node 'LRN_1' (LRN) normalises across them"),
+        ("s = LRN <size = 3> (a) y = Conv (s, wy)", "node 'LRN_1' (LRN) normalises each with its neighbours"),
+        ("s = ArgMax <axis = 1> (a) t = Cast <to = 1> (s) y = Conv (t, w1)", "node 'ArgMax_1' (ArgMax) counts them"),
         ("s = Add (a, x) y = Conv (s, wy)", "reaches graph input 'x'"),
         ("s = NonZero (a) t = Cast <to = 1> (s) y = Identity (t)", "node 'NonZero_1' (NonZero) can't be seen through"),
     ],

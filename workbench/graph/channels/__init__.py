@@ -1,6 +1,6 @@
 """Which channels must be removed together: channel identities are followed through the whole graph."""
 
-from workbench.graph.channels.analysis import Analysis, analyse, channel_groups, folded_graph
+from workbench.graph.channels.analysis import Analysis, Unit, analyse, channel_groups, folded_graph
 from workbench.graph.channels.group import ChannelGroup, Member
 from workbench.graph.channels.reports import blocked_layers, group_reports, layer_groups
 
@@ -8,6 +8,7 @@ __all__ = [
     "Analysis",
     "ChannelGroup",
     "Member",
+    "Unit",
     "analyse",
     "blocked_layers",
     "channel_groups",

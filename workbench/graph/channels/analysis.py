@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -14,15 +15,18 @@ from scipy.sparse.csgraph import connected_components
 from workbench.domain.errors import RecipeError
 from workbench.graph.channels import rules  # noqa: F401  (registers the operator families)
 from workbench.graph.channels.cut import Cut
-from workbench.graph.channels.flow import Axes, Flow, Labels, Slot, called
+from workbench.graph.channels.flow import Averaging, Axes, Fill, Flow, Labels, Slot, called
 from workbench.graph.channels.forming import form_groups
 from workbench.graph.channels.group import ChannelGroup
+from workbench.graph.channels.heads import head_axes
 from workbench.graph.channels.registry import spread_rule
 from workbench.graph.channels.tracing import trace_shape
 from workbench.graph.model import ModelGraph, Subgraph
 from workbench.graph.passes.fold_constants import fold_constants
 from workbench.graph.statics import Statics
 from workbench.graph.statics import analyse as analyse_statics
+
+Unit = Literal["head", "dimension"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class Analysis:
         values: Labels of every computed value.
         uses: (constant, labels) by (node, input index).
         slots: Layer axes.
-        contracted: Inputs that are summed over channels.
+        contracted: Inputs whose channels are put together, with what a removed one counts as there.
+        averaged: Nodes that average over channels.
         unit_classes: For every group id the class of every unit.
         blocked: Why an atom has to stay, by its class.
         classes: Class of every atom: atoms of a class are one channel.
@@ -48,7 +53,8 @@ class Analysis:
     values: Mapping[str, Axes]
     uses: Mapping[tuple[str, int], tuple[str, Axes]]
     slots: tuple[Slot, ...]
-    contracted: tuple[tuple[str, int], ...]
+    contracted: Mapping[tuple[str, int], Fill]
+    averaged: Mapping[str, Averaging]
     classes: np.ndarray
     unit_classes: Mapping[str, np.ndarray]
     blocked: Mapping[int, str]
@@ -106,12 +112,18 @@ def _check_units(group: ChannelGroup, units: Sequence[int]) -> None:
         )
 
 
-_analyses: weakref.WeakKeyDictionary[ModelGraph, Analysis] = weakref.WeakKeyDictionary()
+_analyses: weakref.WeakKeyDictionary[ModelGraph, dict[Unit, Analysis]] = weakref.WeakKeyDictionary()
 
 
-def channel_groups(graph: ModelGraph) -> tuple[ChannelGroup, ...]:
-    """Return the coupled channel groups of a graph, prunable ones and others (which say why not), in graph order."""
-    return analyse(graph).groups
+def channel_groups(graph: ModelGraph, unit: Unit = "head") -> tuple[ChannelGroup, ...]:
+    """Return the coupled channel groups of a graph, prunable ones and others (which say why not), in graph order.
+
+    Args:
+        graph: The graph.
+        unit: What goes together where an axis is split into attention heads: whole heads, or the same dimension of
+            every head. Elsewhere it makes no difference.
+    """
+    return analyse(graph, unit).groups
 
 
 def folded_graph(graph: ModelGraph) -> ModelGraph:
@@ -119,19 +131,18 @@ def folded_graph(graph: ModelGraph) -> ModelGraph:
     return analyse(graph).graph
 
 
-def analyse(graph: ModelGraph) -> Analysis:
+def analyse(graph: ModelGraph, unit: Unit = "head") -> Analysis:
     """Follow all channels through `graph`; the result is kept for as long as the graph lives."""
-    known = _analyses.get(graph)
-    if known is None:
-        known = _analyse(graph)
-        _analyses[graph] = known
-    return known
+    known = _analyses.setdefault(graph, {})
+    if unit not in known:
+        known[unit] = _analyse(graph, unit)
+    return known[unit]
 
 
-def _analyse(original: ModelGraph) -> Analysis:
+def _analyse(original: ModelGraph, unit: Unit) -> Analysis:
     graph = fold_constants(original)
     statics = analyse_statics(graph.edit(), source=graph.source)
-    flow = Flow(graph, statics.shapes)
+    flow = Flow(graph, statics.shapes, head_axes(graph, statics.shapes) if unit == "head" else {})
     _enter(graph, flow)
     for node in graph.nodes:
         if node.op == "Constant" and not node.domain:
@@ -160,7 +171,8 @@ def _analyse(original: ModelGraph) -> Analysis:
         values=flow.values,
         uses=flow.uses,
         slots=tuple(flow.slots),
-        contracted=tuple(flow.contracted),
+        contracted=flow.contracted,
+        averaged=flow.averaged,
         classes=classes,
         unit_classes=unit_classes,
         blocked=blocked,

@@ -17,6 +17,23 @@ from workbench.graph.model import Dimension, ModelGraph, Node
 
 Labels = np.ndarray
 Axes = tuple[Labels | None, ...]
+Fill = Literal["zero", "low", "high", "one"]
+
+
+@dataclass(frozen=True)
+class Averaging:
+    """What a node averages over: a removed position does not count, neither in the sum nor in the number.
+
+    Attributes:
+        axes: Of the first input.
+        how: "mean" for a plain mean, "power" for a normalisation by the root mean square, "centred" for one that
+            takes the mean away first.
+        groups: Into how many groups the channels fall that are normalised apart; 0 where all go together.
+    """
+
+    axes: tuple[int, ...]
+    how: Literal["mean", "power", "centred"]
+    groups: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,19 +54,25 @@ class Flow:
     Args:
         graph: The graph.
         shapes: Shape of every value as far as it is known.
+        heads: By Reshape the new axis that counts attention heads, where heads are to stay whole.
     """
 
-    def __init__(self, graph: ModelGraph, shapes: Mapping[str, tuple[Dimension, ...] | None]) -> None:
+    def __init__(
+        self, graph: ModelGraph, shapes: Mapping[str, tuple[Dimension, ...] | None], heads: Mapping[str, int]
+    ) -> None:
         self.graph = graph
+        self.heads = heads
         self._shapes = shapes
         self.values: dict[str, Axes] = {}
         self.uses: dict[tuple[str, int], tuple[str, Axes]] = {}
         self.slots: list[Slot] = []
-        self.contracted: dict[tuple[str, int], None] = {}
+        self.contracted: dict[tuple[str, int], Fill] = {}
+        self.averaged: dict[str, Averaging] = {}
         self.pairs: list[tuple[Labels, Labels]] = []
         self.blocks: list[tuple[Labels, str]] = []
         self.refused: dict[str, str] = {}
         self.tags: dict[str, Axes] = {}
+        self.head_labels: list[Labels] = []
         self.atoms = 0
         self._tied: dict[str, Axes] = {}
 
@@ -135,10 +158,18 @@ class Flow:
             self.pairs.append((first, second))
         return first
 
-    def contract(self, node: Node, *indices: int) -> None:
-        """Say that the node sums over labelled positions of these inputs: a removed channel counts as zero there."""
+    def contract(self, node: Node, *indices: int, fill: Fill = "zero") -> None:
+        """Say that the node puts labelled positions of these inputs together.
+
+        What a removed channel counts as is the value that changes nothing: zero in a sum, the lowest of all in a
+        maximum. Computed inputs are filled so, and constant ones where they are named here.
+        """
         for index in indices:
-            self.contracted[node.name, index] = None
+            self.contracted[node.name, index] = fill
+
+    def average(self, node: Node, averaging: Averaging) -> None:
+        """Say that the node averages over labelled positions of its first input: removed ones do not count."""
+        self.averaged[node.name] = averaging
 
     def layer(
         self,

@@ -25,10 +25,12 @@ class Change:
     Attributes:
         attributes: New values; None takes an attribute away.
         inputs: New constants by input index.
+        elements: By index of an input that is computed and has one axis: new values of some of its elements.
     """
 
     attributes: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[int, np.ndarray] = field(default_factory=dict)
+    elements: Mapping[int, Mapping[int, int]] = field(default_factory=dict)
 
 
 Spread = Callable[[Node, "Flow"], None]

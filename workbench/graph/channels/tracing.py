@@ -12,7 +12,7 @@ import numpy as np
 from workbench.graph.channels.flow import Axes, Flow, Labels, called
 from workbench.graph.model import Node
 
-_TAKES_SHAPE = {("Reshape", 1), ("Resize", 3)}
+_TAKES_SHAPE = {("ConstantOfShape", 0), ("Expand", 1), ("Reshape", 1), ("Resize", 3)}
 _MOVES = frozenset({"Cast", "Concat", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Unsqueeze"})
 
 

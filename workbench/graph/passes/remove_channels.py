@@ -116,6 +116,8 @@ def _apply(model: ir.Model, node: ir.Node, change: Change) -> None:
         if index >= len(node.inputs):
             node.resize_inputs(index + 1)
         node.replace_input_with(index, copy)
+    for index, elements in change.elements.items():
+        _override(model, node, index, elements)
     for key, value in change.attributes.items():
         if value is None:
             node.attributes.pop(key, None)
@@ -123,3 +125,25 @@ def _apply(model: ir.Model, node: ir.Node, change: Change) -> None:
             node.attributes[key] = ir.AttrInt64(key, value)
         else:
             node.attributes[key] = ir.AttrInt64s(key, list(value))
+
+
+def _override(model: ir.Model, node: ir.Node, index: int, elements: Mapping[int, int]) -> None:
+    """Give some elements of a computed input (size,) constant values."""
+    value = node.inputs[index]
+    if value is None:
+        return
+    size = max(elements) + 1
+    rank = None if value.shape is None else value.shape[0]
+    size = rank if isinstance(rank, int) else size
+    mask, numbers = np.zeros(size, dtype=bool), np.zeros(size, dtype=np.int64)
+    for at, number in elements.items():
+        mask[at], numbers[at] = True, number
+    name = free_name(model, f"{node.name}_input{index}")
+    stored = [
+        add_initializer(model, free_name(model, f"{name}_{part}"), array)
+        for part, array in (("which", mask), ("size", numbers))
+    ]
+    where = ir.node("Where", [*stored, value], name=name)
+    where.outputs[0].name = name
+    model.graph.insert_before(node, where)
+    node.replace_input_with(index, where.outputs[0])

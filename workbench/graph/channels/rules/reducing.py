@@ -1,37 +1,53 @@
-"""Reductions: kept axes pass; sums over channels count a removed one as zero, other reductions need all."""
+"""Reductions: kept axes pass; over channels a reduction is that of the channels which are left."""
 
 from __future__ import annotations
 
-from workbench.graph.channels.flow import Flow, called
+from workbench.graph.channels.flow import Averaging, Fill, Flow, called
 from workbench.graph.channels.registry import spreads
 from workbench.graph.model import Node
 
 
-@spreads("ReduceL1", "ReduceL2", "ReduceSum", "ReduceSumSquare")
+@spreads("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceSum", "ReduceSumSquare")
 def sums(node: Node, flow: Flow) -> None:
     """A zero adds nothing."""
-    _reduce(node, flow, zero_is_neutral=True)
+    _reduce(node, flow, "zero")
 
 
-@spreads("ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd")
-def others(node: Node, flow: Flow) -> None:
-    """A zero is not neutral here: a mean over fewer channels is another mean."""
-    _reduce(node, flow, zero_is_neutral=False)
+@spreads("ReduceLogSumExp", "ReduceMax")
+def largest(node: Node, flow: Flow) -> None:
+    """The lowest of all numbers is never the largest."""
+    _reduce(node, flow, "low")
 
 
-def _reduce(node: Node, flow: Flow, *, zero_is_neutral: bool) -> None:
+@spreads("ReduceMin")
+def smallest(node: Node, flow: Flow) -> None:
+    """The highest of all numbers is never the smallest."""
+    _reduce(node, flow, "high")
+
+
+@spreads("ReduceProd")
+def product(node: Node, flow: Flow) -> None:
+    """A one changes no product."""
+    _reduce(node, flow, "one")
+
+
+@spreads("ReduceMean")
+def mean(node: Node, flow: Flow) -> None:
+    """The mean of what is left."""
+    _reduce(node, flow, None)
+
+
+def _reduce(node: Node, flow: Flow, fill: Fill | None) -> None:
     axes = flow.axes(node, 0)
     reduced = _axes(node, flow, len(axes or ()))
     if axes is None or reduced is None:
         flow.give_up(node)
         return
-    for axis in reduced:
-        if axes[axis] is None:
-            continue
-        if zero_is_neutral:
-            flow.contract(node, 0)
+    if any(axes[axis] is not None for axis in reduced):
+        if fill is None:
+            flow.average(node, Averaging(tuple(sorted(reduced)), "mean"))
         else:
-            flow.block(axes[axis], f"{called(node)} reduces over them")
+            flow.contract(node, 0, fill=fill)
     keep = node.attribute("keepdims", 1)
     flow.give(
         node, [None if axis in reduced else labels for axis, labels in enumerate(axes) if keep or axis not in reduced]

@@ -18,6 +18,8 @@ from workbench.graph.channels.registry import Change, shrinks, spreads
 from workbench.graph.model import Dimension, Node
 
 Run = tuple[tuple[int, ...], tuple[int, ...]]
+# The operator set that brought Where, which puts new sizes into computed targets.
+_WHERE = 9
 
 
 @spreads("Reshape", "Flatten")
@@ -27,8 +29,8 @@ def reshape(node: Node, flow: Flow) -> None:
     if axes is None or before is None or after is None:
         flow.give_up(node, "reshapes to an unknown shape")
         return
-    if node.op == "Reshape" and _target(node, flow, before, after, None) is None:
-        flow.give_up(node, "reshapes to a computed shape with several open dimensions")
+    if node.op == "Reshape" and flow.constant(node, 1) is None and flow.graph.opset < _WHERE:
+        flow.give_up(node, "reshapes to a computed shape")
         return
     result: list[Labels | None] = [None] * len(after)
     for old, new in runs(before, after):
@@ -42,7 +44,9 @@ def reshape(node: Node, flow: Flow) -> None:
             for axis in old:
                 flow.block(axes[axis], f"{called(node)} mixes them with an axis of unknown size")
             continue
-        carried = _carry(node, flow, [axes[axis] for axis in old], known_old, known_new)
+        heads = flow.heads.get(node.name)
+        preferred = new.index(heads) if heads in new else None
+        carried = _carry(node, flow, [axes[axis] for axis in old], known_old, known_new, preferred)
         for axis, labels in zip(new, carried, strict=True):
             result[axis] = labels
     flow.give(node, result)
@@ -106,7 +110,7 @@ def _next_run(
 
 
 def _carry(
-    node: Node, flow: Flow, axes: list[Labels | None], before: list[int], after: list[int]
+    node: Node, flow: Flow, axes: list[Labels | None], before: list[int], after: list[int], heads: int | None
 ) -> list[Labels | None]:
     """Return the labels of a run's new axes, coupling and blocking where they can't be told apart."""
     result: list[Labels | None] = [None] * len(after)
@@ -119,7 +123,7 @@ def _carry(
         shape[axis] = -1
         spread = np.broadcast_to(labels.reshape(shape), before).reshape(after)
         free = [new for new, size in enumerate(after) if size > 1 and result[new] is None]
-        chosen = _best(spread, free)
+        chosen = heads if heads in free else _best(spread, free)
         if chosen is None:
             flow.block(labels, f"{called(node)} mixes them with another axis")
             continue
@@ -128,6 +132,8 @@ def _carry(
             if not np.array_equal(rows[:, 0], rows[:, column]):
                 flow.pairs.append((rows[:, 0].copy(), rows[:, column].copy()))
         result[chosen] = rows[:, 0].copy()
+        if chosen == heads:
+            flow.head_labels.append(rows[:, 0].copy())
     return result
 
 
@@ -154,32 +160,18 @@ def _units(rows: np.ndarray) -> int:
     return int(connected_components(links, directed=False)[0])
 
 
-def _target(
-    node: Node,
-    view: Flow | Cut,
-    before: tuple[Dimension, ...],
-    after: tuple[Dimension, ...],
-    stays: tuple[np.ndarray | None, ...] | None,
-) -> np.ndarray | None:
-    """Return the target shape after a removal, or None where a computed target leaves several dimensions open."""
-    given = view.constant(node, 1)
-    target = [-2] * len(after) if given is None else [int(size) for size in given]
-    for axis, size in enumerate(after):
-        kept = None if stays is None or axis >= len(stays) else stays[axis]
-        if kept is not None and target[axis] != -1:
-            target[axis] = int(kept.sum())
-        elif target[axis] == -2:
-            same = axis < len(before) and isinstance(size, str) and before[axis] == size
-            target[axis] = size if isinstance(size, int) else (0 if same else -1)
-    return None if target.count(-1) > 1 else np.asarray(target, dtype=np.int64)
-
-
 @shrinks("Reshape")
 def reshape_target(node: Node, cut: Cut) -> Change | None:
-    """Write the new number of channels into the target; a computed target becomes a constant one."""
-    stays, before, after = cut.output(node), cut.shape(node.inputs[0]), cut.shape(node.outputs[0])
-    touched = any(kept is not None for kept in (*stays, *cut.input(node, 0)))
-    if not touched or before is None or after is None:
+    """Write the new numbers of channels into the target, be it stored or computed."""
+    stays, given = cut.output(node), cut.constant(node, 1)
+    changed = {axis: int(kept.sum()) for axis, kept in enumerate(stays) if kept is not None}
+    if not changed:
         return None
-    target = _target(node, cut, before, after, stays)
-    return None if target is None else Change(inputs={1: target})
+    if given is None:
+        return Change(elements={1: changed})
+    target = given.copy()
+    for axis, size in changed.items():
+        # An open size works itself out; two sizes must not both be open, and 0 would copy a size of the input.
+        if target[axis] != -1:
+            target[axis] = size
+    return Change(inputs={1: target})

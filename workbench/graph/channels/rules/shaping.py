@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from workbench.graph.channels.cut import Cut
-from workbench.graph.channels.flow import Flow, Labels, called
+from workbench.graph.channels.flow import Axes, Flow, Labels, called
 from workbench.graph.channels.registry import Change, shrinks, spreads
 from workbench.graph.model import Node
 
@@ -56,36 +56,83 @@ def squeeze(node: Node, flow: Flow) -> None:
 
 @spreads("Expand")
 def expand(node: Node, flow: Flow) -> None:
-    """Copies along axes of size 1: any of the copies can go, if the target shape is a constant."""
-    axes, target, shape = flow.axes(node, 0), flow.constant(node, 1), flow.shape(node.inputs[0])
-    if axes is None or shape is None or target is None:
+    """Copies along axes of size 1: any of the copies can go."""
+    axes, shape, after = flow.axes(node, 0), flow.shape(node.inputs[0]), flow.shape(node.outputs[0])
+    if axes is None or shape is None or after is None or not _writable(node, flow, 1):
         flow.give_up(node)
         return
-    rank = max(len(axes), target.size)
+    tags = _tags(node, flow, 1, len(after))
     result: list[Labels | None] = []
-    for axis in range(-rank, 0):
+    for axis in range(-len(after), 0):
         labels = axes[axis] if len(axes) >= -axis else None
-        wanted = int(target[axis]) if target.size >= -axis else 1
+        wanted, tag = after[axis], tags[axis]
         if labels is not None and len(labels) > 1:
-            result.append(labels)
+            result.append(labels if tag is None else flow.unify(node, labels, tag))
+        elif tag is not None:
+            result.append(tag)
         else:
-            result.append(flow.fresh(wanted) if wanted > 1 else None)
+            result.append(flow.fresh(wanted) if isinstance(wanted, int) and wanted > 1 else None)
     flow.give(node, result)
+
+
+def _writable(node: Node, flow: Flow, index: int) -> bool:
+    """Whether new sizes can be put into the input that holds a shape (Where came with operator set 9)."""
+    return flow.constant(node, index) is not None or flow.graph.opset >= 9
+
+
+def _tags(node: Node, flow: Flow, index: int, rank: int) -> Axes:
+    tags = flow.tags.get(node.inputs[index], ())
+    return (*(None for _ in range(rank - len(tags))), *tags)
 
 
 @shrinks("Expand")
 def expand_target(node: Node, cut: Cut) -> Change | None:
     """The target names the number of copies and of channels."""
-    target = cut.constant(node, 1)
-    if target is None:
+    target, stays, shape = cut.constant(node, 1), cut.output(node), cut.shape(node.inputs[1])
+    if shape is None or not isinstance(shape[0], int):
         return None
+    count = shape[0]
+    sizes = {
+        count + axis: int(kept.sum())
+        for axis in range(-min(count, len(stays)), 0)
+        if (kept := stays[axis]) is not None and (target is None or target[axis] != 1)
+    }
+    return _sizes(target, sizes, index=1)
+
+
+def _sizes(target: np.ndarray | None, sizes: dict[int, int], *, index: int) -> Change | None:
+    if not sizes:
+        return None
+    if target is None:
+        return Change(elements={index: sizes})
     changed = target.copy()
-    stays = cut.output(node)
-    for axis in range(-min(target.size, len(stays)), 0):
-        kept = stays[axis]
-        if kept is not None and target[axis] != 1:
-            changed[axis] = kept.sum()
-    return Change(inputs={1: changed})
+    for axis, size in sizes.items():
+        changed[axis] = size
+    return Change(inputs={index: changed})
+
+
+@spreads("ConstantOfShape")
+def filled(node: Node, flow: Flow) -> None:
+    """The same number everywhere: any position can go."""
+    after = flow.shape(node.outputs[0])
+    if after is None or not _writable(node, flow, 0):
+        flow.give_up(node)
+        return
+    tags = _tags(node, flow, 0, len(after))
+    flow.give(
+        node,
+        [
+            tag if tag is not None else (flow.fresh(size) if isinstance(size, int) and size > 1 else None)
+            for size, tag in zip(after, tags, strict=True)
+        ],
+    )
+
+
+@shrinks("ConstantOfShape")
+def filled_size(node: Node, cut: Cut) -> Change | None:
+    """The shape names the number of channels."""
+    sizes = {axis: int(kept.sum()) for axis, kept in enumerate(cut.output(node)) if kept is not None}
+    return _sizes(cut.constant(node, 0), sizes, index=0)
 
 
 @spreads("Tile")
@@ -123,17 +170,11 @@ def depth_to_space(node: Node, flow: Flow) -> None:
     flow.give(node, (axes[0], channels, None, None))
 
 
-@spreads("Shape", "Size", "ConstantOfShape")
+@spreads("Shape", "Size")
 def shapes(node: Node, flow: Flow) -> None:
     """Results hold no channels; who computes with the number of channels is found by `trace_shape`."""
     if node.op == "Size":
         for labels in flow.axes(node, 0) or ():
             flow.block(labels, f"{called(node)} counts them")
-    if node.op == "ConstantOfShape":
-        shape = flow.shape(node.outputs[0])
-        axes = flow.fixed(shape, f"{called(node)} makes a value of fixed size")
-        if axes is not None:
-            flow.give(node, axes)
-        return
     shape = flow.shape(node.outputs[0])
     flow.give(node, (None,) * (1 if shape is None and node.op == "Shape" else len(shape or ())))
