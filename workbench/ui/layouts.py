@@ -96,6 +96,7 @@ class Workspace(QMainWindow):
             if tabbed and bare is None:
                 dock.setTitleBarWidget(QWidget(dock))
             elif not tabbed and bare is not None:
+                # None gives the dock its usual title bar back, which the declared type does not say.
                 dock.setTitleBarWidget(None)  # type: ignore[arg-type]
                 bare.deleteLater()
         self._hide_left_over_tabs()

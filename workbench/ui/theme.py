@@ -145,6 +145,7 @@ class Theme(QObject):
         # Fusion outlines spin boxes in a darker shade of the window, which does not show on a dark one.
         spin_box = palette_of(self.roles)
         spin_box.setColor(QPalette.ColorRole.Window, QColor(self.roles.border).lighter(140))
+        # Declared to take bytes, it takes text only.
         application.setPalette(spin_box, "QAbstractSpinBox")  # type: ignore[arg-type]
         application.setStyleSheet(stylesheet(self.roles))
 

@@ -203,6 +203,7 @@ class GraphView(QWidget):
                     self._chooser.addItem(choice.title, choice.id)
                     if choice.reason is not None:
                         self._chooser.setItemData(index, choice.reason, Qt.ItemDataRole.ToolTipRole)
+                        # A combo box's own model is one of items, which its declared type does not say.
                         self._chooser.model().item(index).setEnabled(False)  # type: ignore[attr-defined]
         with QSignalBlocker(self._chooser):
             self._chooser.setCurrentIndex(self._chooser.findData(self._overlay))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import QModelIndex, QPoint, QRect, QSize, Qt
-from PySide6.QtGui import QGuiApplication, QImage, QPainter, QPixmap
+from PySide6.QtGui import QGuiApplication, QPainter, QPixmap
 from PySide6.QtSvg import QSvgGenerator
 from PySide6.QtWidgets import QAbstractItemView, QFileDialog, QWidget
 
@@ -81,7 +81,7 @@ def _save_png(path: Path, widget: QWidget) -> bool:
     pixmap.setDevicePixelRatio(2.0)
     # Views have another `render` of their own, which draws their scene alone.
     QWidget.render(widget, pixmap)
-    return bool(QImage(pixmap.toImage()).save(str(path), "PNG"))  # type: ignore[call-overload]
+    return pixmap.save(str(path), "PNG")
 
 
 def _save_svg(path: Path, widget: QWidget) -> bool:

@@ -65,7 +65,7 @@ def render_front(state: ProjectState, path: Path, theme: Theme) -> None:
     picture = page.grab()
     page.close()
     page.deleteLater()
-    if not picture.toImage().save(str(path), "PNG"):  # type: ignore[call-overload]
+    if not picture.save(str(path), "PNG"):
         raise StorageError(
             f"Can't write {path.name}", where=str(path.parent), action="Choose another folder or free some space."
         )

@@ -31,7 +31,7 @@ def series_color(place: int, theme: Theme) -> QColor:
     return QColor(colors[place % len(colors)])
 
 
-class PlainAxis(pg.AxisItem):  # type: ignore[misc]
+class PlainAxis(pg.AxisItem):  # type: ignore[misc]  # pyqtgraph has no types
     """An axis that writes 12 k, not 12000, and a true minus sign."""
 
     def tickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
@@ -40,7 +40,7 @@ class PlainAxis(pg.AxisItem):  # type: ignore[misc]
         return [text.replace("-", numbers.MINUS) for text in texts]
 
 
-class SmallPlot(pg.PlotWidget):  # type: ignore[misc]
+class SmallPlot(pg.PlotWidget):  # type: ignore[misc]  # pyqtgraph has no types
     """A plot within a column of text: it scrolls with it, says what lies under the pointer, and never zooms.
 
     Making one takes longer than drawing one, so that a plot is made before there is anything to show on it, and is

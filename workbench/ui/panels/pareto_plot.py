@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from typing import Any
 
 from PySide6.QtCore import QPoint, QPointF, Qt, Signal
 from PySide6.QtGui import QFontMetricsF, QPen
@@ -16,7 +17,7 @@ from workbench.ui.theme import Theme
 _MARGIN = 28.0
 
 
-class ParetoPlot(pg.PlotWidget):  # type: ignore[misc]
+class ParetoPlot(pg.PlotWidget):  # type: ignore[misc]  # pyqtgraph has no types
     """Shows a Scene.
 
     Signals:
@@ -159,17 +160,18 @@ class ParetoPlot(pg.PlotWidget):  # type: ignore[misc]
         self.marks.update()
         self.budgetMoved.emit(self.budget)
 
-    def _clicked(self, event: object) -> None:
-        place, button = event.scenePos(), event.button()  # type: ignore[attr-defined]
+    def _clicked(self, event: Any) -> None:
+        """Take pyqtgraph's click, which has no type."""
+        place, button = event.scenePos(), event.button()
         if not self.box.sceneBoundingRect().contains(place):
             return
         mark = self.mark_at(place)
         if button == Qt.MouseButton.RightButton:
-            asked = event.screenPos()  # type: ignore[attr-defined]
+            asked = event.screenPos()
             self.menuAsked.emit(None if mark is None else mark.id, QPoint(round(asked.x()), round(asked.y())))
         elif mark is not None:
             self.picked.emit(mark.id)
-        elif event.double():  # type: ignore[attr-defined]
+        elif event.double():
             self.fit()
 
     def _pointed(self, place: QPointF) -> None:
