@@ -69,6 +69,7 @@ class DropHint(QWidget):
 
     def __init__(self, session: Session, window: QWidget) -> None:
         super().__init__(window)
+        self._window = window
         self._theme = session.theme
         self.setObjectName("dropHint")
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
@@ -91,7 +92,7 @@ class DropHint(QWidget):
         """Show what dropping would do."""
         self.title.setText(title)
         self.text.setText(text)
-        self.setGeometry(self.parentWidget().rect())
+        self.setGeometry(self._window.rect())
         self.show()
         self.raise_()
 

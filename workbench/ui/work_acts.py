@@ -39,11 +39,15 @@ def register_work_acts(window: MainWindow) -> None:
             case "star":
                 session.do(mark_candidates((candidate,), star=not candidate.star))
             case "delete":
-                session.do(mark_candidates((candidate,), deleted=True))
+                session.do(mark_candidates((candidate,), deleted=not candidate.deleted))
 
     def starred() -> bool:
         candidate = session.candidate()
         return candidate is not None and candidate.star
+
+    def delete_in_words() -> str:
+        candidate = session.candidate()
+        return "Undelete candidate" if candidate is not None and candidate.deleted else "Delete candidate"
 
     chosen = partial(missing, "candidate")
     for act in (
@@ -72,7 +76,7 @@ def register_work_acts(window: MainWindow) -> None:
         Act("candidate.star", "Star candidate", partial(candidate_do, "star"), "Mark the candidate you choose",
             icon="star", why_not=chosen, checked=starred),
         Act("candidate.delete", "Delete candidate", partial(candidate_do, "delete"), "Hide it; undo brings it back",
-            icon="delete", why_not=chosen),
+            icon="delete", why_not=chosen, title_now=delete_in_words),
         Act("plugins.list", "Installed plugins…", lambda: PluginsDialog(session, window).open(),
             "What is installed and what could not be loaded", icon="plugins"),
         Act("plugins.folder", "Open plugins folder", lambda: show_folder(user_folder(), session),
