@@ -205,8 +205,9 @@ def test_values_are_copied_as_lines(desk):
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
 @pytest.mark.parametrize("names", [(), (INNER,), ("node_linear",), ("conv1", SHARED), ("layer2.0.add",)])
-def test_nothing_is_wider_than_a_narrow_dock(desk, mode, names):
+def test_nothing_is_wider_than_a_narrow_dock(qtbot, desk, mode, names):
     desk.session.theme.set_mode(mode)
+    qtbot.waitUntil(lambda: not desk.session.theme.changing)
     desk.panel.resize(300, 700)
     desk.select(*names)
     QApplication.processEvents()
@@ -217,6 +218,7 @@ def test_nothing_is_wider_than_a_narrow_dock(desk, mode, names):
             needed = label.fontMetrics().horizontalAdvance(label.text())
             assert needed <= label.width() + 1 or label.toolTip(), label.text()
     desk.session.theme.set_mode("light")
+    qtbot.waitUntil(lambda: not desk.session.theme.changing)
 
 
 # --- what it changes --------------------------------------------------------------------------------------------------
@@ -496,13 +498,15 @@ def test_plots_leave_as_picture_and_table(desk, tmp_path):
     assert not QGuiApplication.clipboard().image().isNull()
 
 
-def test_the_look_follows_the_theme_and_tabs_survive_a_change_of_layer(desk):
+def test_the_look_follows_the_theme_and_tabs_survive_a_change_of_layer(qtbot, desk):
     desk.select(INNER)
     desk.panel.tabs.tabs.setCurrentIndex(SENSITIVITY)
     before = desk.panel.tabs.plots[0].grab().toImage()
     desk.session.theme.set_mode("dark")
+    qtbot.waitUntil(lambda: not desk.session.theme.changing)
     assert desk.panel.tabs.plots[0].grab().toImage() != before
     desk.session.theme.set_mode("light")
+    qtbot.waitUntil(lambda: not desk.session.theme.changing)
     desk.panel.tabs.tabs.setCurrentIndex(CHANNELS)
     desk.select("conv1")
     assert desk.panel.tabs.tabs.currentIndex() == CHANNELS

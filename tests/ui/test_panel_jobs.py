@@ -140,6 +140,7 @@ def test_the_table_is_copied_as_shown(qtbot, desk):
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_progress_shows_in_a_selected_row(qtbot, desk, mode):
     desk.session.theme.set_mode(mode)
+    qtbot.waitUntil(lambda: not desk.session.theme.changing)
     job = desk.session.evaluate_baseline()
     desk.runner.start(job)
     qtbot.waitUntil(lambda: desk.panel.selected().state == "running")
@@ -154,6 +155,7 @@ def test_progress_shows_in_a_selected_row(qtbot, desk, mode):
     assert 0.8 < sum(spots) / len(spots) < 0.95
     assert before != after
     desk.session.theme.set_mode("light")
+    qtbot.waitUntil(lambda: not desk.session.theme.changing)
 
 
 def test_times_are_read_at_a_glance():

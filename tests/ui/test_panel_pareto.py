@@ -501,6 +501,7 @@ def test_wide_and_low_puts_the_table_beside_the_plot(desk):
 
 def test_dark_and_light_are_followed(qtbot, desk):
     desk.theme.set_mode("dark")
+    qtbot.waitUntil(lambda: not desk.theme.changing)
     QApplication.processEvents()
     image = desk.panel.plot.grab().toImage()
     assert image.pixelColor(image.width() - 3, 3).lightness() < 60

@@ -426,8 +426,9 @@ def test_a_closed_card_says_which_parameters_differ(desk):
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
-def test_nothing_is_cut_in_a_narrow_dock(desk, mode):
+def test_nothing_is_cut_in_a_narrow_dock(qtbot, desk, mode):
     desk.session.theme.set_mode(mode)
+    qtbot.waitUntil(lambda: not desk.session.theme.changing)
     desk.form(1)
     desk.panel.resize(300, 600)
     QApplication.processEvents()
@@ -436,3 +437,4 @@ def test_nothing_is_cut_in_a_narrow_dock(desk, mode):
         if label.isVisible() and not label.wordWrap():
             assert label.fontMetrics().horizontalAdvance(label.text()) <= label.width() + 1 or label.toolTip()
     desk.session.theme.set_mode("light")
+    qtbot.waitUntil(lambda: not desk.session.theme.changing)

@@ -1,15 +1,19 @@
 """Carries the supervisor's messages, which arrive on its threads, into the window's thread as Qt signals.
 
-Panels see frozen records; whoever submits a job hands in callbacks that are called in the window's thread.
+Messages that come in a crowd are spread over turns of the event loop, which Qt would not do with queued signals: it
+delivers all of them before the window may paint or hear its user. Panels see frozen records; whoever submits a job
+hands in callbacks that are called in the window's thread.
 """
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
 from workbench.domain.errors import WorkbenchError
 from workbench.jobs.messages import Cancelled, Failed, Message, Partial, Result
@@ -17,6 +21,8 @@ from workbench.jobs.record import JobRecord, Lane
 from workbench.jobs.specs import JobSpec
 
 __all__ = ["JobRecord", "JobsBridge", "Lane", "Runner"]
+
+_TURN_S = 0.010
 
 
 class Runner(Protocol):
@@ -72,6 +78,11 @@ class JobsBridge(QObject):
         self._callbacks: dict[str, _Callbacks] = {}
         self._specs: dict[str, JobSpec] = {}
         self._closed = False
+        self._waiting: deque[Message] = deque()
+        self._spent_s = 0.0
+        self._turn = QTimer(self)
+        self._turn.setInterval(0)
+        self._turn.timeout.connect(self._next_turn)
         self._arrived.connect(self._take, Qt.ConnectionType.QueuedConnection)
         self._runner = start(self._arrived.emit)
 
@@ -133,12 +144,33 @@ class JobsBridge(QObject):
     def close(self) -> None:
         """Stop everything and forget who waits for it."""
         self._closed = True
+        self._waiting.clear()
         self._callbacks.clear()
         self._runner.close()
 
     def _take(self, message: Message) -> None:
+        """Handle a message now, or in a later turn if this one was long enough already."""
         if self._closed:
             return
+        self._waiting.append(message)
+        if not self._turn.isActive():
+            self._turn.start()
+            self._spent_s = 0.0
+        self._handle_waiting()
+
+    def _next_turn(self) -> None:
+        self._spent_s = 0.0
+        self._handle_waiting()
+        if not self._waiting:
+            self._turn.stop()
+
+    def _handle_waiting(self) -> None:
+        while self._waiting and self._spent_s < _TURN_S:
+            began = time.perf_counter()
+            self._handle(self._waiting.popleft())
+            self._spent_s += time.perf_counter() - began
+
+    def _handle(self, message: Message) -> None:
         callbacks = self._callbacks.get(message.job)
         match message:
             case Partial():

@@ -41,6 +41,7 @@ from workbench.project.copying import copy_whole
 from workbench.project.document import Document
 from workbench.project.state import Candidate, Change, ModelReference, ProjectState
 from workbench.ui import reasons, workflow
+from workbench.ui.arrivals import Arrivals
 from workbench.ui.bridge import JobsBridge
 from workbench.ui.models.reason import Reason
 from workbench.ui.selection import Selection
@@ -244,7 +245,10 @@ class Session(QObject):
                 merged = results.with_points(self.state.sensitivities, method, knob, metric, points, baseline)
                 self._record(Change.SENSITIVITY, sensitivities=merged)
 
+        arriving = Arrivals[SensitivityPoint](add)
+
         def finished(payload: dict[str, Any]) -> None:
+            arriving.flush()
             report = SweepReport.model_validate(payload)
             add(report.points, report.baseline)
 
@@ -265,7 +269,7 @@ class Session(QObject):
             f"Sensitivity: {chosen.title} ({method})",
             "batch",
             on_result=finished,
-            on_partial=lambda name, payload: add((SensitivityPoint.model_validate(payload),)),
+            on_partial=lambda name, payload: arriving.add(SensitivityPoint.model_validate(payload)),
         )
 
     def run(self, name: str | None = None) -> str | None:

@@ -1,8 +1,12 @@
-"""Light and dark looks of the window as named roles, so that no widget invents a colour of its own."""
+"""Light and dark looks of the window as named roles, so that no widget invents a colour of its own.
+
+Qt takes ten times as long to replace a style sheet as to set one where there is none, and all of it in one piece.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from PySide6.QtCore import QObject, Qt, Signal
@@ -10,6 +14,7 @@ from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QPalett
 from PySide6.QtWidgets import QApplication
 
 from workbench.ui.stylesheet import stylesheet
+from workbench.ui.turns import Turns
 
 Mode = Literal["system", "light", "dark"]
 
@@ -100,7 +105,13 @@ DARK = Roles(
 
 
 class Theme(QObject):
-    """Holds the chosen mode, applies it to the application and says when colours changed."""
+    """Holds the chosen mode, applies it to the application and says when colours changed.
+
+    A change takes a few turns of the event loop, during which windows keep their picture.
+
+    Signals:
+        themeChanged: Palette, style sheet and `roles` are the new ones.
+    """
 
     themeChanged = Signal()
 
@@ -108,6 +119,7 @@ class Theme(QObject):
         super().__init__(parent)
         self._mode: Mode = mode
         self._dark = self._wants_dark()
+        self._turns = Turns(self)
         QGuiApplication.styleHints().colorSchemeChanged.connect(self._system_changed)
 
     @property
@@ -119,6 +131,11 @@ class Theme(QObject):
     def dark(self) -> bool:
         """Whether the dark look is shown now."""
         return self._dark
+
+    @property
+    def changing(self) -> bool:
+        """Whether windows still show the look before."""
+        return self._turns.busy
 
     @property
     def roles(self) -> Roles:
@@ -146,6 +163,7 @@ class Theme(QObject):
         spin_box = palette_of(self.roles)
         spin_box.setColor(QPalette.ColorRole.Window, QColor(self.roles.border).lighter(140))
         # Declared to take bytes, it takes text only.
+        # Declared to take bytes, it takes text only.
         application.setPalette(spin_box, "QAbstractSpinBox")  # type: ignore[arg-type]
         application.setStyleSheet(stylesheet(self.roles))
 
@@ -164,9 +182,22 @@ class Theme(QObject):
             return
         self._dark = dark
         application = QApplication.instance()
-        if isinstance(application, QApplication):
-            self._dress(application)
-        self.themeChanged.emit()
+        if not isinstance(application, QApplication):
+            self.themeChanged.emit()
+            return
+        self._freeze(application, True)
+        self._turns.add([partial(self._undress, application), partial(self._dress, application)])
+        self._turns.add([self.themeChanged.emit, partial(self._freeze, application, False)])
+
+    @staticmethod
+    def _undress(application: QApplication) -> None:
+        application.setStyleSheet("")
+
+    @staticmethod
+    def _freeze(application: QApplication, on: bool) -> None:
+        """Keep windows from showing half a look."""
+        for window in application.topLevelWidgets():
+            window.setUpdatesEnabled(not on)
 
 
 def palette_of(roles: Roles) -> QPalette:
