@@ -28,6 +28,24 @@ def test_only_the_result_reaches_standard_output() -> None:
     assert done.stderr.splitlines() == ["a library chats", "a native library chats", "a child chats"]
 
 
+QUIET = """
+import os, sys
+from workbench.cli.console import Console
+console = Console(as_json=True, quiet=True)
+print("a plugin chats", file=sys.stderr, flush=True)
+os.write(1, b"a native library chats\\n")
+os.write(2, b"a native library warns\\n")
+console.result({"value": 0.5}, "half")
+console.error("workbench: what is wrong: été")
+"""
+
+
+def test_quiet_silences_libraries_and_plugins_too() -> None:
+    done = subprocess.run([sys.executable, "-c", QUIET], capture_output=True, encoding="utf-8", check=True)
+    assert json.loads(done.stdout) == {"value": 0.5}
+    assert done.stderr == "workbench: what is wrong: été\n"
+
+
 def test_progress_is_a_line_for_every_tenth(capsys) -> None:
     console = Console(as_json=False, quiet=False, out=io.StringIO())
     for step in range(101):

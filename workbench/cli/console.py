@@ -22,16 +22,27 @@ def protect_stdout() -> TextIO:
     return real
 
 
+def silence_stderr() -> TextIO:
+    """Return a stream to the real standard error, for errors, and swallow what libraries and plugins write to it."""
+    sys.stderr.flush()
+    real = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="backslashreplace")
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
+    return real
+
+
 class Console:
     """Prints results, progress and logs.
 
     Args:
         as_json: Print one JSON object on standard output and nothing else there.
         quiet: No progress and no logs.
-        out: Where results go; None takes the process's standard output over.
+        out: Where results go; None takes the process's standard output over, and standard error if `quiet`.
     """
 
     def __init__(self, *, as_json: bool, quiet: bool, out: TextIO | None = None) -> None:
+        self._err = silence_stderr() if quiet and out is None else sys.stderr
         self._out = out or protect_stdout()
         self._json = as_json
         self._quiet = quiet
@@ -61,7 +72,7 @@ class Console:
     def error(self, text: str) -> None:
         """Print an error line, even when quiet."""
         self.finish_progress()
-        print(text, file=sys.stderr, flush=True)
+        print(text, file=self._err, flush=True)
 
     def progress(self, fraction: float, text: str) -> None:
         """Show progress: a bar on a terminal, otherwise one line per 10 %."""

@@ -55,6 +55,6 @@ def main(arguments: Sequence[str]) -> int:
 
 def _failed(error: WorkbenchError, console: Console, debug: bool) -> int:
     if debug:
-        traceback.print_exc()
+        console.error(traceback.format_exc().rstrip())
     console.error(f"workbench: {error}")
     return error.exit_status

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import onnx_ir as ir
 
 from workbench.domain.errors import BadInputError
-from workbench.graph.model import Dimension, ModelGraph
+from workbench.graph.model import Dimension, ModelGraph, ValueInfo
 from workbench.graph.statics import Statics, analyse
 
 # A graph never changes, so what is known of it stays true as long as it lives.
@@ -42,37 +42,49 @@ def open_dimensions(graph: ModelGraph, dimensions: Mapping[str, int] | None = No
     """
     given = dict(dimensions or {})
     found: dict[str, OpenDimension] = {}
-    keys = dimension_names(graph)
     for info in graph.inputs:
         for axis, size in enumerate(info.shape or ()):
-            place = f"{info.name}:{axis}"
-            named = isinstance(size, str) and size not in _NAMELESS
-            if isinstance(size, int) or place in given or (named and size in given):
+            names = dimension_keys(info, axis)
+            if isinstance(size, int) or any(name in given for name in names):
                 continue
-            key = str(size) if named else place
+            key = names[0]
             batch = axis == 0 and len(info.shape or ()) > 1
             if key not in found or (batch and not found[key].batch):
                 found[key] = OpenDimension(key, info.name, axis, batch)
+    require_known_dimensions((graph,), given)
     for key, value in given.items():
-        if key not in keys:
-            names = sorted(name for name in keys if ":" not in name) or sorted(keys)
-            raise BadInputError(
-                f"the model has no dimension {key!r}", where=graph.source, expected="one of " + ", ".join(names)
-            )
         if value < 1:
             raise BadInputError(f"dimension {key!r} is {value}", where=graph.source, expected="a size of 1 or more")
     return tuple(found.values())
 
 
-def dimension_names(graph: ModelGraph) -> frozenset[str]:
-    """Return every key by which a size of the model's inputs can be named: names, and "input:axis" for each."""
-    keys: set[str] = set()
-    for info in graph.inputs:
-        for axis, size in enumerate(info.shape or ()):
-            keys.add(f"{info.name}:{axis}")
-            if isinstance(size, str) and size not in _NAMELESS:
-                keys.add(size)
-    return frozenset(keys)
+def dimension_keys(info: ValueInfo, axis: int) -> tuple[str, ...]:
+    """Return the keys by which an input's size can be given, the usual one first: its name, "input:axis"."""
+    size, place = (info.shape or ())[axis], f"{info.name}:{axis}"
+    return (size, place) if isinstance(size, str) and size not in _NAMELESS else (place,)
+
+
+def require_known_dimensions(graphs: Sequence[ModelGraph], dimensions: Iterable[str]) -> None:
+    """Refuse a key that is no dimension of any of the models.
+
+    Raises:
+        BadInputError: names it, and those that there are.
+    """
+    keys = {
+        key
+        for graph in graphs
+        for info in graph.inputs
+        for axis in range(len(info.shape or ()))
+        for key in dimension_keys(info, axis)
+    }
+    for key in dimensions:
+        if key not in keys:
+            one = len(graphs) == 1
+            raise BadInputError(
+                f"{'the model has no' if one else 'no model has a'} dimension {key!r}",
+                where=graphs[0].source if one else None,
+                expected="one of " + ", ".join(sorted(name for name in keys if ":" not in name) or sorted(keys)),
+            )
 
 
 def require_dimensions(graph: ModelGraph, dimensions: Mapping[str, int] | None = None) -> None:

@@ -20,7 +20,7 @@ from workbench.engines.contracts import InferenceEngine
 from workbench.engines.inference_ort.sample_inputs import batch_of, random_inputs
 from workbench.graph.check import require_runtime_support
 from workbench.graph.model import ModelGraph
-from workbench.graph.shapes import dimension_names
+from workbench.graph.shapes import require_known_dimensions
 from workbench.graph.storage import open_model
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import EvaluateJob, PreviewDataJob, ProfileJob
@@ -55,12 +55,7 @@ def profile(spec: ProfileJob, context: JobContext) -> dict[str, Any]:
     """Measure latencies, interleaved → LatencyReport."""
     paths = [onnx_file(model, context) for model in spec.models]
     graphs = [runnable_model(path) for path in paths]
-    for name in spec.dimensions:
-        if not any(name in dimension_names(graph) for graph in graphs):
-            known = sorted({known for graph in graphs for known in dimension_names(graph)})
-            raise BadInputError(
-                f"no model has a dimension {name!r}", expected="one of " + (", ".join(known) or "none: all are fixed")
-            )
+    require_known_dimensions(graphs, spec.dimensions)
     report = latency(
         paths,
         device=spec.device,

@@ -9,6 +9,7 @@ import numpy as np
 from workbench.domain.errors import BadInputError
 from workbench.engines.inference_ort.feeding import numpy_dtype
 from workbench.graph.model import ValueInfo
+from workbench.graph.shapes import dimension_keys
 
 
 def batch_of(inputs: Sequence[ValueInfo], batch: int, where: str | None) -> int:
@@ -52,7 +53,7 @@ def random_inputs(
     """
     rng = np.random.default_rng(seed)
     known = dict(dimensions or {})
-    batch_names = {info.shape[0] for info in inputs if info.shape and isinstance(info.shape[0], str)}
+    batch_names = {dimension_keys(info, 0)[0] for info in inputs if info.shape and not isinstance(info.shape[0], int)}
     missing: list[str] = []
     arrays: dict[str, np.ndarray] = {}
     for info in inputs:
@@ -65,15 +66,16 @@ def random_inputs(
             )
         shape: list[int] = []
         for axis, size in enumerate(info.shape):
-            key = size if isinstance(size, str) else f"{info.name}:{axis}"
+            keys = dimension_keys(info, axis)
+            given = next((known[key] for key in keys if key in known), None)
             if isinstance(size, int):
                 shape.append(size)
-            elif key in known:
-                shape.append(known[key])
-            elif axis == 0 or size in batch_names:
+            elif given is not None:
+                shape.append(given)
+            elif axis == 0 or keys[0] in batch_names:
                 shape.append(batch)
             else:
-                missing.append(key)
+                missing.append(keys[0])
         if not missing:
             arrays[info.name] = _random(rng, numpy_dtype(info.dtype), tuple(shape))
     if missing:
