@@ -9,18 +9,17 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from workbench.domain.errors import RecipeError
 from workbench.graph.channels import rules  # noqa: F401  (registers the operator families)
 from workbench.graph.channels.cut import Cut
-from workbench.graph.channels.flow import Averaging, Axes, Fill, Flow, Labels, Slot, called
+from workbench.graph.channels.flow import Averaging, Axes, Fill, Flow, Slot, called
 from workbench.graph.channels.forming import form_groups
 from workbench.graph.channels.group import ChannelGroup
 from workbench.graph.channels.heads import head_axes
 from workbench.graph.channels.registry import spread_rule
 from workbench.graph.channels.tracing import trace_shape
+from workbench.graph.channels.uniting import unite
 from workbench.graph.model import ModelGraph, Subgraph
 from workbench.graph.passes.fold_constants import fold_constants
 from workbench.graph.statics import Statics
@@ -158,7 +157,7 @@ def _analyse(original: ModelGraph, unit: Unit) -> Analysis:
             rule(node, flow)
     for info in graph.outputs:
         flow.block_all(flow.values.get(info.name), f"reaches graph output {info.name!r}")
-    classes = _unite(flow.atoms, flow.pairs)
+    classes = unite(flow.atoms, flow.pairs)
     blocked: dict[int, str] = {}
     for labels, reason in flow.blocks:
         for number in np.unique(classes[labels]).tolist():
@@ -187,17 +186,6 @@ def _enter(graph: ModelGraph, flow: Flow) -> None:
             axes = flow.fixed(shape, f"reaches graph input {info.name!r}")
             if axes is not None:
                 flow.values[info.name] = axes
-
-
-def _unite(atoms: int, pairs: Sequence[tuple[Labels, Labels]]) -> np.ndarray:
-    if not atoms:
-        return np.zeros(0, dtype=np.int64)
-    if not pairs:
-        return np.arange(atoms)
-    first = np.concatenate([pair[0] for pair in pairs])
-    second = np.concatenate([pair[1] for pair in pairs])
-    links = coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(atoms, atoms))
-    return np.asarray(connected_components(links, directed=False)[1], dtype=np.int64)
 
 
 def _bodies_read(attributes: Sequence[object] | object) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ class Flow:
         self.slots: list[Slot] = []
         self.contracted: dict[tuple[str, int], Fill] = {}
         self.averaged: dict[str, Averaging] = {}
-        self.pairs: list[tuple[Labels, Labels]] = []
+        self.pairs: list[tuple[Labels, Labels, Node]] = []
         self.blocks: list[tuple[Labels, str]] = []
         self.refused: dict[str, str] = {}
         self.tags: dict[str, Axes] = {}
@@ -155,8 +155,12 @@ class Flow:
                 self.block(labels, f"{called(node)} joins them with an axis that can't lose positions")
             return second if first is None else first
         if first is not second:
-            self.pairs.append((first, second))
+            self.pairs.append((first, second, node))
         return first
+
+    def couple(self, node: Node, first: Labels, second: Labels) -> None:
+        """Say that positions of one and the same axis go together, because of this node."""
+        self.pairs.append((first, second, node))
 
     def contract(self, node: Node, *indices: int, fill: Fill = "zero") -> None:
         """Say that the node puts labelled positions of these inputs together.

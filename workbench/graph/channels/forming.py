@@ -12,8 +12,9 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from workbench.graph.channels.flow import Flow, Labels, Slot
+from workbench.graph.channels.flow import Flow, Labels, Slot, called
 from workbench.graph.channels.group import ChannelGroup, Member
+from workbench.graph.channels.uniting import tying_node
 
 
 def form_groups(
@@ -40,7 +41,7 @@ def form_groups(
         identity, copy = first, 2
         while identity in unit_classes:
             identity, copy = f"{first}#{copy}", copy + 1
-        groups.append(_group(identity, units, members, blocked, needed.get(number, ())))
+        groups.append(_group(identity, units, members, blocked, needed.get(number, ()), flow))
         unit_classes[identity] = units
     return tuple(groups), unit_classes
 
@@ -81,6 +82,7 @@ def _group(
     members: Sequence[tuple[Slot, np.ndarray]],
     blocked: Mapping[int, str],
     needed: Sequence[np.ndarray],
+    flow: Flow,
 ) -> ChannelGroup:
     placed = tuple(
         Member(slot.layer, slot.axis, slot.weight, slot.weight_axis, _positions(found, units), slot.own)
@@ -96,7 +98,10 @@ def _group(
     if len(locked) == len(units):
         reason = lock_reason
     elif len(units) == 1:
-        reason = "all of its channels depend on each other, so none can go alone"
+        slot = max((slot for slot, _ in members if slot.axis == "out" and slot.own), key=lambda slot: len(slot.labels))
+        node = tying_node(flow.atoms, flow.pairs, slot.labels)
+        who = f"layer {slot.layer!r} makes" if node is None else f"{called(node)} ties together"
+        reason = f"{who} all of its channels, so none can go alone"
     unit = max(
         (len(entry) for member in placed if member.axis == "out" and member.own for entry in member.positions),
         default=1,

@@ -2,7 +2,9 @@
 
 from workbench.graph.channels.rules import (
     convolution,
+    einsum,
     elementwise,
+    integer,
     matrix,
     normalization,
     pooling,
@@ -16,7 +18,9 @@ from workbench.graph.channels.rules import (
 
 __all__ = [
     "convolution",
+    "einsum",
     "elementwise",
+    "integer",
     "matrix",
     "normalization",
     "pooling",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.graph.channels.flow import Axes, Flow, Labels, called
+from workbench.graph.channels.flow import Axes, Flow, Labels
 from workbench.graph.channels.registry import spreads
 from workbench.graph.model import Node
 
@@ -14,7 +14,7 @@ from workbench.graph.model import Node
     "IsInf", "IsNaN", "LeakyRelu", "Log", "Mish", "Neg", "Not", "Reciprocal", "Relu", "Round", "Selu", "Shrink",
     "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh", "ThresholdedRelu",
 )  # fmt: skip
-@spreads("Gelu", "FastGelu", "QuickGelu", domain="com.microsoft")
+@spreads("Gelu", "QuickGelu", domain="com.microsoft")
 def one_input(node: Node, flow: Flow) -> None:
     """Hand the first input's channels on; further inputs (bounds, a type to cast to) hold no channels."""
     axes = flow.axes(node, 0)
@@ -29,13 +29,15 @@ def one_input(node: Node, flow: Flow) -> None:
     "Add", "And", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater", "GreaterOrEqual",
     "Less", "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul", "Or", "PRelu", "Pow", "Sub", "Sum", "Where", "Xor",
 )  # fmt: skip
+@spreads("BiasGelu", "FastGelu", domain="com.microsoft")
 def several_inputs(node: Node, flow: Flow) -> None:
     """Couple the inputs' channels along every axis that is not broadcast.
 
     Old opsets (below 7) with their `axis` attribute never get here: such files are upgraded when opened.
     """
-    inputs = [flow.axes(node, index) for index in range(len(node.inputs))]
-    shapes = [flow.shape(name) for name in node.inputs]
+    given = [index for index, name in enumerate(node.inputs) if name]
+    inputs = [flow.axes(node, index) for index in given]
+    shapes = [flow.shape(node.inputs[index]) for index in given]
     if any(axes is None for axes in inputs):
         flow.give_up(node)
         return
@@ -69,6 +71,3 @@ def broadcast(node: Node, flow: Flow, inputs: list[Axes], shapes: list[tuple[int
 def random_like(node: Node, flow: Flow) -> None:
     """Keep everything: what the operator draws depends on the shape of its input."""
     flow.give_up(node, "draws one number per position")
-
-
-__all__ = ["broadcast", "called", "one_input", "random_like", "several_inputs"]

@@ -54,7 +54,7 @@ def groups(node: Node, flow: Flow) -> None:
         if len(channels) > count:
             table = channels.reshape(count, -1)
             for row in table[1:]:
-                flow.pairs.append((table[0], row))
+                flow.couple(node, table[0], row)
             flow.average(node, Averaging(tuple(range(1, len(axes))), "centred", groups=count))
     flow.give(node, axes)
 

@@ -130,7 +130,7 @@ def _carry(
         rows = np.moveaxis(spread, chosen, 0).reshape(after[chosen], -1)
         for column in range(1, rows.shape[1]):
             if not np.array_equal(rows[:, 0], rows[:, column]):
-                flow.pairs.append((rows[:, 0].copy(), rows[:, column].copy()))
+                flow.couple(node, rows[:, 0].copy(), rows[:, column].copy())
         result[chosen] = rows[:, 0].copy()
         if chosen == heads:
             flow.head_labels.append(rows[:, 0].copy())

@@ -163,7 +163,7 @@ def depth_to_space(node: Node, flow: Flow) -> None:
         column_first = node.attribute("mode", "DCR") == "DCR"
         table = channels.reshape(block * block, -1) if column_first else channels.reshape(-1, block * block).T
         for row in table[1:]:
-            flow.pairs.append((table[0], row))
+            flow.couple(node, table[0], row)
         if table.shape[1] == 1:
             flow.block(channels, f"{called(node)} makes one channel of them")
         channels = table[0] if table.shape[1] > 1 else None
