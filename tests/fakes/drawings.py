@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workbench.domain.reports import Drawing, DrawnEdge, DrawnNode, InspectReport
+from workbench.graph.blocks import blocks_of
 
 _STEP = 74.0
 
@@ -32,7 +33,7 @@ def resnet_drawing(report: InspectReport) -> Drawing:
             join(last, pool)
             flat = put("flatten", "Flatten", "shape")
             join(pool, flat)
-            join(flat, put(layer.name, "Gemm", "linear", layer=True))
+            join(flat, put(layer.name, "Gemm", "matmul", layer=True))
             continue
         conv = put(layer.name, "Conv", "convolution", layer=True, x=middle - 20)
         if last:
@@ -72,3 +73,13 @@ def ladder_drawing(count: int, columns: int = 40) -> Drawing:
         if index % 5 == 0 and index % columns < columns - 1:
             edges.append(DrawnEdge(source=f"n{index}", target=f"n{index + columns + 1}", value=f"w{index}"))
     return Drawing(nodes=nodes, edges=tuple(edges), width=170.0 * columns, height=80.0 * (count // columns + 1))
+
+
+def blocked_drawing(report: InspectReport) -> Drawing:
+    """Draw ResNet-20 with its stages and residual blocks as blocks, which the dots of its names tell of."""
+    drawing = resnet_drawing(report)
+    parts = [node.id.removesuffix(".relu").split(".")[:-1] for node in drawing.nodes]
+    scopes = [tuple(".".join(part[: index + 1]) for index in range(len(part))) for part in parts]
+    found = blocks_of([node.id for node in drawing.nodes], scopes)
+    nodes = tuple(node.model_copy(update={"block": found.innermost.get(node.id)}) for node in drawing.nodes)
+    return drawing.model_copy(update={"nodes": nodes, "blocks": found.blocks})

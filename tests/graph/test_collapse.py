@@ -41,7 +41,7 @@ def drawings(draw: st.DrawFn) -> Drawing:
 def check_whole(drawing: Drawing, closed: frozenset[str]) -> None:
     tree = BlockTree(drawing)
     owners = tree.owners(closed)
-    shown = collapsed(drawing, closed)
+    shown = collapsed(tree, closed)
     boxes = {node.id: node for node in shown.nodes}
     assert len(boxes) == len(shown.nodes) == tree.boxes(closed)
     assert {owners.get(node.id, node.id) for node in drawing.nodes} == set(boxes)
@@ -67,7 +67,7 @@ def test_any_closed_blocks_leave_a_sound_picture(drawing: Drawing, closed: set[s
 
 def test_nothing_closed_is_the_drawing_itself(shared: Path) -> None:
     drawing = layout(open_model(shared / "data" / "models" / "resnet20_cifar10_folded.onnx"))
-    assert collapsed(drawing, ()) is drawing
+    assert collapsed(BlockTree(drawing), ()) is drawing
 
 
 @pytest.mark.parametrize("name", ["models/resnet20_cifar10_folded", "zoo/bert_toy_optimized", "zoo/yolox_nano"])
@@ -83,7 +83,7 @@ def test_real_graphs_close_at_every_depth(name: str, shared: Path) -> None:
 
 def test_the_residual_stages_stand_in_a_row(shared: Path) -> None:
     drawing = layout(open_model(shared / "data" / "models" / "resnet20_cifar10_folded.onnx"))
-    shown = collapsed(drawing, BlockTree(drawing).to_depth(1))
+    shown = collapsed(BlockTree(drawing), BlockTree(drawing).to_depth(1))
     stages = {node.op: node.y for node in shown.nodes if node.family == "block"}
     assert list(stages) == ["layer1", "layer2", "layer3"]
     assert sorted(stages.values()) == list(stages.values())

@@ -90,17 +90,17 @@ class BlockTree:
         return next((state for state in closed if self.boxes(state) <= most), self.to_depth(1))
 
 
-def collapsed(drawing: Drawing, closed: Collection[str]) -> Drawing:
+def collapsed(tree: BlockTree, closed: Collection[str]) -> Drawing:
     """Return the drawing with each closed block as one box, whose id is the block's; the rest is placed anew.
 
     Args:
-        drawing: The whole graph; it is returned as it is where nothing is closed.
+        tree: The blocks of the whole graph; its drawing is returned as it is where nothing is closed.
         closed: Ids of blocks.
     """
     # Loading igraph takes longer than the window may wait while it starts, and most sessions open with nothing closed.
     from workbench.graph.placement import place
 
-    tree = BlockTree(drawing)
+    drawing = tree.drawing
     owners = tree.owners(closed)
     if not owners:
         return drawing

@@ -26,17 +26,18 @@ _SIGNED: tuple[str, ...] = ("#0072b2", "#7fb8d8", "#f4f4f2", "#f0b27a", "#d55e00
 
 FAMILIES: dict[str, tuple[str, str]] = {
     "convolution": ("#0072b2", "Convolution"),
-    "linear": ("#d55e00", "Linear"),
+    "matmul": ("#d55e00", "Linear"),
     "normalization": ("#56b4e9", "Normalization"),
     "activation": ("#009e73", "Activation"),
     "pooling": ("#e69f00", "Pooling"),
     "elementwise": ("#f0e442", "Elementwise"),
     "recurrent": ("#cc79a7", "Recurrent"),
-    "quantization": ("#7b61a8", "Quantization"),
+    "quantize": ("#7b61a8", "Quantization"),
     "shape": ("#999999", "Shape"),
+    "control": ("#4d4d4d", "Control flow"),
     "other": ("#6f6f6f", "Other"),
 }
-"""Colour and title of every operator family."""
+"""Colour and title of every operator family, under the names of `workbench.graph.families`."""
 
 BITS_COLORS: dict[int, str] = {
     32: "#8d99a6",

@@ -22,6 +22,7 @@ _NAMES = {
     "zoom-in": "ph.plus",
     "zoom-out": "ph.minus",
     "fit": "ph.corners-out",
+    "blocks": "ph.stack",
     "layers": "ph.rows",
     "graph": "ph.tree-structure",
     "inspector": "ph.sliders",

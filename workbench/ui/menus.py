@@ -29,7 +29,8 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("&Edit", ("edit.undo", "edit.redo", LINE, "edit.clear", LINE, "view.palette")),
     ("&View", (
         "@go", "@panels", LINE, "view.layout.analyse", "view.layout.compare", "view.reset", LINE,
-        "graph.find", "graph.in", "graph.out", "graph.fit", LINE, "@look", "view.full",
+        "graph.find", "graph.in", "graph.out", "graph.fit", LINE,
+        "graph.fold", "graph.depth1", "graph.depth2", "graph.unfold", LINE, "@look", "view.full",
     )),
     ("&Model", ("model.open", "model.import", LINE, "data.choose", LINE, "model.folder")),
     ("&Analyse", ("analyse.baseline", "analyse.latency", LINE, "analyse.sensitivity", "@sweeps")),

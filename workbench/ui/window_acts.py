@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from workbench.ui.actions import Act
+from workbench.ui.graph_acts import register_graph_acts
 from workbench.ui.help_pages import Page, about_page, shortcuts_page, words_page
 from workbench.ui.places_on_disk import show_folder
 from workbench.ui.theme import Mode
@@ -102,6 +103,7 @@ def register_window_acts(window: MainWindow) -> None:
                 why_not=partial(window.session.missing, "model"),
             )
         )
+    register_graph_acts(window)
     _help(window)
 
 

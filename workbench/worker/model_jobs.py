@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.domain.errors import ProjectError
-from workbench.graph.collapse import collapsed
+from workbench.graph.collapse import BlockTree, collapsed
 from workbench.graph.inspection import inspect_model, layer_detail, summary
 from workbench.graph.storage import model_sha256, open_model
 from workbench.jobs.context import JobContext
@@ -35,7 +35,7 @@ def layer_statistics(spec: LayerDetailJob, context: JobContext) -> dict[str, Any
 def draw(spec: DrawJob, context: JobContext) -> dict[str, Any]:
     """Place the boxes of a graph with closed blocks → Drawing."""
     context.progress.update(0.0, "drawing")
-    return collapsed(spec.drawing, spec.closed).model_dump(mode="json")
+    return collapsed(BlockTree(spec.drawing), spec.closed).model_dump(mode="json")
 
 
 def import_source(spec: ImportJob, context: JobContext) -> dict[str, Any]:

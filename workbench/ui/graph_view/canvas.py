@@ -1,57 +1,41 @@
-"""The zoomable, pannable surface of the graph: pointer, wheel, pinch and keys become zoom, pan and selection."""
+"""The surface of the graph: pointer and keys become selection, walks along edges, panning, and blocks that open."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import (
-    QContextMenuEvent,
-    QFocusEvent,
-    QHelpEvent,
-    QInputDevice,
-    QKeyEvent,
-    QMouseEvent,
-    QNativeGestureEvent,
-    QPainter,
-    QResizeEvent,
-    QWheelEvent,
-)
-from PySide6.QtWidgets import (
-    QGestureEvent,
-    QGraphicsScene,
-    QGraphicsView,
-    QPinchGesture,
-    QRubberBand,
-    QToolTip,
-    QWidget,
-)
+from PySide6.QtCore import QEvent, QPoint, QRect, QRectF, Qt, Signal
+from PySide6.QtGui import QContextMenuEvent, QFocusEvent, QHelpEvent, QKeyEvent, QMouseEvent, QResizeEvent
+from PySide6.QtWidgets import QGraphicsScene, QRubberBand, QToolTip, QWidget
 
 from workbench.ui.graph_view.drag import Drag
 from workbench.ui.graph_view.items import GraphItem, MarksItem
 from workbench.ui.graph_view.painting import PicturePainter
 from workbench.ui.graph_view.picture import Picture
 from workbench.ui.graph_view.walk import Direction, step
+from workbench.ui.graph_view.zooming import ZoomingView
 from workbench.ui.theme import Theme
 
 _MARGIN = 400.0
-_LEAST, _MOST = 0.01, 4.0
+_FIT_MOST = 2.0
 _COMFORTABLE = 0.8
 _FIT_READABLE = 0.5
 
 
-class GraphCanvas(QGraphicsView):
+class GraphCanvas(ZoomingView):
     """Shows a picture.
 
     Signals:
-        selectionRequested: Ids of the nodes to select.
-        viewChanged: Zoom or position changed.
+        selectionRequested: Ids of the boxes to select.
+        foldRequested: (id of the current box, whether the block around it is meant) by Space.
+        openRequested: Id of a box that was double-clicked.
         menuRequested: (id or None, global position) of a context menu.
         tooltipRequested: (id, global position) of the box that the pointer rests on.
     """
 
     selectionRequested = Signal(tuple)
-    viewChanged = Signal()
+    foldRequested = Signal(str, bool)
+    openRequested = Signal(str)
     menuRequested = Signal(object, QPoint)
     tooltipRequested = Signal(str, QPoint)
 
@@ -66,25 +50,18 @@ class GraphCanvas(QGraphicsView):
         self._scene.addItem(self._graph)
         self._scene.addItem(self._marks)
         self.setScene(self._scene)
-        self.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.TextAntialiasing)
-        self.setViewportUpdateMode(QGraphicsView.ViewportUpdateMode.MinimalViewportUpdate)
-        self.setTransformationAnchor(QGraphicsView.ViewportAnchor.NoAnchor)
-        self.setResizeAnchor(QGraphicsView.ViewportAnchor.AnchorViewCenter)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setFrameShape(QGraphicsView.Shape.NoFrame)
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.viewport().grabGesture(Qt.GestureType.PinchGesture)
         self.setAccessibleName("Graph")
         self._band = QRubberBand(QRubberBand.Shape.Rectangle, self.viewport())
         self._drag = Drag.NONE
         self._pressed_at = QPoint()
         self._last = QPoint()
+        # Width at the left that the legend takes.
+        self.covered_px = 0
         self._space = False
+        self._panned = False
         self._fit_pending = False
-        self.horizontalScrollBar().valueChanged.connect(self._moved)
-        self.verticalScrollBar().valueChanged.connect(self._moved)
         self._dress()
 
     # --- what is shown ------------------------------------------------------------------------------------------
@@ -99,12 +76,22 @@ class GraphCanvas(QGraphicsView):
         """Paints the picture, for the overview."""
         return self._painter
 
-    def set_picture(self, picture: Picture) -> None:
-        """Show another picture; a new structure is brought into view as a whole."""
+    def set_picture(self, picture: Picture, landmark: tuple[str, str] | None = None) -> None:
+        """Show another picture.
+
+        Args:
+            picture: To show; one of a new structure is brought into view as a whole.
+            landmark: (box now, box of the new picture) that stands where the other one stood, so that the eye keeps
+                its place while blocks open and close.
+        """
         new = picture.structure is not self._painter.picture.structure
+        before = self.picture.structure.box(landmark[0]) if landmark is not None else None
+        after = picture.structure.box(landmark[1]) if landmark is not None else None
         if new:
+            self.stop_flight()
             self._graph.resized()
             self._marks.resized()
+        at = self.mapFromScene(*before.center) if before is not None else QPoint()
         self._painter.set_picture(picture)
         if new:
             self.setSceneRect(
@@ -112,11 +99,34 @@ class GraphCanvas(QGraphicsView):
                     -_MARGIN, -_MARGIN, _MARGIN, _MARGIN
                 )
             )
-            self.show_start()
+            if before is None or after is None:
+                self.show_start()
+            else:
+                self.scroll_by(self.mapFromScene(*after.center) - at)
+                self.reveal(after.id)
         self._scene.update()
 
+    def middle(self) -> str | None:
+        """Return the box nearest to the middle of what can be seen, or None."""
+        area = self.visible_area()
+        x, y = area.center().x(), area.center().y()
+        structure = self.picture.structure
+        found = structure.box_grid.within((area.left(), area.top(), area.right(), area.bottom()))
+        boxes = [structure.boxes[index] for index in found]
+        return min(boxes, key=lambda box: abs(box.center[0] - x) + abs(box.center[1] - y)).id if boxes else None
+
+    @property
+    def selected(self) -> tuple[str, ...]:
+        """Ids of the selected boxes."""
+        return self._marks.selected
+
+    @property
+    def current(self) -> str | None:
+        """Id of the box that was selected last, or None."""
+        return self._marks.selected[-1] if self._marks.selected else None
+
     def set_selected(self, ids: tuple[str, ...], coupled_ids: frozenset[str]) -> None:
-        """Mark these nodes, and those that go with them."""
+        """Mark these boxes, and those that go with them."""
         self._marks.selected = ids
         self._marks.coupled = coupled_ids
         self._scene.update()
@@ -136,31 +146,9 @@ class GraphCanvas(QGraphicsView):
 
     # --- zoom and position --------------------------------------------------------------------------------------
 
-    @property
-    def zoom(self) -> float:
-        """Screen pixels for one scene pixel."""
-        return self.transform().m11()
-
-    def visible_area(self) -> QRectF:
-        """Return what of the scene can be seen."""
-        return self.mapToScene(self.viewport().rect()).boundingRect()
-
-    def zoom_by(self, factor: float, at: QPointF | None = None) -> None:
-        """Zoom in or out around a point of the viewport (its middle by default)."""
-        target = min(max(self.zoom * factor, _LEAST), _MOST)
-        factor = target / self.zoom
-        if abs(factor - 1.0) < 1e-6:
-            return
-        anchor = (at if at is not None else QPointF(self.viewport().rect().center())).toPoint()
-        before = self.mapToScene(anchor)
-        self.scale(factor, factor)
-        shift = self.mapFromScene(before) - anchor
-        self._scroll(shift)
-        self.viewChanged.emit()
-
     def fit(self) -> None:
         """Show the whole graph."""
-        self._fit_to(QRectF(0, 0, self.picture.structure.width, self.picture.structure.height), _MOST / 2)
+        self.show_area(self._whole(), _FIT_MOST, fly=True, beside_px=self.covered_px)
 
     def zoom_to(self, ids: Iterable[str]) -> None:
         """Bring these nodes into view at a readable size."""
@@ -168,7 +156,7 @@ class GraphCanvas(QGraphicsView):
         if rects:
             left, top = min(rect[0] for rect in rects), min(rect[1] for rect in rects)
             right, bottom = max(rect[2] for rect in rects), max(rect[3] for rect in rects)
-            self._fit_to(QRectF(left, top, right - left, bottom - top).adjusted(-80, -80, 80, 80), 1.2)
+            self.show_area(QRectF(left, top, right - left, bottom - top).adjusted(-80, -80, 80, 80), 1.2, fly=True)
 
     def reveal(self, id: str) -> None:
         """Scroll so far that a node can be seen; the zoom stays."""
@@ -190,7 +178,7 @@ class GraphCanvas(QGraphicsView):
             self._fit_pending = True
             return
         self._fit_pending = False
-        self.fit()
+        self.show_area(self._whole(), _FIT_MOST, beside_px=self.covered_px)
         if self.zoom < _FIT_READABLE:
             self.resetTransform()
             self.scale(_COMFORTABLE, _COMFORTABLE)
@@ -199,28 +187,8 @@ class GraphCanvas(QGraphicsView):
             self.centerOn(first.center[0], first.rect[1] - 24 + height / 2)
             self.viewChanged.emit()
 
-    def center_on(self, point: QPointF) -> None:
-        """Put a point of the scene into the middle."""
-        self.centerOn(point)
-        self.viewChanged.emit()
-
-    def _fit_to(self, area: QRectF, most: float) -> None:
-        if area.isEmpty():
-            return
-        size = self.viewport().size() - QSize(32, 32)
-        scale = min(size.width() / area.width(), size.height() / area.height(), most)
-        scale = min(max(scale, _LEAST), _MOST)
-        self.resetTransform()
-        self.scale(scale, scale)
-        self.centerOn(area.center())
-        self.viewChanged.emit()
-
-    def _scroll(self, by: QPoint) -> None:
-        self.horizontalScrollBar().setValue(self.horizontalScrollBar().value() + by.x())
-        self.verticalScrollBar().setValue(self.verticalScrollBar().value() + by.y())
-
-    def _moved(self) -> None:
-        self.viewChanged.emit()
+    def _whole(self) -> QRectF:
+        return QRectF(0, 0, self.picture.structure.width, self.picture.structure.height)
 
     # --- events -------------------------------------------------------------------------------------------------
 
@@ -231,33 +199,9 @@ class GraphCanvas(QGraphicsView):
             self.show_start()
         self.viewChanged.emit()
 
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        """Zoom at the pointer; a touchpad's two fingers pan, and zoom with Ctrl."""
-        touchpad = event.device().type() == QInputDevice.DeviceType.TouchPad
-        control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
-        if touchpad and not control:
-            pixels = event.pixelDelta()
-            self._scroll(-(pixels if not pixels.isNull() else event.angleDelta() / 4))
-        elif event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
-            delta = event.angleDelta()
-            self._scroll(QPoint(-(delta.y() or delta.x()), 0))
-        else:
-            self.zoom_by(1.0015 ** event.angleDelta().y(), event.position())
-        event.accept()
-
     def viewportEvent(self, event: QEvent) -> bool:
-        """Take pinches (of touchpads and touch screens) and tooltips."""
-        if isinstance(event, QNativeGestureEvent):
-            if event.gestureType() == Qt.NativeGestureType.ZoomNativeGesture:
-                self.zoom_by(1.0 + event.value(), event.position())
-                return True
-        elif isinstance(event, QGestureEvent):
-            pinch = event.gesture(Qt.GestureType.PinchGesture)
-            if isinstance(pinch, QPinchGesture):
-                center = self.viewport().mapFromGlobal(pinch.centerPoint())
-                self.zoom_by(pinch.scaleFactor(), QPointF(center))
-                return True
-        elif isinstance(event, QHelpEvent):
+        """Take tooltips; the rest is zooming."""
+        if isinstance(event, QHelpEvent):
             box = self._box_under(event.pos())
             if box is None:
                 QToolTip.hideText()
@@ -274,6 +218,7 @@ class GraphCanvas(QGraphicsView):
             event.button() == Qt.MouseButton.LeftButton and self._space
         ):
             self._drag = Drag.PAN
+            self._panned = True
             self.viewport().setCursor(Qt.CursorShape.ClosedHandCursor)
         elif event.button() == Qt.MouseButton.LeftButton:
             self._drag = Drag.PRESSED
@@ -288,7 +233,8 @@ class GraphCanvas(QGraphicsView):
             if not band:
                 self.viewport().setCursor(Qt.CursorShape.ClosedHandCursor)
         if self._drag is Drag.PAN:
-            self._scroll(self._last - position)
+            self.stop_flight()
+            self.scroll_by(self._last - position)
         elif self._drag is Drag.BAND:
             self._band.setGeometry(QRect(self._pressed_at, position).normalized())
             self._band.show()
@@ -312,18 +258,17 @@ class GraphCanvas(QGraphicsView):
             self.selectionRequested.emit((*before, *(structure.boxes[index].id for index in found)))
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        """Zoom to a node; on empty ground show the whole graph."""
+        """Open a block or zoom to a node; on empty ground show the whole graph."""
         box = self._box_under(event.position().toPoint())
         if box is None:
             self.fit()
         else:
-            self.zoom_to([box])
+            self.openRequested.emit(box)
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         """Ask for a menu; a node that was not selected is selected first."""
         if event.reason() == QContextMenuEvent.Reason.Keyboard:
-            current = self._marks.selected[-1] if self._marks.selected else None
-            self.menuRequested.emit(current, self.mapToGlobal(self.rect().center()))
+            self.menuRequested.emit(self.current, self.mapToGlobal(self.rect().center()))
             return
         box = self._box_under(event.pos())
         if box is not None and box not in self._marks.selected:
@@ -341,7 +286,7 @@ class GraphCanvas(QGraphicsView):
         super().focusOutEvent(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Arrows walk the graph, plus and minus zoom, 0 shows all, Space held pans."""
+        """Arrows walk the graph, plus and minus zoom, 0 shows all, Space folds, and pans while it is held."""
         arrows: dict[int, Direction] = {
             Qt.Key.Key_Up: "up",
             Qt.Key.Key_Down: "down",
@@ -350,8 +295,7 @@ class GraphCanvas(QGraphicsView):
         }
         key = event.key()
         if key in arrows:
-            current = self._marks.selected[-1] if self._marks.selected else None
-            target = step(self.picture.structure, current, arrows[key])
+            target = step(self.picture.structure, self.current, arrows[key])
             if target is not None:
                 self.selectionRequested.emit((target,))
                 self.reveal(target)
@@ -363,7 +307,7 @@ class GraphCanvas(QGraphicsView):
             self.fit()
         elif key == Qt.Key.Key_Space:
             if not event.isAutoRepeat():
-                self._space = True
+                self._space, self._panned = True, False
                 self.viewport().setCursor(Qt.CursorShape.OpenHandCursor)
         elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self.zoom_to(self._marks.selected)
@@ -371,10 +315,14 @@ class GraphCanvas(QGraphicsView):
             super().keyPressEvent(event)
 
     def keyReleaseEvent(self, event: QKeyEvent) -> None:
-        """End panning by Space."""
+        """End panning by Space; a Space that moved nothing folds the current box."""
         if event.key() == Qt.Key.Key_Space and not event.isAutoRepeat():
+            folds = self._space and not self._panned and bool(self._marks.selected)
             self._space = False
             self.viewport().setCursor(Qt.CursorShape.ArrowCursor)
+            if folds:
+                outer = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
+                self.foldRequested.emit(self._marks.selected[-1], outer)
         else:
             super().keyReleaseEvent(event)
 

@@ -12,7 +12,7 @@ from PySide6.QtGui import QPainter, QPen
 from PySide6.QtWidgets import QGraphicsItem, QStyleOptionGraphicsItem, QWidget
 
 from workbench.ui.graph_view.painting import PicturePainter, detail_at
-from workbench.ui.graph_view.picture import Structure
+from workbench.ui.graph_view.structure import Structure
 from workbench.ui.theme import Theme
 
 _MANY_EDGES = 400

@@ -13,6 +13,7 @@ _PAD = 8
 _SWATCH = 12
 _RAMP_WIDTH = 200
 _RAMP_HEIGHT = 10
+_NOTE_WIDTH = 150
 
 
 class LegendView(QWidget):
@@ -51,13 +52,14 @@ class LegendView(QWidget):
             labels = sum(plain.horizontalAdvance(label) for label in legend.labels) + 24
             width = max(width, _RAMP_WIDTH, labels)
             height += _RAMP_HEIGHT + 4 + line
-            if legend.note:
-                rect = plain.boundingRect(0, 0, width, 1000, int(Qt.TextFlag.TextWordWrap), legend.note)
-                height += rect.height() + 2
         else:
             widest = max(plain.horizontalAdvance(label) for _, label in legend.swatches)
             width = max(width, widest + _SWATCH + 8)
             height += line * len(legend.swatches)
+        if legend.note:
+            width = max(width, _NOTE_WIDTH)
+            rect = plain.boundingRect(0, 0, width, 1000, int(Qt.TextFlag.TextWordWrap), legend.note)
+            height += rect.height() + 2
         return QSize(width + 2 * _PAD, height + 2 * _PAD - 2)
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -80,8 +82,7 @@ class LegendView(QWidget):
         painter.setFont(self._font)
         y = _PAD - 2 + line
         if legend.ramp:
-            self._paint_ramp(painter, legend, y, width, line)
-            return
+            y = self._paint_ramp(painter, legend, y, width, line)
         for color, label in legend.swatches:
             painter.setPen(QPen(self._theme.color("border"), 1))
             painter.setBrush(QColor(*color))
@@ -90,8 +91,13 @@ class LegendView(QWidget):
             area = QRectF(_PAD + _SWATCH + 8, y, width - _SWATCH - 8, line)
             painter.drawText(area, Qt.AlignmentFlag.AlignVCenter, label)
             y += line
+        if legend.note:
+            painter.setPen(self._theme.color("muted"))
+            below = QRectF(_PAD, y + 2, width, self.height())
+            painter.drawText(below, int(Qt.TextFlag.TextWordWrap), legend.note)
 
-    def _paint_ramp(self, painter: QPainter, legend: Legend, y: int, width: int, line: int) -> None:
+    def _paint_ramp(self, painter: QPainter, legend: Legend, y: int, width: int, line: int) -> int:
+        """Draw a scale with its labels and return where the next line begins."""
         gradient = QLinearGradient(_PAD, 0, _PAD + width, 0)
         for index, color in enumerate(legend.ramp):
             gradient.setColorAt(index / (len(legend.ramp) - 1), QColor(*color))
@@ -103,6 +109,4 @@ class LegendView(QWidget):
         aligned = (Qt.AlignmentFlag.AlignLeft, Qt.AlignmentFlag.AlignHCenter, Qt.AlignmentFlag.AlignRight)
         for label, alignment in zip(legend.labels, aligned, strict=True):
             painter.drawText(area, alignment | Qt.AlignmentFlag.AlignVCenter, label)
-        if legend.note:
-            below = QRectF(_PAD, area.bottom() + 2, width, self.height())
-            painter.drawText(below, int(Qt.TextFlag.TextWordWrap), legend.note)
+        return y + _RAMP_HEIGHT + 2 + line

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from workbench.domain.knobs import Knob
 from workbench.domain.plan import LayerSettings
@@ -14,6 +15,9 @@ from workbench.ui.colors import Rgb
 from workbench.ui.models import numbers
 
 _LEGEND_STOPS = 24
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_SUM = "Closed blocks: sum of what is in them"
+_HIGHEST = "Closed blocks: highest of their layers"
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,19 @@ class OverlayChoice:
 
 @dataclass(frozen=True)
 class Fill:
-    """How one node is filled: its colour, the value as text, and whether the value is within noise (drawn hollow)."""
+    """How one node or closed block is filled.
+
+    Attributes:
+        color: The colour.
+        text: The value.
+        uncertain: Whether the value is within noise (drawn hollow).
+        title: What tooltips say before the value, e.g. how that of a block came about.
+    """
 
     color: Rgb
     text: str = ""
     uncertain: bool = False
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,61 +96,109 @@ def choices(state: ProjectState, knobs: Iterable[Knob]) -> tuple[OverlayChoice, 
     return tuple(entries)
 
 
-def overlay(id: str, state: ProjectState, settings: LayerSettings | None, knobs: Iterable[Knob]) -> Overlay:
-    """Return fills and legend of the overlay called `id`; operators where it can't be shown."""
+def overlay(
+    id: str,
+    state: ProjectState,
+    settings: LayerSettings | None,
+    knobs: Iterable[Knob],
+    owner: Mapping[str, str] = _NOTHING,
+) -> Overlay:
+    """Return fills and legend of the overlay called `id`; operators where it can't be shown.
+
+    Args:
+        id: Of the overlay.
+        state: The document.
+        settings: Every layer's settings under the plan, or None.
+        knobs: All knobs that are known.
+        owner: The closed block for every node that one hides. Costs add up in a block; of settings and drops it shows
+            the highest.
+    """
     kind, _, rest = id.partition(":")
     knob = next((knob for knob in knobs if knob.name == rest), None)
     if kind == "params":
-        return _costs(state, "Parameters", lambda macs, params: params)
+        return _costs(state, owner, "Parameters", lambda macs, params: params)
     if kind == "macs":
-        return _costs(state, "MACs of one sample", lambda macs, params: macs)
+        return _costs(state, owner, "MACs of one sample", lambda macs, params: macs)
     if kind == "latency" and state.baseline_latency is not None:
-        return _latency(state)
+        return _latency(state, owner)
     if kind == "knob" and settings is not None and knob is not None:
-        return _settings(settings, knob)
+        return _settings(settings, owner, knob)
     if kind == "drop" and rest:
         method, name, value = rest.split(":", 2)
         for entry in state.sensitivities:
             if (entry.method, entry.knob) == (method, name):
-                return _drops(entry, value)
-    return _operators(state)
+                return _drops(entry, owner, value)
+    return _operators(state, owner)
 
 
-def _operators(state: ProjectState) -> Overlay:
+def _summed(values: Mapping[str, float], owner: Mapping[str, str]) -> dict[str, float]:
+    """Return values by box: those of nodes in a closed block together."""
+    sums: dict[str, float] = {}
+    for name, value in values.items():
+        box = owner.get(name, name)
+        sums[box] = sums.get(box, 0.0) + value
+    return sums
+
+
+def _boxes_filled(fills: Mapping[str, Fill], owner: Mapping[str, str], rank: Mapping[str, float]) -> dict[str, Fill]:
+    """Return fills by box: a closed block has that of its highest layer, and says so where they differ."""
+    within: dict[str, list[str]] = {}
+    for name in fills:
+        within.setdefault(owner.get(name, name), []).append(name)
+    shown: dict[str, Fill] = {}
+    for box, names in within.items():
+        top = max(names, key=lambda name: rank[name])
+        same = all(fills[name].text == fills[top].text for name in names)
+        if len(names) == 1 or same:
+            shown[box] = fills[top]
+        else:
+            shown[box] = replace(fills[top], title="Highest: ")
+    return shown
+
+
+def _operators(state: ProjectState, owner: Mapping[str, str]) -> Overlay:
     drawing = state.inspect.drawing if state.inspect is not None else None
     families = [node.family for node in drawing.nodes] if drawing is not None else []
     shown = [family for family in colors.FAMILIES if family in families]
     if any(family not in colors.FAMILIES for family in families) and "other" not in shown:
         shown.append("other")
     swatches = tuple((colors.family_color(family), colors.FAMILIES[family][1]) for family in shown)
-    return Overlay({}, Legend("Operator", swatches=swatches))
+    note = "Closed blocks: that of most of their layers" if owner else ""
+    return Overlay({}, Legend("Operator", swatches=swatches, note=note))
 
 
-def _costs(state: ProjectState, title: str, pick: Callable[[int, int], int]) -> Overlay:
+def _costs(state: ProjectState, owner: Mapping[str, str], title: str, pick: Callable[[int, int], int]) -> Overlay:
     if state.inspect is None:
         return Overlay({}, Legend(title))
     values = {cost.name: float(pick(cost.macs, cost.params)) for cost in state.inspect.costs}
     values.update({layer.name: float(pick(layer.macs, layer.params)) for layer in state.inspect.layers})
     uncounted = state.inspect.uncounted_ops
-    note = f"Not counted: {', '.join(uncounted)}" if uncounted else ""
-    return _logarithmic(title, {name: value for name, value in values.items() if value > 0}, numbers.count_text, note)
+    note = _joined(f"Not counted: {', '.join(uncounted)}" if uncounted else "", _SUM if owner else "")
+    sums = _summed({name: value for name, value in values.items() if value > 0}, owner)
+    return _logarithmic(title, sums, set(owner.values()), numbers.count_text, note)
 
 
-def _logarithmic(title: str, values: dict[str, float], text: Callable[[float], str], note: str) -> Overlay:
+def _logarithmic(
+    title: str, values: dict[str, float], blocks: set[str], text: Callable[[float], str], note: str
+) -> Overlay:
     """Spread values over the colour scale by their logarithm, because costs of layers span orders of magnitude."""
     if not values:
         return Overlay({}, Legend(title, note=note))
     low, high = min(values.values()), max(values.values())
     span = math.log(high / low) or 1.0
     fills = {
-        name: Fill(colors.heat(math.log(value / low) / span if high > low else 1.0), text(value))
+        name: Fill(
+            colors.heat(math.log(value / low) / span if high > low else 1.0),
+            text(value),
+            title="Sum: " if name in blocks else "",
+        )
         for name, value in values.items()
     }
     labels = (text(low), text(math.sqrt(low * high)), text(high))
     return Overlay(fills, Legend(f"{title}, log scale", ramp=_ramp(colors.heat), labels=labels, note=note))
 
 
-def _latency(state: ProjectState) -> Overlay:
+def _latency(state: ProjectState, owner: Mapping[str, str]) -> Overlay:
     report = state.baseline_latency
     if report is None or not report.models:
         return Overlay({}, Legend("Latency"))
@@ -147,43 +207,67 @@ def _latency(state: ProjectState) -> Overlay:
     for operator in model.operators:
         node = operator.layer or operator.node
         shares[node] = shares.get(node, 0.0) + operator.share
+    shares = _summed(shares, owner)
+    blocks = set(owner.values())
     top = max(shares.values(), default=0.0) or 1.0
     fills = {
-        name: Fill(colors.heat(share / top), f"{numbers.fixed(share * 100, 1)} %") for name, share in shares.items()
+        name: Fill(
+            colors.heat(share / top),
+            f"{numbers.fixed(share * 100, 1)} %",
+            title="Sum: " if name in blocks else "",
+        )
+        for name, share in shares.items()
     }
     device = report.device
     threads = numbers.plural(device.threads, "thread")
-    note = f"{numbers.latency_text(model.latency_ms)} in all on {device.name}, {threads}, batch {model.batch}"
+    measured = f"{numbers.latency_text(model.latency_ms)} in all on {device.name}, {threads}, batch {model.batch}"
+    note = _joined(measured, _SUM if owner else "")
     labels = ("0 %", f"{numbers.fixed(top * 50, 1)} %", f"{numbers.fixed(top * 100, 1)} %")
     return Overlay(fills, Legend("Share of latency", ramp=_ramp(colors.heat), labels=labels, note=note))
 
 
-def _settings(settings: LayerSettings, knob: Knob) -> Overlay:
+def _settings(settings: LayerSettings, owner: Mapping[str, str], knob: Knob) -> Overlay:
     values = {layer: line[knob.name] for layer, line in settings.items() if knob.name in line}
+    title = f"{knob.title} in the plan"
+    blocks = _HIGHEST if owner else ""
     if knob.unit == "bits":
         bits = {layer: float(value) for layer, value in values.items()}
         fills = {layer: Fill(colors.bits_color(value), f"{value:g} bit") for layer, value in bits.items()}
         swatches = tuple((colors.bits_color(width), f"{width:g}") for width in sorted(set(bits.values()), reverse=True))
-        return Overlay(fills, Legend(f"{knob.title} in the plan", swatches=swatches))
+        return Overlay(_boxes_filled(fills, owner, bits), Legend(title, swatches=swatches, note=blocks))
     if isinstance(knob.untouched, str) or knob.low is None or knob.high is None:
         distinct = sorted({str(value) for value in values.values()})
         palette = [colors.parse(color) for color, _ in colors.FAMILIES.values()]
         by_value = {value: palette[index % len(palette)] for index, value in enumerate(distinct)}
         fills = {layer: Fill(by_value[str(value)], str(value)) for layer, value in values.items()}
-        return Overlay(fills, Legend(f"{knob.title} in the plan", swatches=tuple((by_value[v], v) for v in distinct)))
+        swatches = tuple((by_value[value], value) for value in distinct)
+        note = "Closed blocks: coloured where all layers agree" if owner else ""
+        return Overlay(_where_same(fills, owner), Legend(title, swatches=swatches, note=note))
     low, high = knob.low, knob.high
+    amounts = {layer: float(value) for layer, value in values.items()}
     fills = {
-        layer: Fill(colors.heat((float(value) - low) / (high - low)), numbers.setting_text(value, knob.unit))
+        layer: Fill(colors.heat((amounts[layer] - low) / (high - low)), numbers.setting_text(value, knob.unit))
         for layer, value in values.items()
     }
     low_text, middle_text, high_text = (
         numbers.setting_text(value, knob.unit) for value in (low, (low + high) / 2, high)
     )
     labels = (low_text, middle_text, high_text)
-    return Overlay(fills, Legend(f"{knob.title} in the plan", ramp=_ramp(colors.heat), labels=labels, note=knob.doc))
+    note = _joined(knob.doc, blocks)
+    return Overlay(
+        _boxes_filled(fills, owner, amounts), Legend(title, ramp=_ramp(colors.heat), labels=labels, note=note)
+    )
 
 
-def _drops(entry: Sensitivities, value: str) -> Overlay:
+def _where_same(fills: Mapping[str, Fill], owner: Mapping[str, str]) -> dict[str, Fill]:
+    """Return fills by box; values without an order say nothing of a block whose layers differ."""
+    within: dict[str, set[Fill]] = {}
+    for name, fill in fills.items():
+        within.setdefault(owner.get(name, name), set()).add(fill)
+    return {box: next(iter(found)) for box, found in within.items() if len(found) == 1}
+
+
+def _drops(entry: Sensitivities, owner: Mapping[str, str], value: str) -> Overlay:
     points = [point for point in entry.points if str(point.value) == value]
     top = max((point.drop for point in points), default=0.0)
     scale = top if top > 0 else 1.0
@@ -201,9 +285,15 @@ def _drops(entry: Sensitivities, value: str) -> Overlay:
         numbers.drop_text(scale / 2, None, entry.metric),
         numbers.drop_text(scale, None, entry.metric),
     )
-    note = f"{entry.method}, {numbers.exact_text(samples)} samples; hatched: within noise"
+    measured = f"{entry.method}, {numbers.exact_text(samples)} samples; hatched: within noise"
+    note = _joined(measured, _HIGHEST if owner else "")
     title = f"Change of {numbers.metric_title(entry.metric).lower()}"
-    return Overlay(fills, Legend(title, ramp=_ramp(colors.heat), labels=labels, note=note))
+    shown = _boxes_filled(fills, owner, {point.layer: point.drop for point in points})
+    return Overlay(shown, Legend(title, ramp=_ramp(colors.heat), labels=labels, note=note))
+
+
+def _joined(*sentences: str) -> str:
+    return ". ".join(sentence.rstrip(".") for sentence in sentences if sentence)
 
 
 def _ramp(scale: Callable[[float], Rgb]) -> tuple[Rgb, ...]:

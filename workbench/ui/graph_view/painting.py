@@ -11,13 +11,16 @@ from PySide6.QtGui import QBrush, QColor, QFont, QFontMetricsF, QPainter, QPaint
 from workbench.ui import colors
 from workbench.ui.colors import Rgb
 from workbench.ui.graph_view.overlays import Fill
-from workbench.ui.graph_view.picture import Box, Edge, Picture
+from workbench.ui.graph_view.picture import Picture
+from workbench.ui.graph_view.structure import Box, Edge
 from workbench.ui.theme import Theme, body_font
 
 _READABLE_PX = 8.0
+_LEAST_TITLE_PX = 24.0
 _ARROW = 6.0
 _STRIPE = 5.0
 _RADIUS = 5.0
+_PILE = 3.0
 
 
 class Detail(enum.Enum):
@@ -103,10 +106,12 @@ class PicturePainter:
             painter.drawPolygon(_arrow_head(edge, max(_ARROW, 5.0 / scale)))
 
     def paint_box(self, painter: QPainter, box: Box, scale: float, detail: Detail) -> None:
-        """Paint one node."""
+        """Paint one node, or a closed block as a pile of boxes."""
         fill = self._picture.fills.get(box.id)
         rect = _rect(box)
         back = self._background(box, fill)
+        if box.members:
+            self._paint_pile(painter, rect)
         shape = QPainterPath()
         shape.addRoundedRect(rect, _RADIUS, _RADIUS)
         painter.fillPath(shape, QColor(*back))
@@ -121,6 +126,12 @@ class PicturePainter:
         painter.drawRoundedRect(rect, _RADIUS, _RADIUS)
         self._paint_text(painter, box, rect, fill, back, scale, detail)
 
+    def _paint_pile(self, painter: QPainter, rect: QRectF) -> None:
+        painter.setPen(QPen(self._theme.color("border"), 1.0))
+        painter.setBrush(self._theme.color("node"))
+        for distance in (2 * _PILE, _PILE):
+            painter.drawRoundedRect(rect.translated(distance, distance), _RADIUS, _RADIUS)
+
     def _paint_text(
         self, painter: QPainter, box: Box, rect: QRectF, fill: Fill | None, back: Rgb, scale: float, detail: Detail
     ) -> None:
@@ -132,8 +143,13 @@ class PicturePainter:
             if self._small_font.pixelSize() * 1.1 > rect.height():
                 return
             painter.setFont(self._small_font)
-            text = fill.text if fill is not None and fill.text else box.title.split(" ")[0]
-            painter.drawText(inner, _LEFT, self._fitted(text, self._small_font, inner.width()))
+            area = QRectF(inner)
+            if fill is not None and fill.text:
+                painter.drawText(area, _RIGHT, fill.text)
+                area.setWidth(area.width() - QFontMetricsF(self._small_font).horizontalAdvance(fill.text) - 4 / scale)
+            if area.width() * scale >= _LEAST_TITLE_PX or fill is None:
+                title = box.title if box.members else box.title.split(" ")[0]
+                painter.drawText(area, _LEFT, self._fitted(title, self._small_font, area.width()))
             return
         two_lines = rect.height() >= 34
         title_area = QRectF(inner.left(), inner.top(), inner.width(), inner.height() / (2 if two_lines else 1))
@@ -145,7 +161,8 @@ class PicturePainter:
         if two_lines:
             name_area = QRectF(inner.left(), inner.center().y(), inner.width(), inner.height() / 2)
             painter.setFont(self._name_font)
-            painter.drawText(name_area, _LEFT, self._fitted(box.name, self._name_font, name_area.width()))
+            below = box.note or box.name
+            painter.drawText(name_area, _LEFT, self._fitted(below, self._name_font, name_area.width()))
 
     def _fitted(self, text: str, font: QFont, width: float) -> str:
         key = (text, round(width) * 64 + font.pixelSize())
@@ -210,8 +227,9 @@ def _rect(box: Box) -> QRectF:
 
 
 def _arrow_head(edge: Edge, size: float) -> QPolygonF:
-    x, y = edge.points[-1]
-    return QPolygonF([QPointF(x, y), QPointF(x - size * 0.55, y - size), QPointF(x + size * 0.55, y - size)])
+    (_, before), (x, y) = edge.points[-2], edge.points[-1]
+    back = size if y >= before else -size
+    return QPolygonF([QPointF(x, y), QPointF(x - size * 0.55, y - back), QPointF(x + size * 0.55, y - back)])
 
 
 def _faded(color: Rgb, alpha: int) -> QColor:

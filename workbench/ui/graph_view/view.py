@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QPoint, QSignalBlocker, Qt, Signal
-from PySide6.QtGui import QGuiApplication, QKeyEvent, QResizeEvent, QShowEvent
+from PySide6.QtGui import QKeyEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QLabel,
-    QLineEdit,
     QMenu,
     QPushButton,
     QStackedLayout,
@@ -18,22 +17,24 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from workbench.domain.knobs import Knob, Setting
 from workbench.domain.reports import InspectReport
-from workbench.project.commands import SetSettings
 from workbench.project.state import Change
 from workbench.ui.graph_view import overlays
+from workbench.ui.graph_view.blocks_button import BlocksButton
 from workbench.ui.graph_view.canvas import GraphCanvas
+from workbench.ui.graph_view.folding import Focus, Folding, landmark
 from workbench.ui.graph_view.legend import LegendView
 from workbench.ui.graph_view.minimap import Minimap
+from workbench.ui.graph_view.node_menu import node_menu
 from workbench.ui.graph_view.picture import coupled, resolve, tooltip
-from workbench.ui.graph_view.walk import find
+from workbench.ui.graph_view.search import SearchField
+from workbench.ui.graph_view.structure import Structure, folded_structure, structure_of
 from workbench.ui.icons import icon
-from workbench.ui.models import numbers
 from workbench.ui.session import Session
 
 _RELEVANT = Change.MODEL | Change.PLAN | Change.SENSITIVITY | Change.BASELINE
 _EDGE = 8
+_MOST_HITS = 2000
 
 
 class GraphView(QWidget):
@@ -42,7 +43,6 @@ class GraphView(QWidget):
     Signals:
         openRequested: The button of the empty state.
         tableRequested: "Show in table".
-        sensitivityRequested: An overlay was chosen for which figures are missing.
     """
 
     title = "Graph"
@@ -54,9 +54,11 @@ class GraphView(QWidget):
         super().__init__(parent)
         self._session = session
         self._overlay = "operator"
-        self._hits: tuple[str, ...] = ()
-        self._hit = -1
         self._report: InspectReport | None = None
+        self._structure = Structure()
+        self._open_structure: Structure | None = None
+        self._closed: frozenset[str] = frozenset()
+        self.folding = Folding(session.jobs, session.failed.emit, self)
         self._choices: tuple[overlays.OverlayChoice, ...] = ()
         self.canvas = GraphCanvas(session.theme, self)
         self._legend = LegendView(session.theme, self.canvas)
@@ -66,7 +68,10 @@ class GraphView(QWidget):
         session.methodsChanged.connect(self.refresh)
         session.selection.layersChanged.connect(self._selection_changed)
         session.theme.themeChanged.connect(self._theme_changed)
-        self.canvas.selectionRequested.connect(session.selection.set_layers)
+        self.folding.changed.connect(self._folded)
+        self.canvas.selectionRequested.connect(self._select)
+        self.canvas.foldRequested.connect(self._fold)
+        self.canvas.openRequested.connect(self._open)
         self.canvas.menuRequested.connect(self._show_menu)
         self.canvas.tooltipRequested.connect(self._show_tooltip)
         self.canvas.viewChanged.connect(self._update_zoom)
@@ -80,17 +85,9 @@ class GraphView(QWidget):
         self._chooser.setAccessibleName("Overlay")
         self._chooser.setMinimumWidth(136)
         self._chooser.activated.connect(self._overlay_chosen)
-        self._search = QLineEdit()
-        self._search.setPlaceholderText("Find by name or operator")
-        self._search.setToolTip("Find in the graph (F); Enter goes to the next hit, Shift+Enter to the one before")
-        self._search.setAccessibleName("Find in graph")
-        self._search.setClearButtonEnabled(True)
-        self._search.setMinimumWidth(90)
-        self._search.setMaximumWidth(260)
-        self._search.textChanged.connect(self._search_changed)
-        self._search.returnPressed.connect(self._search_entered)
-        self._count = QLabel()
-        self._count.setProperty("role", "muted")
+        self._search = SearchField()
+        self._search.hitsChanged.connect(self._show_hits)
+        self._search.hitChosen.connect(self._go_to)
         self._zoom = QLabel()
         self._zoom.setProperty("role", "muted")
         self._zoom.setMinimumWidth(40)
@@ -99,7 +96,7 @@ class GraphView(QWidget):
         bar.setContentsMargins(8, 4, 8, 4)
         bar.setSpacing(4)
         bar.addWidget(self._search, 2)
-        bar.addWidget(self._count)
+        bar.addWidget(self._search.count)
         bar.addStretch(1)
         bar.addWidget(self._zoom)
         for name, tip, slot in (
@@ -114,6 +111,8 @@ class GraphView(QWidget):
             button.setAutoRaise(True)
             button.clicked.connect(slot)
             bar.addWidget(button)
+        self._blocks = BlocksButton(self.canvas, self.folding, self.fold, self._session.theme)
+        bar.addWidget(self._blocks)
         label = QLabel("Colour:")
         label.setProperty("role", "muted")
         bar.addSpacing(8)
@@ -156,19 +155,56 @@ class GraphView(QWidget):
     def refresh(self) -> None:
         """Draw the document anew; what did not change is not made again."""
         state = self._session.state
-        before = self.canvas.picture.structure
         same = self._report is not None and state.inspect is self._report
+        if not same:
+            self._report, self._open_structure = state.inspect, None
+            self.folding.set_drawing(None if state.inspect is None else state.inspect.drawing)
+            self._take_structure()
         self._fill_chooser()
-        picture = resolve(state, self._overlay, self._session.settings(), self._session.knobs, before if same else None)
-        self._report = state.inspect
-        self.canvas.set_picture(picture)
-        self._legend.set_legend(picture.legend if picture.structure.boxes else None)
-        self._minimap.refresh()
-        self._place()
-        self._pages.setCurrentIndex(1 if picture.structure.boxes else 0)
+        self._paint()
+        self._pages.setCurrentIndex(1 if self.folding.tree is not None and self.folding.tree.drawing.nodes else 0)
         self._selection_changed(self._session.selection.layers)
         if not same:
-            self._search_changed(self._search.text())
+            self._search.set_graph(self._whole)
+
+    def _whole(self) -> Structure:
+        """Return the structure with no block closed, made once for a model."""
+        if self._open_structure is None:
+            self._open_structure = structure_of(self._report)
+        return self._open_structure
+
+    def _take_structure(self) -> None:
+        self._closed = self.folding.closed
+        report, drawing, tree = self._report, self.folding.drawing, self.folding.tree
+        if report is None or drawing is None or tree is None:
+            self._structure = Structure()
+        elif not self._closed:
+            self._structure = self._whole()
+        else:
+            self._structure = folded_structure(report, tree, drawing, self._closed)
+        self._blocks.refresh()
+
+    def _paint(self, mark: tuple[str, str] | None = None) -> None:
+        settings, knobs = self._session.settings(), self._session.knobs
+        picture = resolve(self._session.state, self._overlay, settings, knobs, self._structure)
+        self._legend.set_legend(picture.legend if picture.structure.boxes else None)
+        self._place()
+        self.canvas.set_picture(picture, mark)
+        self._minimap.refresh()
+        self._place()
+
+    def _folded(self, focus: Focus) -> None:
+        """Show the drawing after blocks were opened or closed, with what the eye was on where it was."""
+        before, tree = self._closed, self.folding.tree
+        self._take_structure()
+        mark = None
+        if focus.id is not None and tree is not None:
+            mark = landmark(tree, focus.id, before, self._closed)
+        self._paint(mark)
+        self._selection_changed(self._session.selection.layers)
+        self._show_hits()
+        if focus.approach and focus.id is not None:
+            self.canvas.zoom_to(self._structure.shown((focus.id,)))
 
     def set_overlay(self, id: str) -> None:
         """Colour by another overlay; one that can't be shown yet is refused silently."""
@@ -189,7 +225,16 @@ class GraphView(QWidget):
 
     def zoom_to_selection(self) -> None:
         """Bring the selected layers into view."""
-        self.canvas.zoom_to(self._session.selection.layers)
+        self.canvas.zoom_to(self._structure.shown(self._session.selection.layers))
+
+    def fold(self, *, outer: bool = False) -> None:
+        """Open the selected block, or close the one around what is selected."""
+        if self.canvas.current is not None:
+            self._fold(self.canvas.current, outer)
+
+    def why_no_fold(self) -> str | None:
+        """Return why there is nothing to open or close, or None."""
+        return self._blocks.why_no_fold()
 
     def _fill_chooser(self) -> None:
         choices = overlays.choices(self._session.state, self._session.knobs)
@@ -210,6 +255,7 @@ class GraphView(QWidget):
 
     def _place(self) -> None:
         """Put legend and overview into their corners."""
+        self.canvas.covered_px = self._legend.width() + _EDGE if self._legend.isVisibleTo(self) else 0
         self._legend.move(_EDGE, self.canvas.height() - self._legend.height() - _EDGE)
         self._minimap.move(
             self.canvas.width() - self._minimap.width() - _EDGE, self.canvas.height() - self._minimap.height() - _EDGE
@@ -249,9 +295,35 @@ class GraphView(QWidget):
             self.refresh()
 
     def _selection_changed(self, layers: tuple[str, ...]) -> None:
-        self.canvas.set_selected(layers, coupled(self._session.state.inspect, layers))
+        shown = self._structure.shown(layers)
+        group = self._structure.shown(coupled(self._session.state.inspect, layers))
+        self.canvas.set_selected(shown, frozenset(group).difference(shown))
         if layers and not self.canvas.hasFocus():
-            self.canvas.reveal(layers[-1])
+            self.canvas.reveal(self._structure.shown(layers[-1:])[0])
+
+    def _select(self, ids: tuple[str, ...]) -> None:
+        """Select what boxes stand for: of a block its layers, or all its nodes where it has none."""
+        before = self._session.selection.layers
+        chosen: list[str] = []
+        for id in ids:
+            box = self._structure.box(id)
+            if box is None or not box.members:
+                chosen.append(id)
+            elif len(ids) > 1 and id in self.canvas.selected:
+                chosen += [name for name in before if self._structure.owner.get(name) == id]
+            else:
+                layers = {layer.name for layer in self._report.layers} if self._report is not None else set()
+                chosen += [name for name in box.members if name in layers] or box.members
+        self._session.selection.set_layers(chosen)
+
+    def _fold(self, id: str, outer: bool) -> None:
+        self.folding.fold(id, outer=outer)
+
+    def _open(self, id: str) -> None:
+        if id in self.folding.closed:
+            self.folding.open(id)
+        else:
+            self.canvas.zoom_to((id,))
 
     def _theme_changed(self) -> None:
         self.canvas.refresh_theme()
@@ -271,20 +343,16 @@ class GraphView(QWidget):
         self.set_overlay(self._chooser.itemData(index))
         self.canvas.setFocus()
 
-    def _search_changed(self, text: str) -> None:
-        self._hits = find(self.canvas.picture.structure, text)
-        self._hit = -1
-        self.canvas.set_hits(self._hits if len(self._hits) <= 2000 else ())
-        self._count.setText("" if not text.strip() else numbers.plural(len(self._hits), "hit"))
+    def _show_hits(self) -> None:
+        hits = self._search.hits
+        self.canvas.set_hits(self._structure.shown(hits) if len(hits) <= _MOST_HITS else ())
 
-    def _search_entered(self) -> None:
-        if not self._hits:
-            return
-        back = bool(QGuiApplication.keyboardModifiers() & Qt.KeyboardModifier.ShiftModifier)
-        self._hit = (self._hit + (-1 if back else 1)) % len(self._hits)
-        self._count.setText(f"{self._hit + 1} of {len(self._hits)}")
-        self._session.selection.set_layers((self._hits[self._hit],))
-        self.canvas.zoom_to((self._hits[self._hit],))
+    def _go_to(self, hit: str) -> None:
+        self._session.selection.set_layers((hit,))
+        if hit in self._structure.owner:
+            self.folding.reveal(hit)
+        else:
+            self.canvas.zoom_to((hit,))
 
     def _show_tooltip(self, id: str, position: QPoint) -> None:
         report = self._session.state.inspect
@@ -302,65 +370,8 @@ class GraphView(QWidget):
         self._menu.popup(position)
 
     def menu_for(self, id: str | None) -> QMenu:
-        """Return the context menu of a node, or of the ground."""
-        menu = QMenu(self)
-        menu.setToolTipsVisible(True)
-        if id is None:
-            menu.addAction("Show the whole graph", self.canvas.fit)
-            menu.addAction("Find…", self.focus_search)
-            return menu
-        report = self._session.state.inspect
-        known = {layer.name: layer for layer in report.layers} if report is not None else {}
-        layers = tuple(name for name in self._session.selection.layers or (id,) if name in known)
-        for knob in self._session.knobs:
-            if any(knob.name in known[name].knobs for name in layers):
-                self._add_knob_menu(menu, knob, tuple(name for name in layers if knob.name in known[name].knobs))
-        if not menu.isEmpty():
-            menu.addSeparator()
-        group = coupled(report, layers)
-        select = menu.addAction("Select coupled layers")
-        select.setEnabled(bool(group))
-        select.setToolTip(
-            f"Also select the {numbers.plural(len(group), 'layer')} that lose channels together with this one"
-            if group
-            else "No other layer shares its output channels"
-        )
-        select.triggered.connect(lambda: self._session.selection.set_layers((*sorted(group), *layers)))
-        show = menu.addAction("Show in table")
-        show.setEnabled(bool(layers))
-        if not layers:
-            show.setToolTip("Only layers with weights are in the table")
-        show.triggered.connect(self.tableRequested)
-        menu.addAction("Zoom to", lambda: self.canvas.zoom_to(self._session.selection.layers or (id,)))
-        menu.addAction("Copy name", lambda: QGuiApplication.clipboard().setText(id))
-        return menu
-
-    def _add_knob_menu(self, menu: QMenu, knob: Knob, layers: tuple[str, ...]) -> None:
-        settings = self._session.settings()
-        current = {settings[name].get(knob.name) for name in layers} if settings is not None else set()
-        submenu = menu.addMenu(f"{knob.title} of {layers[0] if len(layers) == 1 else f'{len(layers)} layers'}")
-        submenu.setToolTip(knob.doc)
-        for value in _offered(knob):
-            action = submenu.addAction(numbers.setting_text(value, knob.unit))
-            action.setCheckable(True)
-            action.setChecked(current == {value})
-            action.triggered.connect(
-                lambda checked=False, value=value: self._session.do(SetSettings(layers, knob.name, value))
-            )
-        submenu.addSeparator()
-        submenu.addAction("As the default", lambda: self._session.do(SetSettings(layers, knob.name, None)))
-
-
-def _offered(knob: Knob) -> tuple[Setting, ...]:
-    """Return the values of a knob's menu: its choices, or tenths of its range."""
-    if knob.choices:
-        return tuple(reversed(knob.choices)) if knob.unit == "bits" else knob.choices
-    if knob.low is None or knob.high is None or isinstance(knob.untouched, str):
-        return knob.sweep
-    span = knob.high - knob.low
-    if span <= 1.0:
-        return tuple(round(knob.low + 0.125 * index, 3) for index in range(int(span / 0.125) + 1))
-    return knob.sweep
+        """Return the context menu of a node or block, or of the ground."""
+        return node_menu(self, self._session, id)
 
 
 def _escaped(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from workbench.ui.graph_view.picture import Box, Structure
+from workbench.ui.graph_view.structure import Box, Structure
 
 Direction = Literal["up", "down", "left", "right"]
 
