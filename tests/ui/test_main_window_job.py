@@ -41,7 +41,7 @@ def test_main_job(
 
     window.open_file(labelled_data)
     wait(lambda: session.state.baseline is not None and bool(session.methods), timeout=WAIT_MS)
-    assert window.actions_.why_not("compress.run") == "Give at least one layer a setting, or add a step"
+    assert window.actions_.why_not("compress.run") == "Add a step, or give a layer a setting"
 
     layers, knob = window.panels["layers"], session.knob("weight_bits")
     first = layers.model.table.rows[0].name
