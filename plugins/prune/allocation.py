@@ -1,0 +1,210 @@
+"""Decides how much of every channel group goes: as the plan says, by one ranking of all layers, or to meet a target.
+
+Groups whose ratio a line or glob of the plan gives keep it. The others share what the plan's default asks for, or what
+a target leaves them. Both ways end in one ratio per group, so that the outcome can be written down as a plan, shown,
+changed and run again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from workbench.api import (
+    PRUNE_RATIO,
+    ModelGraph,
+    Plan,
+    RecipeError,
+    fold_batch_norm,
+    graph_cost,
+    remove_channels,
+)
+
+from .parameters import PruningParameters, Target
+from .selection import GroupRatio, choose
+
+Scores = Mapping[str, np.ndarray]
+_WORDS = {"macs": "multiplications", "params": "parameters", "size": "bytes of weights"}
+# Ratios are written with this many digits, rounded up so that a share of the units is not lost to rounding.
+_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a target allows.
+
+    Attributes:
+        target: What is counted.
+        original: Of the original model, to which the ratio refers.
+        allowed: The largest count that may be left.
+    """
+
+    target: Target
+    original: int
+    allowed: float
+
+    @staticmethod
+    def of(parameters: PruningParameters, original: ModelGraph) -> Budget | None:
+        """Return the budget that the parameters ask for; None for no target."""
+        if parameters.target == "none":
+            return None
+        total = counted(original, parameters.target)
+        return Budget(parameters.target, total, total * parameters.target_ratio)
+
+
+def counted(graph: ModelGraph, target: Target) -> int:
+    """Return multiplications of one sample, parameters, or bytes of weights; batch norm counts as folded."""
+    folded = fold_batch_norm(graph)
+    if target == "size":
+        return folded.weight_bytes
+    cost = graph_cost(folded)
+    return cost.macs if target == "macs" else cost.params
+
+
+def allocate(
+    graph: ModelGraph,
+    chosen: Sequence[GroupRatio],
+    scores: Scores,
+    parameters: PruningParameters,
+    budget: Budget | None,
+    poll: Callable[[], None] = lambda: None,
+) -> tuple[GroupRatio, ...]:
+    """Return the chosen groups with their final ratios.
+
+    Args:
+        graph: The model that loses channels.
+        chosen: Groups with the plan's ratios.
+        scores: Importance of every unit (units,), by group id.
+        parameters: Scope, smallest share, multiple.
+        budget: To meet, or None.
+        poll: Called between trials; raises where the user cancelled.
+
+    Raises:
+        RecipeError: the budget can't be met.
+    """
+    free = [entry for entry in chosen if not entry.fixed]
+    if not free:
+        return tuple(chosen)
+    ranked = parameters.scope == "global"
+    steps = _ranked(free, scores, parameters) if ranked else _even(free, parameters)
+    if budget is None:
+        return _with(chosen, steps(_asked(free))) if ranked else tuple(chosen)
+    low, high = 0, len(steps)
+
+    def left(step: int) -> int:
+        poll()
+        removal = choose(
+            _with(chosen, steps(step)), lambda group: scores[group.id], multiple=parameters.channel_multiple
+        )
+        return counted(remove_channels(graph, removal) if removal else graph, budget.target)
+
+    if left(high) > budget.allowed:
+        raise unreachable(budget, left(high), chosen, parameters)
+    while low < high:
+        middle = (low + high) // 2
+        if left(middle) <= budget.allowed:
+            high = middle
+        else:
+            low = middle + 1
+    return _with(chosen, steps(high))
+
+
+def check_reachable(
+    graph: ModelGraph, chosen: Sequence[GroupRatio], parameters: PruningParameters, budget: Budget
+) -> None:
+    """Refuse a target that can't be met even if every layer goes down to its smallest share.
+
+    Raises:
+        RecipeError: says how far it gets, and what stands in the way.
+    """
+    flat = {entry.group.id: np.arange(entry.group.units, dtype=np.float64) for entry in chosen}
+    most = _with(chosen, {entry.group.id: _most(parameters) for entry in chosen if not entry.fixed})
+    removal = choose(most, lambda group: flat[group.id], multiple=parameters.channel_multiple)
+    least = counted(remove_channels(graph, removal) if removal else graph, budget.target)
+    if least > budget.allowed:
+        raise unreachable(budget, least, chosen, parameters)
+
+
+def unreachable(budget: Budget, least: int, chosen: Sequence[GroupRatio], parameters: PruningParameters) -> RecipeError:
+    """Return the error that a target can't be met, naming what binds."""
+    fixed = [entry.group.id for entry in chosen if entry.fixed]
+    held = f" The plan fixes {', '.join(fixed[:4])}{', …' if len(fixed) > 4 else ''}." if fixed else ""
+    return RecipeError(
+        f"the target of {budget.allowed / budget.original:.3g} of the original's {_WORDS[budget.target]} can't be met",
+        where="target_ratio",
+        found=f"{least / budget.original:.3g} with every free layer at its smallest share of "
+        f"{parameters.smallest_share:g}",
+        action="Raise target_ratio, lower smallest_share, or take lines out of the plan." + held,
+    )
+
+
+def as_plan(ratios: Sequence[GroupRatio], layers: Sequence[str]) -> Plan:
+    """Return the ratios as plan lines for those of the groups' layers that the plan knows."""
+    plan = Plan()
+    for entry in ratios:
+        names = dict.fromkeys(member.layer for member in entry.group.out_members)
+        plan = plan.with_settings([name for name in names if name in layers], PRUNE_RATIO.name, entry.ratio)
+    return plan
+
+
+class _Steps:
+    """Ways to prune, from nothing (0) to as much as is allowed (`len`), none taking less than the one before."""
+
+    def __init__(self, count: int, ratios: Callable[[int], dict[str, float]]) -> None:
+        self._count, self._ratios = count, ratios
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __call__(self, step: int) -> dict[str, float]:
+        return self._ratios(step)
+
+
+def _even(free: Sequence[GroupRatio], parameters: PruningParameters) -> _Steps:
+    """The same ratio everywhere, in steps of half a percent."""
+    most = _most(parameters)
+    names = [entry.group.id for entry in free]
+    return _Steps(math.ceil(most / 0.005), lambda step: dict.fromkeys(names, min(step * 0.005, most)))
+
+
+def _ranked(free: Sequence[GroupRatio], scores: Scores, parameters: PruningParameters) -> _Steps:
+    """The least important units of all groups, one more in each step."""
+    ranking = []
+    for place, entry in enumerate(free):
+        group = entry.group
+        own = sorted(float(scores[group.id][unit]) for unit in range(group.units) if unit not in group.locked)
+        allowed = math.floor(_most(parameters) * group.units + 1e-9)
+        ranking.extend((score, place, index) for index, score in enumerate(own[:allowed]))
+    order = [free[place].group.id for _, place, _ in sorted(ranking)]
+    units = {entry.group.id: entry.group.units for entry in free}
+
+    def ratios(step: int) -> dict[str, float]:
+        taken = dict.fromkeys(units, 0)
+        for name in order[:step]:
+            taken[name] += 1
+        return {name: _written(count / units[name]) for name, count in taken.items()}
+
+    return _Steps(len(order), ratios)
+
+
+def _asked(free: Sequence[GroupRatio]) -> int:
+    """Return how many units the plan's default ratio takes from the free groups together."""
+    return round(sum(entry.ratio * entry.group.units for entry in free))
+
+
+def _most(parameters: PruningParameters) -> float:
+    high = PRUNE_RATIO.high
+    return _written(min(1 - parameters.smallest_share, 1.0 if high is None else high))
+
+
+def _written(ratio: float) -> float:
+    return math.ceil(ratio * 10**_DIGITS - 1e-6) / 10**_DIGITS
+
+
+def _with(chosen: Sequence[GroupRatio], ratios: Mapping[str, float]) -> tuple[GroupRatio, ...]:
+    return tuple(
+        replace(entry, ratio=ratios[entry.group.id]) if entry.group.id in ratios else entry for entry in chosen
+    )

@@ -1,0 +1,83 @@
+"""What every pruning criterion can be told, so that forms, command line and recipes speak of it alike."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from workbench.api import Parameters
+
+Scope = Literal["layer", "global"]
+Target = Literal["none", "macs", "params", "size"]
+Reduction = Literal["sum", "mean", "max"]
+Normalisation = Literal["none", "mean", "max", "standard"]
+
+NORMALISATION_DOC = (
+    "What the scores of one layer are divided by before layers are compared: their mean or largest, or standard "
+    "scores (distance to the mean in deviations)."
+)
+
+
+class PruningParameters(Parameters):
+    """Parameters of every criterion."""
+
+    scope: Scope = Field(
+        default="layer",
+        description="Rank channels within each layer, or across all layers whose ratio the plan leaves to its "
+        "default; then the ratio of each layer is a result.",
+    )
+    target: Target = Field(
+        default="none",
+        description="Prune until this much of the original model is left, instead of by the plan's default ratio. "
+        "Layers with a line of their own in the plan keep it.",
+    )
+    target_ratio: float = Field(
+        default=0.5,
+        ge=0.01,
+        le=1,
+        description="Share of the original's multiplications, parameters or bytes that may stay.",
+        json_schema_extra={"unit": "share of the original"},
+    )
+    smallest_share: float = Field(
+        default=0.1,
+        ge=0.05,
+        le=1,
+        description="A target or a global ranking leaves every layer at least this share of its channels.",
+        json_schema_extra={"unit": "share of channels"},
+    )
+    reduction: Reduction = Field(
+        default="sum",
+        description="How the scores of all layers that hold the same channels become one.",
+    )
+    normalisation: Normalisation = Field(default="none", description=NORMALISATION_DOC)
+    channel_multiple: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="Kept channels are rounded to this multiple; runtimes like 8 or 16.",
+        json_schema_extra={"unit": "channels"},
+    )
+    restore_batch_norm: bool = Field(
+        default=True,
+        description="Give convolutions whose batch norm was folded a new one before pruning; networks recover by it.",
+    )
+    statistics_samples: int = Field(
+        default=1000,
+        ge=0,
+        le=100_000,
+        description="Samples that batch-norm statistics are taken anew from; 0 leaves them.",
+        json_schema_extra={"unit": "samples"},
+    )
+
+
+class SampledParameters(PruningParameters):
+    """Parameters of criteria that look at samples."""
+
+    samples: int = Field(
+        default=512,
+        ge=1,
+        le=1_000_000,
+        description="Training samples that channels are judged by.",
+        json_schema_extra={"unit": "samples"},
+    )
