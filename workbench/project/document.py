@@ -191,7 +191,7 @@ class Document:
             if self.artifacts is not None:
                 self.artifacts.copy_to(Artifacts.of(path))
             Store.create(path, self._state)
-            store = Store(path)
+            store = Store(path, holding=self._state)
         except BaseException:  # not even Ctrl-C may leave the project locked
             lock.release()
             raise

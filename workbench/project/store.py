@@ -34,6 +34,7 @@ class Store:
     Args:
         path: The file; it must exist.
         read_only: Only read, e.g. in a folder that can't be written.
+        holding: What the file is known to say because it was just written; it is not read again then.
 
     Raises:
         ProjectError: not a project, damaged, or written by a newer program; nothing was changed.
@@ -41,7 +42,7 @@ class Store:
         StorageError: the folder can't be written.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, holding: ProjectState | None = None) -> None:
         self.path = path
         check_header(path)
         mode = "ro&immutable=1" if read_only else "rw"
@@ -52,7 +53,7 @@ class Store:
         try:
             with self._faults():
                 self._prepare(read_only)
-            self._stored = self._load()
+            self._stored = self._load() if holding is None else holding
         except BaseException:  # not even Ctrl-C may leave the file open
             self._connection.close()
             raise

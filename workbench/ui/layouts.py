@@ -112,6 +112,8 @@ class Workspace(QMainWindow):
                 bar.hide()
 
     def _arrange(self, name: LayoutName) -> None:
+        # Panels take their new size once, not after every step.
+        self.layout().setEnabled(False)
         for dock in self.docks.values():
             dock.setFloating(False)
             self.removeDockWidget(dock)
@@ -129,6 +131,7 @@ class Workspace(QMainWindow):
         self._beside("graph", "inspector", Qt.Orientation.Horizontal)
         self._beside("pareto", "recipe", Qt.Orientation.Horizontal)
         self._tab("recipe", "jobs", "compare")
+        self._thaw()
         across = Qt.Orientation.Horizontal
         self.resizeDocks(
             [docks["layers"], docks["graph"], docks["inspector"]],
@@ -149,12 +152,17 @@ class Workspace(QMainWindow):
         self._beside("layers", "recipe", Qt.Orientation.Horizontal)
         self._tab("layers", "graph", "inspector")
         self._tab("recipe", "jobs")
+        self._thaw()
         across = Qt.Orientation.Horizontal
         self.resizeDocks([docks["pareto"], docks["compare"]], [round(width * 0.52), round(width * 0.48)], across)
         self.resizeDocks([docks["layers"], docks["recipe"]], [round(width * 0.62), round(width * 0.38)], across)
         self.resizeDocks(
             [docks["pareto"], docks["layers"]], [round(height * 0.58), round(height * 0.42)], Qt.Orientation.Vertical
         )
+
+    def _thaw(self) -> None:
+        self.layout().setEnabled(True)
+        self.layout().activate()
 
     def _place(self, name: str) -> None:
         self.addDockWidget(_LEFT, self.docks[name])

@@ -6,10 +6,11 @@ No widget in here, so that the whole course from an opened model to a candidate 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from workbench.domain.data_description import DataDescription
 from workbench.domain.errors import BadInputError, RecipeError, WorkbenchError
@@ -144,6 +145,12 @@ class Session(QObject):
             report = InspectReport.model_validate(payload)
             reference = ModelReference(path=str(path.absolute()), sha256=report.model.sha256)
             self.do(SetModel(reference, title=title))
+            # Panels have enough to do for two turns of the event loop.
+            QTimer.singleShot(0, self, partial(described, reference, report))
+
+        def described(reference: ModelReference, report: InspectReport) -> None:
+            if self.state.model != reference:
+                return
             self._record(Change.MODEL, inspect=report)
             self.said.emit(f"{path.name}: {len(report.layers)} layers")
             if then is not None:
