@@ -163,31 +163,34 @@ def test_search_opens_what_hides_a_hit(shown: Shown, qtbot: QtBot) -> None:
 def test_menus_say_what_can_be_done_with_blocks(shown: Shown) -> None:
     shown.session.selection.set_layers(["layer1.0.conv1"])
     menu = shown.view.menu_for("layer1.0.conv1")
-    assert {"Close block layer1.0", "Close block layer1", "Close all blocks", "Close blocks from depth 2"} <= set(
-        titles(menu)
-    )
-    assert not action(menu, "Open all blocks").isEnabled()
-    action(menu, "Close block layer1").trigger()
+    assert {
+        "Collapse block layer1.0",
+        "Collapse block layer1",
+        "Collapse all to depth 1",
+        "Collapse all to depth 2",
+    } <= set(titles(menu))
+    assert not action(menu, "Expand all").isEnabled()
+    action(menu, "Collapse block layer1").trigger()
     assert "block:layer1" in shown.boxes()
     menu = shown.view.menu_for("block:layer1")
-    action(menu, "Open block").trigger()
+    action(menu, "Expand block").trigger()
     assert "block:layer1" not in shown.boxes()
     menu = shown.view.menu_for("conv1")
-    assert not action(menu, "Close block").isEnabled()
-    assert action(menu, "Close block").toolTip() == "It lies in no block"
+    assert not action(menu, "Collapse block").isEnabled()
+    assert action(menu, "Collapse block").toolTip() == "It lies in no block"
     menu = shown.view.menu_for(None)
-    action(menu, "Close all blocks").trigger()
+    action(menu, "Collapse all to depth 1").trigger()
     assert len([id for id in shown.boxes() if id.startswith("block:")]) == 3
-    action(shown.view.menu_for(None), "Open all blocks").trigger()
+    action(shown.view.menu_for(None), "Expand all").trigger()
     assert not [id for id in shown.boxes() if id.startswith("block:")]
 
 
 def test_the_legend_says_how_a_block_got_its_colour(shown: Shown) -> None:
     shown.folding.close_to(1)
     shown.view.set_overlay("params")
-    assert "Closed blocks: sum" in shown.canvas.picture.legend.note
+    assert "Collapsed blocks: sum" in shown.canvas.picture.legend.note
     shown.view.set_overlay("knob:weight_bits")
-    assert "Closed blocks: highest" in shown.canvas.picture.legend.note
+    assert "Collapsed blocks: highest" in shown.canvas.picture.legend.note
     assert shown.view._legend.isVisible()
 
 

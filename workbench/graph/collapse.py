@@ -13,7 +13,7 @@ from functools import cached_property
 from workbench.domain.reports import Drawing, DrawnBlock, DrawnEdge, DrawnNode
 
 BLOCK_FAMILY = "block"
-_WIDTH_PX = 220.0
+_WIDTH_PX = 264.0
 _HEIGHT_PX = 46.0
 
 

@@ -34,7 +34,7 @@ def register_graph_acts(window: MainWindow) -> None:
 
     def why_not_open() -> str | None:
         view = graph()
-        return missing() or (None if view is None or view.folding.closed else "No block is closed")
+        return missing() or (None if view is None or view.folding.closed else "No block is collapsed")
 
     def do(act: str) -> None:
         window.bring("graph")
@@ -48,17 +48,17 @@ def register_graph_acts(window: MainWindow) -> None:
                 view.folding.close_to(int(act))
 
     window.actions_.add(
-        Act("graph.fold", "Close or open block of the graph", partial(do, "fold"),
-            "Draw the block around the selected node as one box, or open the selected block",
+        Act("graph.fold", "Collapse or expand block", partial(do, "fold"),
+            "Draw the block around the selected node as one box, or expand the selected block",
             ("Space",), "blocks", why_not=why_no_fold, elsewhere=True)
     )  # fmt: skip
     for depth in _DEPTHS:
-        title = "Close all blocks of the graph" if depth == 1 else f"Close blocks of the graph from depth {depth}"
+        title = f"Collapse all blocks to depth {depth}"
         window.actions_.add(
             Act(f"graph.depth{depth}", title, partial(do, str(depth)), "Draw modules of the model as one box each",
                 why_not=partial(why_no_depth, depth))
         )  # fmt: skip
     window.actions_.add(
-        Act("graph.unfold", "Open all blocks of the graph", partial(do, "open"), "Draw every operator",
+        Act("graph.unfold", "Expand all blocks", partial(do, "open"), "Draw every operator",
             why_not=why_not_open)
     )  # fmt: skip

@@ -36,7 +36,7 @@ def shortcuts_page(actions: Actions) -> str:
     ]
     rows += [
         ("Arrows", "Walk along the graph"),
-        ("Shift+Space", "Close the block around the selected one"),
+        ("Shift+Space", "Collapse the block around the selected one"),
         ("Space and drag", "Move the graph"),
         ("Enter", "Zoom to the selection"),
     ]

@@ -41,11 +41,11 @@ class BlocksButton(QToolButton):
     def refresh(self) -> None:
         """Tell how many blocks are closed."""
         count = len(self._folding.closed)
-        tip = f"Blocks: close and open parts of the graph (Space); {count} closed"
+        tip = f"Blocks: collapse and expand parts of the graph (Space); {count} collapsed"
         self.setToolTip(tip if self._folding.depth else NO_BLOCKS)
 
     def why_no_fold(self) -> str | None:
-        """Return why there is nothing to open or close, or None."""
+        """Return why there is nothing to collapse or expand, or None."""
         if not self._folding.depth:
             return NO_BLOCKS
         current = self._canvas.current
@@ -60,7 +60,7 @@ class BlocksButton(QToolButton):
         menu.clear()
         reason = self.why_no_fold()
         opens = self._canvas.current in self._folding.closed
-        action = menu.addAction("Open block\tSpace" if opens else "Close block\tSpace", self._do_fold)
+        action = menu.addAction("Expand block\tSpace" if opens else "Collapse block\tSpace", self._do_fold)
         action.setEnabled(reason is None)
         action.setToolTip(reason or "")
         menu.addSeparator()

@@ -20,6 +20,8 @@ _MARGIN = 400.0
 _FIT_MOST = 2.0
 _COMFORTABLE = 0.8
 _FIT_READABLE = 0.5
+# Least width beside the legend in which the beginning of a graph is worth showing.
+_COLUMN_PX = 240
 
 
 class GraphCanvas(ZoomingView):
@@ -156,7 +158,8 @@ class GraphCanvas(ZoomingView):
         if rects:
             left, top = min(rect[0] for rect in rects), min(rect[1] for rect in rects)
             right, bottom = max(rect[2] for rect in rects), max(rect[3] for rect in rects)
-            self.show_area(QRectF(left, top, right - left, bottom - top).adjusted(-80, -80, 80, 80), 1.2, fly=True)
+            area = QRectF(left, top, right - left, bottom - top).adjusted(-80, -80, 80, 80)
+            self.show_area(area, 1.2, fly=True, beside_px=self.covered_px)
 
     def reveal(self, id: str) -> None:
         """Scroll so far that a node can be seen; the zoom stays."""
@@ -184,7 +187,9 @@ class GraphCanvas(ZoomingView):
             self.scale(_COMFORTABLE, _COMFORTABLE)
             first = min(structure.boxes, key=lambda box: box.rect[1])
             height = self.viewport().height() / _COMFORTABLE
-            self.centerOn(first.center[0], first.rect[1] - 24 + height / 2)
+            room = self.viewport().width() - self.covered_px >= _COLUMN_PX
+            aside = self.covered_px / 2 / _COMFORTABLE if room else 0.0
+            self.centerOn(first.center[0] - aside, first.rect[1] - 24 + height / 2)
             self.viewChanged.emit()
 
     def _whole(self) -> QRectF:

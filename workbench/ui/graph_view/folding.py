@@ -18,6 +18,7 @@ from workbench.ui.bridge import JobsBridge
 
 # Placing a box takes about 0.1 ms; more than this many would hold the window up for longer than 50 ms.
 MOST_BOXES = 300
+_BOXES_AT_FIRST = 100
 NO_BLOCKS = "Neither names nor data flow divide this model into blocks"
 _PLACEMENT = "workbench.graph.placement"
 
@@ -80,9 +81,9 @@ class Folding(QObject):
         """Begin with another graph; `changed` follows only where its blocks are placed elsewhere."""
         self._tree = None if drawing is None else BlockTree(drawing)
         self._drawing, self._closed, self._shown, self._wanted = drawing, frozenset(), frozenset(), None
-        if self._tree is not None and self.depth:
-            closed = self._tree.at_first(MOST_BOXES)
-            if closed:
+        if self._tree is not None and drawing is not None and self.depth:
+            if len(drawing.nodes) > MOST_BOXES:
+                closed = self._tree.at_first(_BOXES_AT_FIRST)
                 self._drawing = None
                 self._close(closed, Focus(), announce=False)
             elif not _ready():

@@ -68,18 +68,18 @@ def _add_blocks(menu: QMenu, folding: Folding, id: str) -> None:
     if tree is None:
         return
     if id in folding.closed:
-        menu.addAction("Open block\tSpace", partial(folding.open, id))
+        menu.addAction("Expand block\tSpace", partial(folding.open, id))
     around = tree.around(id)
     if around and id not in folding.closed:
         inner, *outer = around
-        menu.addAction(f"Close block {tree.by_id[inner].title}\tSpace", partial(folding.close, inner))
+        menu.addAction(f"Collapse block {tree.by_id[inner].title}\tSpace", partial(folding.close, inner))
     else:
         outer = list(around)
     for index, block in enumerate(outer):
         key = "\tShift+Space" if not index and id in folding.closed else ""
-        menu.addAction(f"Close block {tree.by_id[block].title}{key}", partial(folding.close, block))
+        menu.addAction(f"Collapse block {tree.by_id[block].title}{key}", partial(folding.close, block))
     if not around and id not in folding.closed:
-        none = menu.addAction("Close block\tSpace")
+        none = menu.addAction("Collapse block\tSpace")
         none.setEnabled(False)
         none.setToolTip("It lies in no block")
     add_depths(menu, folding)
@@ -88,16 +88,14 @@ def _add_blocks(menu: QMenu, folding: Folding, id: str) -> None:
 def add_depths(menu: QMenu, folding: Folding) -> None:
     """Add what is done to all blocks at once."""
     for depth in range(1, max(min(folding.depth, _DEPTHS), 1) + 1):
-        action = menu.addAction(
-            "Close all blocks" if depth == 1 else f"Close blocks from depth {depth}", partial(folding.close_to, depth)
-        )
+        action = menu.addAction(f"Collapse all to depth {depth}", partial(folding.close_to, depth))
         reason = folding.why_no_depth(depth)
         action.setEnabled(reason is None)
         action.setToolTip(reason or "")
-    everything = menu.addAction("Open all blocks", folding.open_all)
+    everything = menu.addAction("Expand all", folding.open_all)
     everything.setEnabled(bool(folding.closed))
     if not folding.closed:
-        everything.setToolTip("No block is closed")
+        everything.setToolTip("No block is collapsed")
 
 
 def _add_knob(menu: QMenu, session: Session, knob: Knob, layers: tuple[str, ...]) -> None:

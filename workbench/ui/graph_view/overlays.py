@@ -16,8 +16,8 @@ from workbench.ui.models import numbers
 
 _LEGEND_STOPS = 24
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-_SUM = "Closed blocks: sum of what is in them"
-_HIGHEST = "Closed blocks: highest of their layers"
+_SUM = "Collapsed blocks: sum of what is in them"
+_HIGHEST = "Collapsed blocks: highest of their layers"
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def _operators(state: ProjectState, owner: Mapping[str, str]) -> Overlay:
     if any(family not in colors.FAMILIES for family in families) and "other" not in shown:
         shown.append("other")
     swatches = tuple((colors.family_color(family), colors.FAMILIES[family][1]) for family in shown)
-    note = "Closed blocks: that of most of their layers" if owner else ""
+    note = "Collapsed blocks: that of most of their layers" if owner else ""
     return Overlay({}, Legend("Operator", swatches=swatches, note=note))
 
 
@@ -241,7 +241,7 @@ def _settings(settings: LayerSettings, owner: Mapping[str, str], knob: Knob) -> 
         by_value = {value: palette[index % len(palette)] for index, value in enumerate(distinct)}
         fills = {layer: Fill(by_value[str(value)], str(value)) for layer, value in values.items()}
         swatches = tuple((by_value[value], value) for value in distinct)
-        note = "Closed blocks: coloured where all layers agree" if owner else ""
+        note = "Collapsed blocks: coloured where all layers agree" if owner else ""
         return Overlay(_where_same(fills, owner), Legend(title, swatches=swatches, note=note))
     low, high = knob.low, knob.high
     amounts = {layer: float(value) for layer, value in values.items()}

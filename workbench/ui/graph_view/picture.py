@@ -86,7 +86,7 @@ def _block_tooltip(box: Box, fill: Fill | None) -> tuple[str, ...]:
         f"Block of {numbers.plural(len(box.members), 'operator')}",
         box.note,
         *_value_line(fill),
-        "Space or a double click opens it",
+        "Space or a double click expands it",
     )
 
 

@@ -199,7 +199,7 @@ class _Blocks:
         costs = [self._costs.get(id, (0, 0)) for id in members]
         params, macs = sum(cost[0] for cost in costs), sum(cost[1] for cost in costs)
         parts = [numbers.plural(len(layers), "layer") if layers else numbers.plural(len(members), "operator")]
-        parts += [numbers.count_text(params)] if params else []
+        parts += [f"{numbers.count_text(params)} params"] if params else []
         parts += [f"{numbers.count_text(macs)} MACs"] if macs else []
         return Box(
             node.id, _rect(node), block.title, block.name, family, colors.family_color(family), False, members,
