@@ -45,9 +45,13 @@ from workbench.graph.passes.fold_batch_norm import fold_batch_norm
 from workbench.graph.passes.fold_constants import fold_constants
 from workbench.graph.passes.half_precision import store_half
 from workbench.graph.passes.insert_qdq import Placement, insert_qdq
+from workbench.graph.passes.merge_affine import merge_affine
+from workbench.graph.passes.merge_affine_ahead import merge_affine_ahead
+from workbench.graph.passes.merge_branches import merge_branches
 from workbench.graph.passes.merge_slices import merge_slices
 from workbench.graph.passes.pad_channels import pad_input_channels, pad_output_channels, paddable_outputs
 from workbench.graph.passes.remove_channels import remove_channels
+from workbench.graph.passes.remove_idle import remove_idle
 from workbench.graph.passes.upgrade_opset import upgrade_opset
 from workbench.graph.quantization import ActivationQuantization, WeightQuantization
 from workbench.methods.method import Method, MethodResult, Parameters, Requirement, Stage, Tools
@@ -121,12 +125,16 @@ __all__ = [
     "layer_nodes",
     "layer_weight",
     "linear_bias",
+    "merge_affine",
+    "merge_affine_ahead",
+    "merge_branches",
     "merge_slices",
     "pad_input_channels",
     "pad_output_channels",
     "paddable_outputs",
     "padded_shortcuts",
     "remove_channels",
+    "remove_idle",
     "same_shape",
     "store_half",
     "takes_shift",

@@ -61,7 +61,7 @@ def scale_result(model: ir.Model, layer: ir.Node, factor: np.ndarray, offset: np
         return None
     if layer.op_type == "MatMul":
         put_weight(model, layer, 1, scaled.astype(weight.dtype), f"{layer.name}.weight")
-        return _add_after(model, layer, offset.astype(weight.dtype))
+        return _add_after(model, layer, offset.astype(weight.dtype)) if offset.any() else layer
     bias = layer.inputs[2] if len(layer.inputs) > 2 else None
     old = constant_array(bias)
     if bias is not None and old is None:
@@ -110,6 +110,8 @@ def _scale_add(model: ir.Model, add: ir.Node, factor: np.ndarray, offset: np.nda
         weight = constant_array(product.inputs[1])
         if weight is None or value.is_graph_output() or len(value.uses()) != 1 or bias.size not in (1, factor.size):
             continue
+        if bias.ndim and bias.shape[-1] != bias.size:
+            continue
         scaled = _scaled(product, weight.astype(np.float64), factor)
         if scaled is None or weight.dtype.kind != "f":
             continue
@@ -118,6 +120,39 @@ def _scale_add(model: ir.Model, add: ir.Node, factor: np.ndarray, offset: np.nda
         put_weight(model, add, index, new.astype(bias.dtype), f"{add.name}.bias")
         return add
     return None
+
+
+def constant_affine(node: ir.Node, rank: int | None, axis: int) -> tuple[ir.Value, np.ndarray, np.ndarray] | None:
+    """Return the data that a Mul, Div, Add or Sub of a constant reads, with factor and offset per channel.
+
+    Args:
+        node: Any node.
+        rank: Of the data, or None if it is not known.
+        axis: Of the channels, counted from the end (-1, -2 …).
+
+    Returns:
+        The value, and two arrays (channels,) or (1,); None for any other node, a constant that differs along another
+        axis, or one that would widen the data.
+    """
+    if node.domain != "" or node.op_type not in ("Mul", "Div", "Add", "Sub") or len(node.inputs) != 2:
+        return None
+    constants = [constant_array(value) for value in node.inputs]
+    side = 0 if constants[1] is None else 1
+    array, data = constants[side], node.inputs[1 - side]
+    if array is None or data is None or constants[1 - side] is not None or array.dtype.kind != "f":
+        return None
+    if array.ndim > 1 and (rank is None or array.ndim > rank):
+        return None
+    spread = [size for place, size in enumerate(array.shape, start=-array.ndim) if place != axis]
+    if any(size != 1 for size in spread) or (node.op_type == "Div" and (side == 0 or not array.all())):
+        return None
+    values = array.astype(np.float64).reshape(-1)
+    one, zero = np.ones(1), np.zeros(1)
+    if node.op_type in ("Mul", "Div"):
+        return data, values if node.op_type == "Mul" else 1 / values, zero
+    if node.op_type == "Add":
+        return data, one, values
+    return (data, one, -values) if side == 1 else (data, -one, values)
 
 
 def _add_after(model: ir.Model, layer: ir.Node, offset: np.ndarray) -> ir.Node:

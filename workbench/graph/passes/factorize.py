@@ -137,22 +137,22 @@ def _replace(model: ir.Model, node: ir.Node, factors: Sequence[Factor]) -> None:
     weight, geometry = node.inputs[1], _Geometry(node)
     assert weight is not None
     stored = weight.dtype.numpy() if weight.dtype is not None else np.dtype(np.float32)
-    layout = "T" if node.op_type == "Gemm" and node.attributes.get_int("transB", 0) else ""
+    turned = node.op_type == "Gemm" and node.attributes.get_int("transB", 0) == 1
     value = node.inputs[0]
     for number, factor in enumerate(factors[:-1], start=1):
-        array = (factor.weight.T if layout else factor.weight).astype(stored)
+        array = (factor.weight.T if turned else factor.weight).astype(stored)
         name = free_name(model, derived_name(weight.name or "weight", number))
         inputs = [value, add_initializer(model, name, array)]
         attributes = geometry.attributes(factor)
         if node.op_type == "Gemm":
             attributes = {
                 "transA": node.attributes.get_int("transA", 0) if number == 1 else 0,
-                "transB": int(bool(layout)),
+                "transB": int(turned),
             }
             if (model.opset_imports.get("") or 0) < 11:
                 inputs.append(
                     add_initializer(
-                        model, free_name(model, f"{name}_bias"), np.zeros(array.shape[0 if layout else 1], stored)
+                        model, free_name(model, f"{name}_bias"), np.zeros(array.shape[0 if turned else 1], stored)
                     )
                 )
         before = ir.node(node.op_type, inputs, attributes, name=derived_name(node.name or "layer", number))
@@ -165,7 +165,7 @@ def _replace(model: ir.Model, node: ir.Node, factors: Sequence[Factor]) -> None:
         value = output
     last = factors[-1]
     node.replace_input_with(0, value)
-    array = (last.weight.T if layout else last.weight).astype(stored)
+    array = (last.weight.T if turned else last.weight).astype(stored)
     put_weight(model, node, 1, array, f"{node.name}_weight")
     if not last.axes:
         node.attributes.pop("auto_pad", None)
