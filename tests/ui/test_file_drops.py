@@ -116,17 +116,19 @@ def test_a_recipe_that_came_before_the_model_is_kept(desk: Make, dropped: dict[s
 
 
 @pytest.mark.parametrize("empty", [True, False])
-def test_files_dropped_together_end_in_one_project(desk: Make, dropped: dict[str, Path], empty: bool) -> None:
+def test_files_dropped_together_end_in_one_project(
+    desk: Make, dropped: dict[str, Path], qtbot: Any, empty: bool
+) -> None:
     entry = desk(empty=empty)
     before = entry.session.document
     state = entry.session.state
     drop(entry.window, dropped["recipe.yml"], dropped["data.yaml"], dropped["net.onnx"])
     assert entry.session.state == state
     answer(entry, dropped["net.onnx"])
+    qtbot.waitUntil(lambda: entry.session.state.plan.default == {"weight_bits": 4})
     assert before.state == state or empty
     assert entry.session.state.model.path == str(dropped["net.onnx"])
     assert entry.session.state.data_folder == str(dropped["data.yaml"].parent)
-    assert entry.session.state.plan.default == {"weight_bits": 4}
     assert entry.runner.last("evaluate")
 
 

@@ -155,18 +155,19 @@ class Projects(QObject):
 
     # --- within -------------------------------------------------------------------------------------------------
 
-    def _take_known(self, path: Path, report: InspectReport) -> bool:
-        """Stay in the project whose model this file is: at its place already, or lost and found again."""
+    def _take_known(self, path: Path, report: InspectReport, *, pointed: bool = False) -> bool:
+        """Stay in the project whose model this file is: at its place already, lost and found again, or pointed to."""
         model = self._session.state.model
         if model is None or model.sha256 != report.model.sha256:
             return False
-        if Path(model.path) == path.absolute():
+        if Path(model.path) == path.absolute() and not pointed:
             self._session.said.emit(f"{path.name} is open already")
-        elif Path(model.path).exists():
+        elif Path(model.path).exists() and not pointed:
             return False
         else:
             self.take_model(path, report, f"Point to {path.name}")
-            self._banner.withdraw("model_missing")
+            for key in ("model_missing", "model_changed"):
+                self._banner.withdraw(key)
             self._session.said.emit(f"{path.name} is the model that was measured; everything is kept")
         return True
 
@@ -187,7 +188,7 @@ class Projects(QObject):
             self._record(report)
 
     def _point_to(self, path: Path, report: InspectReport) -> None:
-        if self._take_known(path, report):
+        if self._take_known(path, report, pointed=True):
             return
         self._banner.show_notice(
             Notice(
