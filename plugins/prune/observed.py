@@ -1,0 +1,93 @@
+"""What criteria share that watch channels at work: one pass over samples, a running figure per channel."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from workbench.api import ChannelAxis, ChannelGroup, DataError, ModelGraph, Tools
+
+from .parameters import SampledParameters
+from .scores import per_unit, present
+from .sites import Site, batch_size, reading_sites
+from .structured import ChannelPruning
+from .subject import Subject
+
+
+class ChannelFigure(Protocol):
+    """Follows a value batch by batch and ends in one figure per channel."""
+
+    def update(self, array: np.ndarray) -> None:
+        """Take the value of one batch."""
+        ...
+
+    def result(self) -> np.ndarray:
+        """Return the figure, (channels,)."""
+        ...
+
+
+class ObservedPruning(ChannelPruning):
+    """Ranks the units of a group by a figure of the values that the layers behind them read."""
+
+    needs_data = True
+    Parameters = SampledParameters
+
+    @abstractmethod
+    def figure(self, place: ChannelAxis) -> ChannelFigure:
+        """Return a new observer of a value whose channels lie on `place.axis`."""
+
+    def sites(self, graph: ModelGraph, group: ChannelGroup) -> tuple[Site, ...]:
+        """Return where the figure is taken."""
+        return reading_sites(graph, group)
+
+    def obstacle(self, graph: ModelGraph, group: ChannelGroup) -> str | None:
+        """Return why a group can't be watched."""
+        found = super().obstacle(graph, group)
+        if found is None and not self.sites(graph, group):
+            return f"nothing that layer {group.id} makes can be observed"
+        return found
+
+    def gather(self, subject: Subject, groups: Sequence[ChannelGroup]) -> Mapping[str, Any]:
+        """Return the figures (channels,) by place.
+
+        Raises:
+            DataError: the recipe names no data.
+        """
+        places = dict.fromkeys(site.place for group in groups for site in self.sites(subject.graph, group))
+        observers = {place: self.figure(place) for place in places}
+        by_value: dict[str, list[ChannelFigure]] = {}
+        for place, observer in observers.items():
+            by_value.setdefault(place.value, []).append(observer)
+        tools, samples = subject.tools, self.parameters.samples
+        tools.inference.observe(
+            subject.graph,
+            by_value,
+            needed_data(tools, self.id).calibration(samples, batch_size(subject.graph, by_value)),
+            progress=tools.progress,
+            total=samples,
+            cancel=tools.cancel,
+        )
+        return {"figures": {place: observer.result() for place, observer in observers.items()}}
+
+    def importance(self, subject: Subject, group: ChannelGroup) -> np.ndarray:
+        """Return the figures, averaged over a unit's channels, (units,)."""
+        figures = subject.evidence["figures"]
+        layers = [
+            (per_unit(figures[site.place], site.positions, "mean"), present(site.positions))
+            for site in self.sites(subject.graph, group)
+        ]
+        return self.reduced(layers, group)
+
+
+def needed_data(tools: Tools, method: str) -> Any:
+    """Return the recipe's data.
+
+    Raises:
+        DataError: it names none.
+    """
+    if tools.data is None:
+        raise DataError(f"{method} needs samples, and the recipe names no data", action="Add `data:` to the recipe.")
+    return tools.data
