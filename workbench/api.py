@@ -13,7 +13,7 @@ from workbench.domain.errors import (
     WorkbenchError,
 )
 from workbench.domain.interface import API_VERSION
-from workbench.domain.knobs import ACTIVATION_BITS, PRUNE_RATIO, RANK_RATIO, WEIGHT_BITS, Knob, Setting
+from workbench.domain.knobs import ACTIVATION_BITS, KEEP, PRUNE_RATIO, RANK_RATIO, WEIGHT_BITS, Knob, Setting
 from workbench.domain.plan import LayerSettings, Origin, Plan
 from workbench.domain.reports import LayerReport
 from workbench.engines.contracts import (
@@ -26,6 +26,7 @@ from workbench.engines.contracts import (
     TrainingSettings,
 )
 from workbench.engines.inference_ort.calibration import CALIBRATORS, Calibrator
+from workbench.graph.branches import Branch, find_branches
 from workbench.graph.channels import ChannelGroup, Member, channel_groups, folded_graph
 from workbench.graph.cost import graph_cost
 from workbench.graph.layers import layer_nodes
@@ -50,18 +51,20 @@ from workbench.graph.passes.merge_affine_ahead import merge_affine_ahead
 from workbench.graph.passes.merge_branches import merge_branches
 from workbench.graph.passes.merge_slices import merge_slices
 from workbench.graph.passes.pad_channels import pad_input_channels, pad_output_channels, paddable_outputs
+from workbench.graph.passes.remove_branches import remove_branches
 from workbench.graph.passes.remove_channels import remove_channels
 from workbench.graph.passes.remove_idle import remove_idle
 from workbench.graph.passes.upgrade_opset import upgrade_opset
 from workbench.graph.quantization import ActivationQuantization, WeightQuantization
-from workbench.methods.method import Method, MethodResult, Parameters, Requirement, Stage, Tools
-from workbench.methods.normalisation import give_back_normalisation
+from workbench.methods.method import Method, MethodData, MethodResult, Parameters, Requirement, Stage, Tools
+from workbench.methods.normalisation import give_back_normalisation, normalised, with_new_statistics
 
 __all__ = [
     "ACTIVATION_BITS",
     "API_VERSION",
     "CALIBRATORS",
     "FACTOR_NOTE",
+    "KEEP",
     "PRUNE_RATIO",
     "RANK_RATIO",
     "WEIGHT_BITS",
@@ -69,6 +72,7 @@ __all__ = [
     "ArraySource",
     "BadInputError",
     "Batch",
+    "Branch",
     "Calibrator",
     "CancelToken",
     "CancelledError",
@@ -83,6 +87,7 @@ __all__ = [
     "LayerSettings",
     "Member",
     "Method",
+    "MethodData",
     "MethodResult",
     "Metric",
     "ModelGraph",
@@ -116,6 +121,7 @@ __all__ = [
     "class_scores",
     "convolve_shortcuts",
     "factorize",
+    "find_branches",
     "fold_batch_norm",
     "fold_constants",
     "folded_graph",
@@ -129,10 +135,12 @@ __all__ = [
     "merge_affine_ahead",
     "merge_branches",
     "merge_slices",
+    "normalised",
     "pad_input_channels",
     "pad_output_channels",
     "paddable_outputs",
     "padded_shortcuts",
+    "remove_branches",
     "remove_channels",
     "remove_idle",
     "same_shape",
@@ -140,4 +148,5 @@ __all__ = [
     "takes_shift",
     "upgrade_opset",
     "why_not_factorizable",
+    "with_new_statistics",
 ]

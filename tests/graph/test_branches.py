@@ -43,7 +43,7 @@ def test_the_longer_side_of_every_addition_is_a_branch(residual):
     first, second = find_branches(residual)
     assert (first.id, first.kind, first.layers) == ("Add_5", "residual", ("Conv_2", "Conv_4"))
     assert first.nodes == ("Conv_2", "Relu_3", "Conv_4")
-    assert (first.output, first.replacement) == ("s", "r")
+    assert (first.output, first.replacement, first.end) == ("s", "r", "e")
     assert (second.layers, second.replacement) == (("Conv_7", "Conv_9"), "j")
     assert branch_of_layers((first, second))["Conv_4"] is first
 

@@ -62,8 +62,8 @@ def test_knobs_that_no_enabled_step_reads_are_marked():
 
 def test_coupled_layers_move_together_and_only_for_channels():
     report = inspect_report()
-    assert coupled_layers(report, "conv1", "weight_bits") == ("conv1",)
-    assert len(coupled_layers(report, "layer1.0.conv2", "prune_ratio")) == 10
+    assert coupled_layers(report, "conv1", WEIGHT_BITS) == ("conv1",)
+    assert len(coupled_layers(report, "layer1.0.conv2", PRUNE_RATIO)) == 10
     command = setting_command(report, ["layer1.0.conv2", "node_linear"], PRUNE_RATIO, 0.5)
     assert command is not None
     assert len(command.layers) == 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from workbench.domain.errors import RecipeError
 
@@ -22,6 +23,7 @@ class Knob:
         step: Granularity of a slider over the range, else None.
         choices: Allowed values where a range is not enough.
         sweep: Values that a sensitivity sweep tries when the user names none.
+        coupling: Which layers can only be set together: those of one channel group, of one branch, or none.
         doc: One sentence for the tooltip.
     """
 
@@ -34,6 +36,7 @@ class Knob:
     step: float | None = None
     choices: tuple[Setting, ...] = ()
     sweep: tuple[Setting, ...] = ()
+    coupling: Literal["none", "channels", "branch"] = "none"
     doc: str = ""
 
     def check(self, value: object, where: str) -> Setting:
@@ -80,6 +83,7 @@ PRUNE_RATIO = Knob(
     high=0.95,
     step=0.05,
     sweep=(0.25, 0.5, 0.75),
+    coupling="channels",
     doc="Share of the layer's output channels that is removed, together with all channels coupled to them.",
 )
 WEIGHT_BITS = Knob(
@@ -113,4 +117,16 @@ RANK_RATIO = Knob(
     "replaced by two or three smaller ones where that takes fewer parameters: square matrices from below 0.5.",
 )
 
-FIRST_PARTY_KNOBS: tuple[Knob, ...] = (PRUNE_RATIO, WEIGHT_BITS, ACTIVATION_BITS, RANK_RATIO)
+KEEP = Knob(
+    "keep",
+    "Keep",
+    "",
+    untouched="yes",
+    choices=("yes", "no"),
+    sweep=("no",),
+    coupling="branch",
+    doc="Whether the layer stays; no leaves out the whole branch (a residual block, or a run of layers that keeps its "
+    "shape), which shortens the run in proportion.",
+)
+
+FIRST_PARTY_KNOBS: tuple[Knob, ...] = (PRUNE_RATIO, WEIGHT_BITS, ACTIVATION_BITS, RANK_RATIO, KEEP)

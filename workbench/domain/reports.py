@@ -49,6 +49,7 @@ class LayerReport(_Report):
         arithmetic_intensity: MACs per byte moved (weights and activations, one sample); None without shapes.
         group: Id of the channel group of its output channels.
         blocked: Why its output channels can't be pruned, naming the node; None when they can.
+        branch: Id of the part that can be left out with it, a residual block or a run of layers; None if there is none.
         path: Module hierarchy from the exporter's metadata, outermost first; () when there is none.
     """
 
@@ -66,6 +67,7 @@ class LayerReport(_Report):
     knobs: tuple[str, ...] = ()
     group: str | None = None
     blocked: str | None = None
+    branch: str | None = None
     path: tuple[str, ...] = ()
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from workbench.domain.knobs import KEEP
+from workbench.domain.reports import LayerReport
 from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph, Node
 from workbench.graph.shapes import sample_shapes
@@ -37,6 +39,7 @@ class Branch:
         layers: Those of them that are layers.
         output: The value that readers lose …
         replacement: … and the one that they read instead.
+        end: What the branch itself makes: the other term of the addition, or `output` of a run.
     """
 
     id: str
@@ -45,6 +48,7 @@ class Branch:
     layers: tuple[str, ...]
     output: str
     replacement: str
+    end: str
 
 
 def find_branches(graph: ModelGraph) -> tuple[Branch, ...]:
@@ -61,6 +65,17 @@ def find_branches(graph: ModelGraph) -> tuple[Branch, ...]:
     found = [*residual, *finder.runs({layer for branch in residual for layer in branch.layers})]
     order = {node.name: position for position, node in enumerate(graph.nodes)}
     return tuple(sorted(found, key=lambda branch: order[branch.id]))
+
+
+def with_branches(layers: Sequence[LayerReport], graph: ModelGraph) -> tuple[LayerReport, ...]:
+    """Return the layers with their branch filled in, and the knob that leaves it out where there is one."""
+    known = branch_of_layers(find_branches(graph))
+    return tuple(
+        layer.model_copy(update={"branch": known[layer.name].id, "knobs": (*layer.knobs, KEEP.name)})
+        if layer.name in known
+        else layer
+        for layer in layers
+    )
 
 
 def branch_of_layers(branches: Sequence[Branch]) -> dict[str, Branch]:
@@ -116,7 +131,7 @@ class _Finder:
                 continue
             if best is None or len(layers) > len(best.layers):
                 names = tuple(node.name for node in nodes)
-                best = Branch(join.name, "residual", names, layers, join.outputs[0], other)
+                best = Branch(join.name, "residual", names, layers, join.outputs[0], other, side)
         return best
 
     def _only_for(self, value: str, reader: Node) -> list[Node]:
@@ -184,7 +199,7 @@ class _Finder:
             belongs = follower is not None and self._belongs(follower, value)
             if not belongs and self._same_shape(begin, value):
                 layers = tuple(node.name for node in nodes if node.name in self._layers)
-                return Branch(node.name, "run", tuple(node.name for node in nodes), layers, value, begin)
+                return Branch(node.name, "run", tuple(node.name for node in nodes), layers, value, begin, value)
             node = follower if follower is not None and (belongs or self._continues(follower, value, taken)) else None
         return None
 

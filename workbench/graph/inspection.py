@@ -10,6 +10,7 @@ import numpy as np
 
 from workbench.domain.errors import BadInputError
 from workbench.domain.reports import GroupReport, InspectReport, LayerDetail, LayerReport, ModelSummary, TensorReport
+from workbench.graph.branches import with_branches
 from workbench.graph.channels import blocked_layers, group_reports
 from workbench.graph.check import check
 from workbench.graph.cost import GraphCost, graph_cost
@@ -49,7 +50,7 @@ def inspect_model(
         model=_summary(graph, path, cost),
         inputs=tuple(_tensor(info) for info in graph.inputs),
         outputs=tuple(_tensor(info) for info in graph.outputs),
-        layers=_with_groups(layers, groups, blocked_layers(graph)),
+        layers=_with_groups(with_branches(layers, graph), groups, blocked_layers(graph)),
         groups=groups,
         costs=cost.nodes,
         uncounted_ops=cost.uncounted_ops,

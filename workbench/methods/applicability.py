@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
 from workbench.domain.errors import PluginError, RecipeError
-from workbench.domain.knobs import FIRST_PARTY_KNOBS, PRUNE_RATIO, Knob
+from workbench.domain.knobs import FIRST_PARTY_KNOBS, Knob
 from workbench.domain.plan import Plan
 from workbench.domain.reports import LayerReport
+from workbench.graph.branches import branch_of_layers, find_branches, with_branches
 from workbench.graph.channels import blocked_layers, layer_groups
 from workbench.graph.layers import find_layers
 from workbench.graph.model import ModelGraph
@@ -28,7 +29,7 @@ def described_layers(
     """
     groups, blocked = layer_groups(graph), blocked_layers(graph)
     found = []
-    for layer in find_layers(graph, dimensions):
+    for layer in with_branches(find_layers(graph, dimensions), graph):
         own = groups.get(layer.name, ())
         described = layer.model_copy(update={"group": own[0].id if own else None, "blocked": blocked.get(layer.name)})
         found.append(described.model_copy(update={"knobs": knobs_for(described, registry)}))
@@ -48,6 +49,8 @@ def obstacle(layer: LayerReport, knob: Knob, registry: MethodRegistry) -> str | 
         knob: One that some registered method reads.
         registry: The known methods.
     """
+    if knob.coupling == "branch" and layer.branch is None:
+        return "it is in no residual branch, nor in a run of layers that keeps its shape"
     if not layer.knobs or (knob.name in _BY_OPERATOR and knob.name not in layer.knobs):
         return f"{knob.name} does not apply to {layer.op}"
     reasons: list[str | None] = []
@@ -111,7 +114,7 @@ def obstacles(graph: ModelGraph, knob: Knob, registry: MethodRegistry) -> dict[s
     """Return the layers on which `knob` can't be turned, each with the reason."""
     blocked = blocked_layers(graph)
     found = {}
-    for layer in find_layers(graph):
+    for layer in with_branches(find_layers(graph), graph):
         reason = obstacle(layer.model_copy(update={"blocked": blocked.get(layer.name)}), knob, registry)
         if reason is not None:
             found[layer.name] = reason
@@ -147,10 +150,13 @@ def check_lines(plan: Plan, graph: ModelGraph, registry: MethodRegistry) -> None
 def coupled_layers(graph: ModelGraph, knob: Knob) -> dict[str, tuple[str, ...]]:
     """Return for every layer the layers that `knob` can only move together with it, itself included, in graph order.
 
-    Channels are removed from all layers of a channel group at once; other knobs move one layer.
+    Channels are removed from all layers of a channel group at once, branches go as a whole; other knobs move one layer.
     """
     names = [layer.name for layer in find_layers(graph)]
-    if knob.name != PRUNE_RATIO.name:
+    if knob.coupling == "branch":
+        known = branch_of_layers(find_branches(graph))
+        return {name: known[name].layers if name in known else (name,) for name in names}
+    if knob.coupling != "channels":
         return {name: (name,) for name in names}
     sets: dict[str, set[str]] = {name: {name} for name in names}
     by_group: dict[str, list[str]] = {}

@@ -9,6 +9,9 @@ from workbench.graph.model import ModelGraph
 from workbench.graph.passes.restore_batch_norm import normalisable, restore_batch_norm
 from workbench.methods.method import Tools
 
+# Fewer say too little about a channel's deviation.
+_LEAST_SAMPLES = 64
+
 
 class ChannelMoments:
     """Mean and variance per channel of a value (N, C, d1 …) over samples and positions; implements Observer.
@@ -78,3 +81,59 @@ def give_back_normalisation(graph: ModelGraph, tools: Tools, samples: int = 1000
     )
     moments = {name: observer.result() for name, observer in observers.items()}
     return restore_batch_norm(graph, moments), True
+
+
+def normalised(graph: ModelGraph, tools: Tools, samples: int, notes: list[str]) -> ModelGraph:
+    """Return the graph with normalisation given back where it can be trained and there is data; says so in `notes`.
+
+    Raises:
+        DataError: the data has no train split.
+        CancelledError: cancelled.
+    """
+    missing = tools.training.unsupported(graph)
+    if missing:
+        notes.append(f"Batch norm was not given back: can't run {', '.join(missing[:3])} in training.")
+        return graph
+    samples = max(samples, _LEAST_SAMPLES)
+    restored, added = give_back_normalisation(graph, tools, samples)
+    if added:
+        notes.append(f"Batch norm given back to folded convolutions, from up to {samples} samples.")
+    elif tools.data is None and not _has_batch_norm(graph):
+        notes.append("Batch norm was not given back, since the recipe names no data.")
+    return restored
+
+
+def with_new_statistics(graph: ModelGraph, tools: Tools, samples: int, notes: list[str]) -> ModelGraph:
+    """Return the graph with batch-norm statistics taken anew, since those of the larger network no longer hold.
+
+    The graph stays as it is, and `notes` say why, where that can't be done; silently with 0 samples or without any
+    batch norm.
+
+    Raises:
+        DataError: the data has no train split.
+        CancelledError: cancelled.
+    """
+    if not samples or not _has_batch_norm(graph):
+        return graph
+    if tools.data is None:
+        notes.append("Batch-norm statistics are those of the original, since the recipe names no data.")
+        return graph
+    missing = tools.training.unsupported(graph)
+    if missing:
+        notes.append(
+            f"Batch-norm statistics are those of the original: can't run {', '.join(missing[:3])} in training."
+        )
+        return graph
+    fresh = tools.training.reestimate_batch_norm(
+        graph,
+        tools.data.calibration(samples),
+        progress=tools.progress,
+        total=samples,
+        cancel=tools.cancel,
+    )
+    notes.append(f"Batch-norm statistics taken anew from up to {samples} samples.")
+    return fresh
+
+
+def _has_batch_norm(graph: ModelGraph) -> bool:
+    return any(node.op == "BatchNormalization" for node in graph.nodes)

@@ -21,16 +21,6 @@ def settings_of(plan: Plan, report: InspectReport, knobs: tuple[Knob, ...] = FIR
     return resolve(plan, {layer.name: layer.knobs for layer in report.layers}, knobs)
 
 
-def coupled_layers(report: InspectReport, layers: Iterable[str], knob: str) -> tuple[str, ...]:
-    """Return `layers` and, for a knob that moves channels, every layer whose output channels are in the same group."""
-    names = tuple(dict.fromkeys(layers))
-    if knob != "prune_ratio":
-        return names
-    group_of = {layer.name: layer.group for layer in report.layers}
-    groups = {group_of.get(name) for name in names} - {None}
-    return names + tuple(layer.name for layer in report.layers if layer.group in groups and layer.name not in names)
-
-
 def steps_for(plan: Plan, steps: tuple[Step, ...], methods: tuple[ParameterSchema, ...]) -> tuple[Step, ...]:
     """Return `steps`, or, where there are none yet, one step per stage that reads a knob of the plan.
 

@@ -21,7 +21,6 @@ from workbench.project.commands import SetSettings
 from workbench.project.state import ProjectState, Sensitivities
 from workbench.ui.models import numbers
 
-COUPLED_KNOBS = frozenset({PRUNE_RATIO.name})
 """Knobs that change output channels, and with them every layer of the channel group."""
 
 FIXED_COLUMNS = ("Layer", "Op", "Shape", "Params", "MACs")
@@ -130,15 +129,16 @@ def resolve_layers(
     report = state.inspect
     if report is None:
         return LayerTable()
-    offered = {name for layer in report.layers for name in layer.knobs} | {
-        name for name in COUPLED_KNOBS if any(layer.blocked or layer.group for layer in report.layers)
-    }
+    offered = {name for layer in report.layers for name in layer.knobs}
+    if any(layer.blocked or layer.group for layer in report.layers):
+        offered.update(knob.name for knob in knobs if knob.coupling == "channels")
     shown = tuple(knob for knob in knobs if knob.name in offered or knob.name in state.plan.default)
     labels = layer_labels(report)
     settings, problems = _settings(state.plan, report, knobs)
     sensitivities = state.sensitivities[sweep] if 0 <= sweep < len(state.sensitivities) else None
     drops = _drops(sensitivities, knobs)
-    rows = tuple(_row(layer, report, shown, settings[layer.name], labels, drops) for layer in report.layers)
+    together = {knob.name: _together(report, knob) for knob in (*shown, PRUNE_RATIO)}
+    rows = tuple(_row(layer, shown, settings[layer.name], labels, drops, together) for layer in report.layers)
     known = {method.id: method for method in methods}
     read = {knob for step in state.steps if step.enabled and step.method in known for knob in known[step.method].knobs}
     return LayerTable(
@@ -161,15 +161,19 @@ def layer_labels(report: InspectReport) -> dict[str, str]:
     }
 
 
-def coupled_layers(report: InspectReport, layer: str, knob: str) -> tuple[str, ...]:
-    """Return the layers, `layer` first, that take the same setting of `knob` because their channels go together."""
-    if knob not in COUPLED_KNOBS:
-        return (layer,)
-    group = next((found.group for found in report.layers if found.name == layer), None)
-    if group is None:
-        return (layer,)
-    members = [found.name for found in report.layers if found.group == group and found.name != layer]
-    return (layer, *members)
+def coupled_layers(report: InspectReport, layer: str, knob: Knob) -> tuple[str, ...]:
+    """Return the layers, `layer` first, that take the same setting of `knob`: their channels or branch go together."""
+    return (layer, *(name for name in _together(report, knob).get(layer, ()) if name != layer))
+
+
+def _together(report: InspectReport, knob: Knob) -> dict[str, tuple[str, ...]]:
+    """Return for every layer that is coupled all layers that go together, itself included."""
+    sets: dict[str, list[str]] = {}
+    for layer in report.layers:
+        shared = {"channels": layer.group, "branch": layer.branch}.get(knob.coupling)
+        if shared is not None:
+            sets.setdefault(shared, []).append(layer.name)
+    return {name: tuple(names) for names in sets.values() for name in names}
 
 
 def setting_command(
@@ -180,14 +184,16 @@ def setting_command(
     chosen: dict[str, None] = {}
     for name in layers:
         if name in by_name and not_settable(by_name[name], knob) is None:
-            chosen.update(dict.fromkeys(coupled_layers(report, name, knob.name)))
+            chosen.update(dict.fromkeys(coupled_layers(report, name, knob)))
     return SetSettings(tuple(chosen), knob.name, value) if chosen else None
 
 
 def not_settable(layer: LayerReport, knob: Knob) -> str | None:
     """Return why a layer can't take a setting of the knob, or None if it can."""
-    if knob.name in COUPLED_KNOBS and layer.blocked:
+    if knob.coupling == "channels" and layer.blocked:
         return f"Its channels can't be removed: {layer.blocked}"
+    if knob.coupling == "branch" and layer.branch is None:
+        return "It is in no residual branch, nor in a run of layers that keeps its shape"
     if knob.name not in layer.knobs:
         return f"{layer.op} layers have no {knob.title.lower()} setting"
     return None
@@ -220,13 +226,16 @@ def to_csv(table: LayerTable, names: Iterable[str] | None = None) -> str:
 
 def _row(
     layer: LayerReport,
-    report: InspectReport,
     knobs: Sequence[Knob],
     settings: Mapping[str, tuple[Setting, bool]],
     labels: Mapping[str, str],
     drops: Mapping[str, tuple[Drop, ...]],
+    together: Mapping[str, Mapping[str, tuple[str, ...]]],
 ) -> LayerRow:
-    coupled = coupled_layers(report, layer.name, PRUNE_RATIO.name)[1:]
+    partners = {
+        knob: tuple(name for name in sets.get(layer.name, ()) if name != layer.name) for knob, sets in together.items()
+    }
+    coupled = partners[PRUNE_RATIO.name]
     cells = []
     for knob in knobs:
         reason = not_settable(layer, knob)
@@ -235,8 +244,8 @@ def _row(
             continue
         value, own = settings.get(knob.name, (knob.untouched, False))
         note = ""
-        if knob.name in COUPLED_KNOBS and coupled:
-            note = f"Moves together with {', '.join(labels[name] for name in coupled)}"
+        if partners[knob.name]:
+            note = f"Moves together with {', '.join(labels[name] for name in partners[knob.name])}"
         cells.append(KnobCell(value, own=own, note=note))
     return LayerRow(
         name=layer.name,
