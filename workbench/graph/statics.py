@@ -170,6 +170,8 @@ class _Walk:
     def _find_shapes(self, node: ir.Node, outputs: list[str]) -> None:
         if node.op_type in ("Reshape", "Expand", "ConstantOfShape"):
             self._merge(outputs[0], self._shape_from_contents(node))
+        elif node.op_type == "Range":
+            self._merge(outputs[0], self._length_of_range(node))
         if all(_complete(self.found.shapes.get(name)) for name in outputs):
             return
         untyped = any(name not in self.found.dtypes for name in outputs)
@@ -293,6 +295,12 @@ class _Walk:
         if node.op_type == "Expand":
             return None if dims is None else broadcast(dims, wanted)
         return resolve_reshape(dims, wanted, allow_zero=bool(node.attributes.get_int("allowzero", 0)))
+
+    def _length_of_range(self, node: ir.Node) -> Dims | None:
+        """Return the size that a Range counts up to; exporters number the tokens of an open length so."""
+        start, limit, step = (self.array(value) for value in node.inputs)
+        counts = start is not None and step is not None and start.tolist() == 0 and step.tolist() == 1
+        return (limit.tolist(),) if counts and limit is not None and isinstance(limit.tolist(), str) else None
 
     def _rank_of_target(self, node: ir.Node) -> Dims | None:
         """Return as many unknown sizes as the target of a Reshape has elements."""

@@ -22,6 +22,7 @@ from workbench.graph.channels.tracing import trace_shape
 from workbench.graph.channels.uniting import unite
 from workbench.graph.model import ModelGraph, Subgraph
 from workbench.graph.passes.fold_constants import fold_constants
+from workbench.graph.passes.straighten_reshapes import straighten_reshapes
 from workbench.graph.statics import Statics
 from workbench.graph.statics import analyse as analyse_statics
 
@@ -139,7 +140,7 @@ def analyse(graph: ModelGraph, unit: Unit = "head") -> Analysis:
 
 
 def _analyse(original: ModelGraph, unit: Unit) -> Analysis:
-    graph = fold_constants(original)
+    graph = straighten_reshapes(fold_constants(original))
     statics = analyse_statics(graph.edit(), source=graph.source)
     flow = Flow(graph, statics.shapes, head_axes(graph, statics.shapes) if unit == "head" else {})
     _enter(graph, flow)

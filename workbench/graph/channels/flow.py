@@ -75,6 +75,7 @@ class Flow:
         self.head_labels: list[Labels] = []
         self.atoms = 0
         self._tied: dict[str, Axes] = {}
+        self._copies: set[int] = set()
 
     def shape(self, value: str) -> tuple[Dimension, ...] | None:
         """Return what is known of a value's shape, the sizes of labelled axes included."""
@@ -128,6 +129,16 @@ class Flow:
         labels = np.arange(self.atoms, self.atoms + size)
         self.atoms += size
         return labels
+
+    def copies(self, size: int) -> Labels:
+        """Return new atoms for copies of one position, which give way where they and channels can't both be kept."""
+        labels = self.fresh(size)
+        self._copies.update(labels.tolist())
+        return labels
+
+    def is_copy(self, labels: Labels) -> bool:
+        """Whether an axis counts copies."""
+        return int(labels[0]) in self._copies
 
     def fixed(self, shape: Sequence[Dimension] | None, reason: str) -> Axes | None:
         """Return labels of a value from which nothing can be removed, so that who meets it learns the reason."""

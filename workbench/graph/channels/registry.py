@@ -5,7 +5,7 @@ A family is one file under `rules/`; adding an operator adds a rule and touches 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +25,13 @@ class Change:
     Attributes:
         attributes: New values; None takes an attribute away.
         inputs: New constants by input index.
-        elements: By index of an input that is computed and has one axis: new values of some of its elements.
+        elements: By index of an input that is computed and has one axis: the new value of every element, None for
+            those that stay as computed.
     """
 
     attributes: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[int, np.ndarray] = field(default_factory=dict)
-    elements: Mapping[int, Mapping[int, int]] = field(default_factory=dict)
+    elements: Mapping[int, Sequence[int | None]] = field(default_factory=dict)
 
 
 Spread = Callable[[Node, "Flow"], None]

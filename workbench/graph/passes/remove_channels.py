@@ -127,23 +127,18 @@ def _apply(model: ir.Model, node: ir.Node, change: Change) -> None:
             node.attributes[key] = ir.AttrInt64s(key, list(value))
 
 
-def _override(model: ir.Model, node: ir.Node, index: int, elements: Mapping[int, int]) -> None:
+def _override(model: ir.Model, node: ir.Node, index: int, elements: Sequence[int | None]) -> None:
     """Give some elements of a computed input (size,) constant values."""
     value = node.inputs[index]
     if value is None:
         return
-    size = max(elements) + 1
-    rank = None if value.shape is None else value.shape[0]
-    size = rank if isinstance(rank, int) else size
-    mask, numbers = np.zeros(size, dtype=bool), np.zeros(size, dtype=np.int64)
-    for at, number in elements.items():
-        mask[at], numbers[at] = True, number
     name = free_name(model, f"{node.name}_input{index}")
-    stored = [
-        add_initializer(model, free_name(model, f"{name}_{part}"), array)
-        for part, array in (("which", mask), ("size", numbers))
-    ]
-    where = ir.node("Where", [*stored, value], name=name)
+    mask = np.asarray([size is not None for size in elements])
+    sizes = np.asarray([0 if size is None else size for size in elements], dtype=np.int64)
+    which = add_initializer(model, free_name(model, f"{name}_which"), mask)
+    where = ir.node(
+        "Where", [which, add_initializer(model, free_name(model, f"{name}_sizes"), sizes), value], name=name
+    )
     where.outputs[0].name = name
     model.graph.insert_before(node, where)
     node.replace_input_with(index, where.outputs[0])

@@ -114,8 +114,8 @@ def _carry(
 ) -> list[Labels | None]:
     """Return the labels of a run's new axes, coupling and blocking where they can't be told apart."""
     result: list[Labels | None] = [None] * len(after)
-    order = sorted((axis for axis, labels in enumerate(axes) if labels is not None), key=lambda axis: -before[axis])
-    for axis in order:
+    labelled = [(flow.is_copy(labels), -before[axis], axis) for axis, labels in enumerate(axes) if labels is not None]
+    for _, _, axis in sorted(labelled):
         labels = axes[axis]
         if labels is None:
             continue
@@ -164,14 +164,17 @@ def _units(rows: np.ndarray) -> int:
 def reshape_target(node: Node, cut: Cut) -> Change | None:
     """Write the new numbers of channels into the target, be it stored or computed."""
     stays, given = cut.output(node), cut.constant(node, 1)
-    changed = {axis: int(kept.sum()) for axis, kept in enumerate(stays) if kept is not None}
-    if not changed:
+    sizes = [None if kept is None else int(kept.sum()) for kept in stays]
+    if all(size is None for size in sizes):
         return None
     if given is None:
-        return Change(elements={1: changed})
-    target = given.copy()
-    for axis, size in changed.items():
-        # An open size works itself out; two sizes must not both be open, and 0 would copy a size of the input.
-        if target[axis] != -1:
-            target[axis] = size
-    return Change(inputs={1: target})
+        return Change(elements={1: sizes})
+    # An open size works itself out.
+    return Change(
+        inputs={
+            1: np.asarray(
+                [old if size is None or old == -1 else size for old, size in zip(given.tolist(), sizes, strict=True)],
+                dtype=np.int64,
+            )
+        }
+    )

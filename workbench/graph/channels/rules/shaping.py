@@ -71,7 +71,7 @@ def expand(node: Node, flow: Flow) -> None:
         elif tag is not None:
             result.append(tag)
         else:
-            result.append(flow.fresh(wanted) if isinstance(wanted, int) and wanted > 1 else None)
+            result.append(flow.copies(wanted) if isinstance(wanted, int) and wanted > 1 else None)
     flow.give(node, result)
 
 
@@ -91,24 +91,21 @@ def expand_target(node: Node, cut: Cut) -> Change | None:
     target, stays, shape = cut.constant(node, 1), cut.output(node), cut.shape(node.inputs[1])
     if shape is None or not isinstance(shape[0], int):
         return None
-    count = shape[0]
-    sizes = {
-        count + axis: int(kept.sum())
-        for axis in range(-min(count, len(stays)), 0)
-        if (kept := stays[axis]) is not None and (target is None or target[axis] != 1)
-    }
+    # A target may have fewer axes than the value, and leave an axis as it is with 1.
+    sizes: list[int | None] = []
+    for axis in range(-shape[0], 0):
+        kept = stays[axis] if len(stays) >= -axis else None
+        sizes.append(None if kept is None or (target is not None and target[axis] == 1) else int(kept.sum()))
     return _sizes(target, sizes, index=1)
 
 
-def _sizes(target: np.ndarray | None, sizes: dict[int, int], *, index: int) -> Change | None:
-    if not sizes:
+def _sizes(target: np.ndarray | None, sizes: list[int | None], *, index: int) -> Change | None:
+    if all(size is None for size in sizes):
         return None
     if target is None:
         return Change(elements={index: sizes})
-    changed = target.copy()
-    for axis, size in sizes.items():
-        changed[axis] = size
-    return Change(inputs={index: changed})
+    changed = [old if size is None else size for old, size in zip(target.tolist(), sizes, strict=True)]
+    return Change(inputs={index: np.asarray(changed, dtype=np.int64)})
 
 
 @spreads("ConstantOfShape")
@@ -131,7 +128,7 @@ def filled(node: Node, flow: Flow) -> None:
 @shrinks("ConstantOfShape")
 def filled_size(node: Node, cut: Cut) -> Change | None:
     """The shape names the number of channels."""
-    sizes = {axis: int(kept.sum()) for axis, kept in enumerate(cut.output(node)) if kept is not None}
+    sizes = [None if kept is None else int(kept.sum()) for kept in cut.output(node)]
     return _sizes(cut.constant(node, 0), sizes, index=0)
 
 
