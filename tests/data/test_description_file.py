@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,13 @@ def test_written_and_read_again_is_the_same(tmp_path: Path, target: str) -> None
         ("preprocess: {layout: NHWC}", r"preprocess\.layout: .*NHWC->NCHW"),
         ("augment: [{crop: 0}]", r"augment\.0\.crop: .*greater than or equal to 1"),
         ("metric: top1\nmetric: top5", "'metric' stands twice"),
+        ("? [metric]\n: top1", r"line 1: .*not valid YAML. Found a key that is a list or mapping"),
+        ("1: top1", r"has a key that is not text. Found 1"),
+        ("options: {a: " + "9" * 5000 + "}", "Found a number of 5000 digits"),
+        ("options: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+        ("augment: flip", "augment: the value does not fit. Expected a list. Found 'flip'"),
+        ("preprocess: 3", "preprocess: the value does not fit. Expected a mapping of keys to values. Found 3"),
+        ("options: !!python/object/apply:os.getcwd []", "could not determine a constructor"),
     ],
 )
 def test_faults_become_one_line(tmp_path: Path, text: str, words: str) -> None:
@@ -68,6 +76,20 @@ def test_missing_and_unwritable_files(tmp_path: Path) -> None:
         read_data_description(tmp_path / "none.yaml")
     with pytest.raises(StorageError, match="can't be written"):
         write_data_description(DataDescription(), tmp_path / "none" / "data.yaml")
+
+
+def test_a_disk_that_refuses_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "data.yaml"
+    write_data_description(DataDescription(metric="top5"), path)
+
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(StorageError, match=r"can't be written\. Found No space left on device"):
+        write_data_description(DataDescription(metric="top1"), path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["data.yaml"]
+    assert read_data_description(path).metric == "top5"
 
 
 def test_the_task_has_its_usual_metric(tmp_path: Path) -> None:

@@ -130,6 +130,10 @@ def test_what_is_no_model_is_called_by_its_name(content: bytes, message: str, tm
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="no such file"):
         open_model(tmp_path / "absent.onnx")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(ModelFileError, match="is not a file"):
+            open_model(tmp_path / "pipe")
     with pytest.raises(ModelFileError, match="is a folder"):
         open_model(tmp_path)
 

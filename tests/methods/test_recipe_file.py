@@ -109,7 +109,7 @@ def test_words_and_patterns_need_no_quotes(tmp_path: Path) -> None:
         ("version: 1\nstep: []", "recipe.yaml: step: there is no such key"),
         ("version: 1\nsteps: [{parameters: {}}]", r"steps\.0\.method: the key is missing"),
         ("version: 1\nsteps: [{method: a, parameter: {}}]", r"steps\.0\.parameter: there is no such key"),
-        ("version: 1\nplan: {layers: {a: 3}}", r"plan\.layers\.a: .*dictionary.*Found 3"),
+        ("version: 1\nplan: {layers: {a: 3}}", r"plan\.layers\.a: .*mapping.*Found 3"),
         ("version: 1\nplan: {layers: {a: {k: [1]}}}", r"plan\.layers\.a\.k: .*Found \[1\]"),
         ("version: 1\nevaluate: {samples: some}", r"evaluate\.samples: .*Found 'some'"),
         ("version: 1\nplan: {layers: {a: {k: 1}, a: {k: 2}}}", "line 2.*'a' stands twice"),

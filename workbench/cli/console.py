@@ -91,7 +91,7 @@ class Console:
             self._drawn = True
         elif fraction > 0 and int(fraction * 10) > self._last_tenth:
             self._last_tenth = int(fraction * 10)
-            print(f"{self._last_tenth * 10:3d} %  {text}", file=sys.stderr, flush=True)
+            print(f"{self._last_tenth * 10:3d} %  {text}".rstrip(), file=sys.stderr, flush=True)
 
     def finish_progress(self) -> None:
         """Leave the progress bar's line."""

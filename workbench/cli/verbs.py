@@ -36,6 +36,10 @@ from workbench.jobs.specs import (
 from workbench.methods.recipe_file import read_recipe
 from workbench.worker.dispatch import run_job
 
+# The runtime starts as many threads as it is asked for, a hundred thousand too.
+_MOST_THREADS = 256
+_MOST_BATCH = 65536
+
 Verb = Callable[[argparse.Namespace, Console, CancelToken], int]
 
 
@@ -63,7 +67,7 @@ def _evaluate(options: argparse.Namespace, console: Console, cancel: CancelToken
         model=_absolute(options.model),
         data=read_data_description(Path(options.data)),
         samples=_samples(options.samples),
-        threads=_at_least(options.threads, 0, "--threads"),
+        threads=_within(options.threads, 0, _MOST_THREADS, "--threads"),
     )
     with Recording(options, spec.data) as recording:
         payload = run_job(spec, context(console, cancel))
@@ -79,8 +83,8 @@ def _profile(options: argparse.Namespace, console: Console, cancel: CancelToken)
     spec = ProfileJob(
         models=tuple(_absolute(model) for model in options.models),
         device=options.device,
-        threads=_at_least(options.threads, 1, "--threads"),
-        batch=_at_least(options.batch, 1, "--batch"),
+        threads=_within(options.threads, 1, _MOST_THREADS, "--threads"),
+        batch=_within(options.batch, 1, _MOST_BATCH, "--batch"),
         seconds=options.seconds,
     )
     with Recording(options) as recording:
@@ -142,8 +146,8 @@ def _compress(options: argparse.Namespace, console: Console, cancel: CancelToken
         recipe=recipe,
         out=_absolute(options.out),
         cache=None if options.cache is None else _absolute(options.cache),
-        threads=_at_least(options.threads, 1, "--threads"),
-        batch=_at_least(options.batch, 1, "--batch"),
+        threads=_within(options.threads, 1, _MOST_THREADS, "--threads"),
+        batch=_within(options.batch, 1, _MOST_BATCH, "--batch"),
         measure_latency=not options.no_latency,
     )
     with Recording(options, recipe.data if isinstance(recipe.data, DataDescription) else None) as recording:
@@ -210,9 +214,9 @@ def _samples(text: str) -> int | Literal["all"]:
     return number
 
 
-def _at_least(number: int, low: int, name: str) -> int:
-    if number < low:
-        raise BadInputError(f"{name} is {number}", expected=f"a number of at least {low}")
+def _within(number: int, low: int, high: int, name: str) -> int:
+    if not low <= number <= high:
+        raise BadInputError(f"{name} is {number}", expected=f"a number from {low} to {high}")
     return number
 
 

@@ -6,6 +6,8 @@ says: a pattern, a number and a word.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +18,16 @@ from pydantic import BaseModel, ValidationError
 from workbench.domain.errors import BadInputError, StorageError
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_MOST_DIGITS = 100
+
+# What pydantic calls things, and what a file's author does.
+_PYTHON_WORDS = (
+    (r"a valid (tuple|list|set)", "a list"),
+    (r"a valid dictionary( or instance of \w+)?", "a mapping of keys to values"),
+    (r"a valid string", "text"),
+)
+_KINDS = {list: "a list", str: "text", int: "a number", float: "a number", bool: "true or false"}
 
 _CORE_SCHEMA = (
     ("tag:yaml.org,2002:null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
@@ -37,6 +49,10 @@ class _Loader(yaml.SafeLoader):
         seen = set()
         for key_node, _ in node.value:
             key = key_node.value
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key that is a list or mapping", key_node.start_mark
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
             seen.add(key)
@@ -52,7 +68,10 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _decimal(loader: _Loader, node: yaml.ScalarNode) -> int:
-    return int(loader.construct_scalar(node))
+    text = str(loader.construct_scalar(node))
+    if len(text) > _MOST_DIGITS:
+        raise yaml.constructor.ConstructorError(None, None, f"a number of {len(text)} digits", node.start_mark)
+    return int(text)
 
 
 for _tag, _pattern, _first in _CORE_SCHEMA:
@@ -80,13 +99,19 @@ def read_yaml(path: Path, error: type[BadInputError], what: str) -> dict[str, An
         raise error(f"the {what} can't be read", where=str(path), found=str(fault)) from fault
     try:
         content = yaml.load(text, _Loader)
+    except RecursionError as fault:
+        raise error(f"the {what} is nested too deeply", where=str(path)) from fault
     except yaml.YAMLError as fault:
         mark = getattr(fault, "problem_mark", None)
         place = str(path) if mark is None else f"{path} line {mark.line + 1}"
         problem = getattr(fault, "problem", None) or str(fault).splitlines()[0]
         raise error(f"the {what} is not valid YAML", where=place, found=problem) from fault
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        found = "an empty file" if content is None else type(content).__name__
+    if isinstance(content, dict):
+        odd = next((key for key in content if not isinstance(key, str)), None)
+        if odd is not None:
+            raise error(f"the {what} has a key that is not text", where=str(path), found=repr(odd))
+    else:
+        found = "an empty file" if content is None else _KINDS.get(type(content), type(content).__name__)
         raise error(f"the {what} is not a mapping of keys to values", where=str(path), found=found)
     return content
 
@@ -99,18 +124,23 @@ def read_scalar(text: str, where: str) -> Any:
     """
     try:
         return yaml.load(text, _Loader)
-    except yaml.YAMLError as fault:
+    except (yaml.YAMLError, RecursionError) as fault:
         problem = getattr(fault, "problem", None) or str(fault).splitlines()[0]
         raise BadInputError(f"{text!r} is not a value", where=where, found=problem) from fault
 
 
 def write_yaml(content: dict[str, Any], path: Path) -> None:
-    """Write a mapping in its own order; StorageError if the file can't be written."""
+    """Write a mapping in its own order, whole or not at all; StorageError if the file can't be written."""
     text = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+    staged = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.write_text(text, encoding="utf-8")
+        staged.write_text(text, encoding="utf-8")
+        os.replace(staged, path)
     except OSError as fault:
-        raise StorageError(f"{path} can't be written", found=str(fault)) from fault
+        raise StorageError(f"{path} can't be written", found=fault.strerror or str(fault)) from fault
+    finally:
+        with contextlib.suppress(OSError):
+            staged.unlink(missing_ok=True)
 
 
 def validated(model: type[Model], content: Any, error: type[BadInputError], where: str) -> Model:
@@ -135,6 +165,8 @@ def one_line(fault: ValidationError, error: type[BadInputError], where: str) -> 
     if first["type"] == "missing":
         return error("the key is missing", where=place)
     message = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    for said, meant in _PYTHON_WORDS:
+        message = re.sub(said, meant, message)
     found = repr(first["input"])
     return error(
         "the value does not fit", where=place, expected=message, found=found if len(found) <= 80 else found[:77] + "…"

@@ -36,6 +36,8 @@ def parse(path: Path) -> onnx.ModelProto:
     Raises:
         ModelFileError: it can't be read, is no ONNX file, or ends too early.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe or device would be read for ever
+        raise ModelFileError("is not a file", where=str(path), expected="an .onnx file")
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
