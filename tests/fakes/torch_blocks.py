@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class Attention(nn.Module):
@@ -29,13 +29,9 @@ class Attention(nn.Module):
         elif self.fused == "last":
             q, k, v = self.qkv(x).view(n, t, self.heads, 3 * self.depth).transpose(1, 2).chunk(3, dim=-1)
         elif self.fused == "split":
-            q, k, v = (
-                part.view(n, t, self.heads, self.depth).transpose(1, 2) for part in self.qkv(x).chunk(3, dim=-1)
-            )
+            q, k, v = (part.view(n, t, self.heads, self.depth).transpose(1, 2) for part in self.qkv(x).chunk(3, dim=-1))
         else:
-            q, k, v = (
-                layer(x).view(n, t, -1, self.depth).transpose(1, 2) for layer in (self.q, self.k, self.v)
-            )
+            q, k, v = (layer(x).view(n, t, -1, self.depth).transpose(1, 2) for layer in (self.q, self.k, self.v))
         if self.rotary:
             angle = torch.arange(t)[:, None] / (10 ** torch.arange(0, self.depth // 2))
             angle = torch.cat([angle, angle], dim=-1)
@@ -73,7 +69,7 @@ class GatedMLP(nn.Module):
         self.gate, self.up, self.down = nn.Linear(width, hidden), nn.Linear(width, hidden), nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down(F.silu(self.gate(x)) * self.up(x))
+        return self.down(functional.silu(self.gate(x)) * self.up(x))
 
 
 class Block(nn.Module):
@@ -88,7 +84,7 @@ class Block(nn.Module):
         return x + self.mlp(self.second(x))
 
 
-def _mlp(width: int = 16, hidden: int = 24, act: nn.Module | None = None) -> nn.Module:
+def mlp(width: int = 16, hidden: int = 24, act: nn.Module | None = None) -> nn.Module:
     return nn.Sequential(nn.Linear(width, hidden), act or nn.GELU(), nn.Linear(hidden, width))
 
 
@@ -171,9 +167,9 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
-        inner = F.hardswish(self.norm(self.depthwise(F.hardswish(self.expand(x)))))
-        gate = self.up(F.relu(self.down(F.adaptive_avg_pool2d(inner, 1).flatten(1) + inner.amax((2, 3)))))
-        inner = inner * F.hardsigmoid(gate)[:, :, None, None]
+        inner = functional.hardswish(self.norm(self.depthwise(functional.hardswish(self.expand(x)))))
+        gate = self.up(functional.relu(self.down(F.adaptive_avg_pool2d(inner, 1).flatten(1) + inner.amax((2, 3)))))
+        inner = inner * functional.hardsigmoid(gate)[:, :, None, None]
         spatial = torch.cat([inner.mean(1, keepdim=True), inner.amax(1, keepdim=True)], dim=1)
         inner = inner * torch.sigmoid(spatial.sum(1, keepdim=True))
         return self.head(x + self.project(inner))
@@ -208,8 +204,8 @@ class SuperResolution(nn.Module):
         self.f = nn.Conv2d(8, 12, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.c(F.pixel_shuffle(F.relu(self.b(F.relu(self.a(x)))), 2))
-        return F.pixel_shuffle(self.f(F.silu(self.e(self.d(F.pixel_unshuffle(x, 2))))), 2)
+        x = self.c(functional.pixel_shuffle(functional.relu(self.b(functional.relu(self.a(x)))), 2))
+        return functional.pixel_shuffle(self.f(functional.silu(self.e(self.d(functional.pixel_unshuffle(x, 2))))), 2)
 
 
 class ConvNext(nn.Module):
@@ -225,9 +221,9 @@ class ConvNext(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
         inner = self.norm(self.depthwise(x).permute(0, 2, 3, 1))
-        inner = self.scale * self.down(F.gelu(self.up(inner)))
+        inner = self.scale * self.down(functional.gelu(self.up(inner)))
         x = self.between(x + inner.permute(0, 3, 1, 2))
-        return self.head(F.adaptive_avg_pool2d(F.silu(self.mid(x)), 1).flatten(1))
+        return self.head(F.adaptive_avg_pool2d(functional.silu(self.mid(x)), 1).flatten(1))
 
 
 class Recurrent(nn.Module):
@@ -253,7 +249,7 @@ class Gated(nn.Module):
         self.choose, self.head = nn.Linear(16, 32), nn.Linear(16, 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.silu(self.b(F.glu(self.a(x.transpose(1, 2)), dim=1)))
+        x = functional.silu(self.b(functional.glu(self.a(x.transpose(1, 2)), dim=1)))
         first, second = self.c(x), self.d(x)
         weights = self.choose((first + second).mean(-1)).view(-1, 2, 16).softmax(1)
         x = first * weights[:, 0, :, None] + second * weights[:, 1, :, None]
