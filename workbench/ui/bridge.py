@@ -19,6 +19,7 @@ from workbench.domain.errors import WorkbenchError
 from workbench.jobs.messages import Cancelled, Failed, Message, Partial, Result
 from workbench.jobs.record import JobRecord, Lane
 from workbench.jobs.specs import JobSpec
+from workbench.ui.turns import TURN_MS
 
 __all__ = ["JobRecord", "JobsBridge", "Lane", "Runner"]
 
@@ -81,7 +82,7 @@ class JobsBridge(QObject):
         self._waiting: deque[Message] = deque()
         self._spent_s = 0.0
         self._turn = QTimer(self)
-        self._turn.setInterval(0)
+        self._turn.setInterval(TURN_MS)
         self._turn.timeout.connect(self._next_turn)
         self._arrived.connect(self._take, Qt.ConnectionType.QueuedConnection)
         self._runner = start(self._arrived.emit)

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterable
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+# A timer of 0 ms is called several times in one turn where other timers are due, too.
+TURN_MS = 1
+
 
 class Turns(QObject):
     """Calls small pieces of work one after the other, each in a turn of its own, once nothing else waits.
@@ -24,7 +27,7 @@ class Turns(QObject):
         super().__init__(parent)
         self._pieces: deque[Callable[[], object]] = deque()
         self._timer = QTimer(self)
-        self._timer.setInterval(0)
+        self._timer.setInterval(TURN_MS)
         self._timer.timeout.connect(self._next)
 
     @property
