@@ -174,6 +174,7 @@ class FineTune(Method):
             progress=tools.progress,
             cancel=tools.cancel,
             log=tools.log,
+            checkpoint=tools.checkpoint,
         )
         best = next((record for record in result.history if record.epoch == result.best_epoch), None)
         notes = [f"Epoch {result.best_epoch} of {len(result.history)} kept."]

@@ -14,11 +14,12 @@ from tests.fakes.methods import NoTraining, RoundWeights, Shake, registry
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.data_description import DataDescription
 from workbench.domain.errors import CancelledError, DataError, PluginError, RecipeError
-from workbench.domain.plan import Plan
+from workbench.domain.plan import LayerSettings, Plan
 from workbench.domain.recipe import Recipe, Step
 from workbench.engines.inference_ort import OrtEngine
 from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph
+from workbench.methods.method import MethodResult, Tools
 from workbench.methods.pipeline import PipelineResult, run_recipe
 from workbench.methods.registry import MethodRegistry
 from workbench.methods.step_cache import StepCache
@@ -258,3 +259,32 @@ class TestCache:
         result = run(small_cnn, Recipe(steps=steps("test.shake")), engine, cache=cache, log=log.append)
         assert len(result.steps) == 1
         assert log[0].startswith("Warning: this step's result was not cached. the step cache")
+
+    def test_an_unfinished_step_finds_what_it_stored_and_a_finished_one_leaves_nothing(
+        self, small_cnn: ModelGraph, engine: OrtEngine, tmp_path: Path
+    ) -> None:
+        found: list[bool] = []
+
+        class Interrupted(Shake):
+            """Stores something and is interrupted the first time."""
+
+            id = "test.interrupted"
+
+            def apply(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> MethodResult:
+                assert tools.checkpoint is not None
+                found.append(tools.checkpoint.exists())
+                tools.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+                tools.checkpoint.write_text("half")
+                tools.checkpoint.with_name(f"{tools.checkpoint.name}.2").write_text("the second training")
+                if not found[-1]:
+                    raise CancelledError("interrupted")
+                return super().apply(graph, plan, tools)
+
+        known, cache = registry(), StepCache(tmp_path / "cache")
+        known.register(Interrupted, "tests")
+        recipe = Recipe(steps=steps("test.interrupted"))
+        with pytest.raises(CancelledError):
+            run(small_cnn, recipe, engine, known, cache=cache)
+        run(small_cnn, recipe, engine, known, cache=cache)
+        assert found == [False, True]
+        assert {path.suffix for path in (tmp_path / "cache").iterdir()} == {".onnx", ".json"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -162,6 +162,37 @@ class TrainingResult:
     notes: tuple[str, ...] = field(default=())
 
 
+class TrainingHook(Protocol):
+    """Takes part in a training: adds penalties to gradients, or keeps weights where they belong.
+
+    Weights are torch parameters by initializer name; every method is called without gradients being recorded.
+    """
+
+    def begin(self, weights: Mapping[str, Any], epochs: int, steps_per_epoch: int) -> None:
+        """Take the weights, before the first step."""
+        ...
+
+    def after_backward(self, step: int) -> None:
+        """Change the gradients of step 0, 1, …, before the optimizer uses them."""
+        ...
+
+    def after_step(self, step: int) -> None:
+        """Change the weights, after the optimizer did."""
+        ...
+
+    def after_epoch(self, epoch: int) -> None:
+        """Change the weights after epoch 0, 1, …, before they are scored and written back."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` needs to go on: tensors and plain values."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state, after `begin`."""
+        ...
+
+
 @dataclass(frozen=True)
 class ChannelAxis:
     """A value or weight by name, and the axis that its channels lie on (negative ones count from the end)."""
@@ -254,10 +285,13 @@ class TrainingEngine(Protocol):
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
         log: Callable[[str], None] | None = None,
+        hook: TrainingHook | None = None,
+        checkpoint: Path | None = None,
     ) -> TrainingResult:
         """Train all float initializers and return the epoch that `validate` (higher is better) scores best.
 
-        A cancel after the first epoch returns the best so far with `stopped_early`; before that it raises.
+        A cancel after the first epoch returns the best so far with `stopped_early`; before that it raises. With a
+        `checkpoint` file every epoch is stored, and the same training goes on from there with the same result.
 
         Raises:
             UnsupportedGraphError: the graph has an operator that this engine can't execute.

@@ -6,6 +6,7 @@ import enum
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -84,6 +85,7 @@ class Tools:
         inference, training: The engines.
         rng: Seeded by recipe seed and step, so that a step's result does not depend on the steps before it.
         seed: The same as a number, for engines that seed themselves.
+        checkpoint: File that a training may store its epochs in, to go on after a crash; None where nothing is kept.
     """
 
     reference: ModelGraph
@@ -95,6 +97,7 @@ class Tools:
     progress: Progress = field(default_factory=Progress)
     cancel: CancelToken = field(default_factory=CancelToken)
     log: Callable[[str], None] = lambda text: None
+    checkpoint: Path | None = None
 
 
 @dataclass(frozen=True)

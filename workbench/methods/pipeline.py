@@ -172,6 +172,7 @@ def run_recipe(
                 progress=part,
                 cancel=cancel,
                 log=log,
+                checkpoint=None if cache is None else cache.checkpoint(key),
             )
             result = apply_method(method, entry, f"step {index + 1}", current, prepared.settings, tools)
             if cache is not None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import time
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +19,8 @@ from workbench.methods.method import MethodResult
 
 _LIBRARIES: Final = ("numpy", "onnx", "onnx-ir", "onnxruntime", "torch", "scipy")
 DEFAULT_LIMIT_BYTES: Final = 4 * 1024**3
+_UNFINISHED: Final = ".epochs"
+_ABANDONED_SECONDS: Final = 7 * 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,16 @@ class StepCache:
             _write_whole(note_file, note.encode())
         except (OSError, TypeError) as error:
             raise StorageError(f"the step cache {self._folder} can't be written", found=str(error)) from error
+        for unfinished in self._folder.glob(f"{key}{_UNFINISHED}*"):
+            unfinished.unlink(missing_ok=True)
         self._evict(keep=key)
+
+    def checkpoint(self, key: str) -> Path:
+        """Return where an unfinished step may store what it has; `put` of the same key removes it.
+
+        Steps that train several times add suffixes of their own to the name.
+        """
+        return self._folder / f"{key}{_UNFINISHED}"
 
     def size_bytes(self) -> int:
         """Return the size of all entries."""
@@ -127,6 +139,12 @@ class StepCache:
 
     def _evict(self, keep: str) -> None:
         total = self.size_bytes()
+        if total > self._limit:
+            for unfinished in sorted(self._folder.glob(f"*{_UNFINISHED}*"), key=lambda path: path.stat().st_mtime_ns):
+                # A step of another process may be at work on a young one.
+                if time.time() - unfinished.stat().st_mtime > _ABANDONED_SECONDS:
+                    total -= unfinished.stat().st_size
+                    unfinished.unlink(missing_ok=True)
         notes = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
         for note in notes:
             if total <= self._limit:

@@ -401,3 +401,90 @@ def test_every_shared_network_has_gradients_in_both_precisions(shared):
             output.float().square().sum().backward()
             assert all(weight.grad is not None for weight in module.weights.values())
             module.zero_grad(set_to_none=True)
+
+
+class Recorder:
+    """A hook that keeps one weight's first row at zero and counts what it is told."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.count = 0
+
+    def begin(self, weights, epochs, steps_per_epoch) -> None:
+        self.weight = weights["w1"]
+        self.calls.append(f"begin {epochs} {steps_per_epoch}")
+
+    def after_backward(self, step) -> None:
+        assert self.weight.grad is not None
+        self.count += 1
+
+    def after_step(self, step) -> None:
+        self.weight[0] = 0
+
+    def after_epoch(self, epoch) -> None:
+        self.calls.append(f"epoch {epoch}")
+
+    def state(self):
+        return {"count": self.count}
+
+    def restore(self, state) -> None:
+        self.count = state["count"]
+
+
+def test_a_hook_takes_part_in_every_step(engine, network):
+    hook = Recorder()
+    result = engine.fit(network, Pictures(), SETTINGS, hook=hook)
+    assert hook.calls == ["begin 2 6", "epoch 0", "epoch 1"]
+    assert hook.count == 12
+    assert not result.graph.constant("w1")[0].any()
+    assert result.graph.constant("w1")[1].any()
+
+
+class PowerCutError(Exception):
+    """Ends a training as a crash would."""
+
+
+@pytest.mark.parametrize("damage", [False, True], ids=["whole", "damaged"])
+def test_a_training_that_was_cut_off_goes_on_and_ends_the_same(engine, network, tmp_path, damage):
+    settings, data = replace(SETTINGS, epochs=4), Pictures()
+    scores = [0.3, 0.8, 0.5, 0.6]
+    whole, hook = iter(scores), Recorder()
+    expected = engine.fit(network, data, settings, teacher=network, validate=lambda graph: next(whole), hook=hook)
+
+    file, seen = tmp_path / "steps" / "training.epochs", iter(scores)
+
+    def cut(graph: ModelGraph) -> float:
+        score = next(seen)
+        if score == 0.6:
+            raise PowerCutError
+        return score
+
+    with pytest.raises(PowerCutError):
+        engine.fit(network, data, settings, teacher=network, validate=cut, hook=Recorder(), checkpoint=file)
+    if damage:
+        file.write_bytes(file.read_bytes()[:-700])
+    rest, later = iter(scores if damage else scores[3:]), Recorder()
+    result = TorchEngine(1).fit(
+        network, data, settings, teacher=network, validate=lambda graph: next(rest), hook=later, checkpoint=file
+    )
+    assert result.graph.to_bytes() == expected.graph.to_bytes()
+    assert result.best_epoch == 2
+    assert [entry.score for entry in result.history] == scores
+    assert later.count == hook.count
+    assert any("went on after epoch 3" in note for note in result.notes) is not damage
+
+
+def test_a_checkpoint_of_another_training_is_not_used(engine, network, tmp_path):
+    file = tmp_path / "training.epochs"
+    engine.fit(network, Pictures(), SETTINGS, checkpoint=file)
+    longer = replace(SETTINGS, epochs=3)
+    result = engine.fit(network, Pictures(), longer, checkpoint=file)
+    assert result.graph.to_bytes() == engine.fit(network, Pictures(), longer).graph.to_bytes()
+
+
+def test_a_place_that_cannot_be_written_costs_no_training(engine, network, tmp_path):
+    (tmp_path / "file").write_text("")
+    lines: list[str] = []
+    result = engine.fit(network, Pictures(), SETTINGS, log=lines.append, checkpoint=tmp_path / "file" / "t.epochs")
+    assert len(result.history) == 2
+    assert sum("can't be stored" in line for line in lines) == 1

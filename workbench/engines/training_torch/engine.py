@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Literal
 
 import ml_dtypes
@@ -18,6 +19,7 @@ from workbench.engines.contracts import (
     Inputs,
     SlopeObserver,
     TrainingData,
+    TrainingHook,
     TrainingResult,
     TrainingSettings,
 )
@@ -138,11 +140,14 @@ class TorchEngine:
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
         log: Callable[[str], None] | None = None,
+        hook: TrainingHook | None = None,
+        checkpoint: Path | None = None,
     ) -> TrainingResult:
         """Train all float initializers and return the epoch that `validate` (higher is better) scores best.
 
         The same arguments on the same machine give the same bytes; the number of threads is part of the arguments.
-        A cancel after the first epoch returns the best so far with `stopped_early`; before that it raises.
+        A cancel after the first epoch returns the best so far with `stopped_early`; before that it raises. With a
+        `checkpoint` file every epoch is stored, and the same training goes on from there with the same result.
 
         Raises:
             UnsupportedGraphError: the graph has an operator that this engine can't execute.
@@ -152,7 +157,7 @@ class TorchEngine:
         """
         watch = Watch(validate, progress or Progress(), cancel or CancelToken(), log or (lambda text: None))
         with reproducible(settings.seed, settings.threads) as threads:
-            return Trainer(graph, settings, teacher, threads).run(data, watch)
+            return Trainer(graph, settings, teacher, threads, hook).run(data, watch, checkpoint)
 
 
 def _check_known(graph: ModelGraph, name: str) -> None:

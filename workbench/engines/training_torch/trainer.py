@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from workbench.domain.cancel import CancelToken, Progress, TimeLeft
-from workbench.domain.errors import CancelledError, DataError, JobError
-from workbench.engines.contracts import EpochRecord, Inputs, TrainingData, TrainingResult, TrainingSettings
+from workbench.domain.errors import CancelledError, DataError, JobError, StorageError
+from workbench.engines.contracts import (
+    EpochRecord,
+    Inputs,
+    TrainingData,
+    TrainingHook,
+    TrainingResult,
+    TrainingSettings,
+)
+from workbench.engines.training_torch import checkpoint
 from workbench.engines.training_torch.devices import (
     Precision,
     autocast,
@@ -50,14 +59,23 @@ class Trainer:
         settings: How.
         teacher: The original model, or None to train on labels alone.
         threads: That torch was given, for the notes.
+        hook: Takes part in every step, or None.
 
     Raises:
         UnsupportedGraphError: student or teacher has an operator that is missing.
         JobError: there is nothing that could be trained.
     """
 
-    def __init__(self, graph: ModelGraph, settings: TrainingSettings, teacher: ModelGraph | None, threads: int) -> None:
+    def __init__(
+        self,
+        graph: ModelGraph,
+        settings: TrainingSettings,
+        teacher: ModelGraph | None,
+        threads: int,
+        hook: TrainingHook | None = None,
+    ) -> None:
         self._settings = settings
+        self._hook = hook
         self._threads = threads
         self._device = training_device()
         self._precision: Precision = precision_of(settings, self._device)
@@ -83,15 +101,18 @@ class Trainer:
         self._losses = Losses.of(settings)
         self._optimizer = _optimizer(self._student, settings)
 
-    def run(self, data: TrainingData, watch: Watch) -> TrainingResult:
+    def run(self, data: TrainingData, watch: Watch, stored: Path | None = None) -> TrainingResult:
         """Train; see TrainingEngine.fit."""
         settings, batches = self._settings, -(-len(data) // self._settings.batch_size)
         schedule = CosineSchedule.of(settings.learning_rate, settings.epochs, settings.warmup_epochs, batches)
         history: list[EpochRecord] = []
         best = _Best(self._student.graph)
+        if self._hook is not None:
+            self._hook.begin(self._student.weights, settings.epochs, batches)
+        resumed = self._resumed(stored, best, history)
         left = TimeLeft()
         stopped = False
-        for epoch in range(settings.epochs):
+        for epoch in range(resumed, settings.epochs):
             began = time.monotonic()
             try:
                 loss = self._epoch(data, epoch, batches, schedule, watch, left)
@@ -100,15 +121,27 @@ class Trainer:
                     raise
                 stopped = True
                 break
+            if self._hook is not None:
+                with torch.no_grad():
+                    self._hook.after_epoch(epoch)
             graph = self._student.written_back()
             score, stopped = _validated(graph, watch)
             best.offer(graph, score, epoch + 1)
             history.append(EpochRecord(epoch + 1, loss, score, time.monotonic() - began))
             watch.log(_line(history[-1], settings.epochs))
+            # A score that a cancel cut short would count as none when the training goes on.
+            if stored is not None and not stopped:
+                try:
+                    self._store(stored, best, history)
+                except StorageError as error:
+                    # Not being able to go on after a crash is no reason to stop now.
+                    watch.log(f"Warning: {error}")
+                    stored = None
             if stopped:
                 break
         where = f"{self._threads} threads" if self._device.type == "cpu" else "CUDA"
-        notes = [f"trained in {self._precision} on {where}"]
+        notes = [f"went on after epoch {resumed}, which was stored"] if resumed else []
+        notes.append(f"trained in {self._precision} on {where}")
         if self._features is not None:
             notes.append(f"imitated {len(self._features.values)} feature maps of the original")
         elif settings.feature_weight > 0 and self._teacher is not None:
@@ -129,7 +162,9 @@ class Trainer:
         settings, total, samples = self._settings, 0.0, 0
         self._student.mode.dropout = True
         self._student.mode.batch_norm = "train" if settings.batch_norm == "train" else "fixed"
-        seed = int(np.random.SeedSequence([settings.seed, epoch]).generate_state(1)[0])
+        seed, dropout_seed = (int(word) for word in np.random.SeedSequence([settings.seed, epoch]).generate_state(2))
+        # Every epoch begins anew, so that one that goes on from a checkpoint drops the same values.
+        torch.manual_seed(dropout_seed)
         for number, batch in enumerate(data.shuffled(settings.batch_size, seed)):
             watch.cancel.raise_if_cancelled()
             if len(batch) < 2 <= settings.batch_size and batches > 1:
@@ -137,7 +172,7 @@ class Trainer:
             rate = schedule.rate(epoch * batches + number)
             for group in self._optimizer.param_groups:
                 group["lr"] = rate
-            loss = self._step(batch.inputs, batch.targets)
+            loss = self._step(batch.inputs, batch.targets, epoch * batches + number)
             if not math.isfinite(loss):
                 raise JobError(
                     f"training diverged: the loss is {loss} in epoch {epoch + 1}",
@@ -151,7 +186,7 @@ class Trainer:
             raise DataError("there are no training samples", action="Name a train split in the data description.")
         return total / samples
 
-    def _step(self, inputs: Inputs, targets: np.ndarray | None) -> float:
+    def _step(self, inputs: Inputs, targets: np.ndarray | None, step: int) -> float:
         fed = self._student.feed(inputs)
         inner = () if self._features is None else self._features.values
         wanted: dict[str, Tensor] = {}
@@ -169,8 +204,54 @@ class Trainer:
         self._optimizer.zero_grad(set_to_none=True)
         if loss.requires_grad:
             loss.backward()  # type: ignore[no-untyped-call]
+        if self._hook is not None:
+            with torch.no_grad():
+                self._hook.after_backward(step)
         self._optimizer.step()
+        if self._hook is not None:
+            with torch.no_grad():
+                self._hook.after_step(step)
         return float(loss.detach())
+
+    def _store(self, path: Path, best: _Best, history: Sequence[EpochRecord]) -> None:
+        changing = self._changing()
+        kept = best.arrays(changing)
+        checkpoint.save(
+            path,
+            checkpoint.Checkpoint(
+                weights={name: tensor.detach().cpu() for name, tensor in changing.items()},
+                optimizer=self._optimizer.state_dict(),
+                best=None if kept is None else {name: torch.from_numpy(array.copy()) for name, array in kept.items()},
+                best_epoch=best.epoch,
+                best_score=best.score,
+                history=tuple(history),
+                hook={} if self._hook is None else self._hook.state(),
+            ),
+            self._settings,
+        )
+
+    def _resumed(self, path: Path | None, best: _Best, history: list[EpochRecord]) -> int:
+        """Take over what a checkpoint holds and return the number of epochs that are done."""
+        stored = None if path is None else checkpoint.load(path, self._settings)
+        changing = self._changing()
+        if stored is None or {name: tensor.shape for name, tensor in stored.weights.items()} != {
+            name: tensor.shape for name, tensor in changing.items()
+        }:
+            return 0
+        with torch.no_grad():
+            for name, tensor in changing.items():
+                tensor.copy_(stored.weights[name])
+        self._optimizer.load_state_dict(stored.optimizer)
+        if stored.best is not None:
+            arrays = {name: tensor.numpy() for name, tensor in stored.best.items()}
+            best.restore(self._student.graph.with_initializers(arrays), stored.best_epoch, stored.best_score)
+        if self._hook is not None:
+            self._hook.restore(stored.hook)
+        history.extend(stored.history)
+        return len(history)
+
+    def _changing(self) -> dict[str, Tensor]:
+        return {**self._student.weights, **self._student.statistics}
 
 
 class _Best:
@@ -179,16 +260,27 @@ class _Best:
     def __init__(self, start: ModelGraph) -> None:
         self.graph = start
         self.epoch: int | None = None
-        self._score: float | None = None
+        self.score: float | None = None
 
     def offer(self, graph: ModelGraph, score: float | None, epoch: int) -> None:
         """Take an epoch's result if it is better."""
-        if self._score is not None and (score is None or not score > self._score):
+        if self.score is not None and (score is None or not score > self.score):
             return
         if score is not None and math.isnan(score) and self.epoch is not None:
             return
         self.graph, self.epoch = graph, epoch
-        self._score = None if score is None or math.isnan(score) else score
+        self.score = None if score is None or math.isnan(score) else score
+
+    def arrays(self, names: Iterable[str]) -> dict[str, np.ndarray] | None:
+        """Return the named initializers of the best epoch, or None before the first."""
+        if self.epoch is None:
+            return None
+        found = {name: self.graph.constant(name) for name in names}
+        return {name: array for name, array in found.items() if array is not None}
+
+    def restore(self, graph: ModelGraph, epoch: int | None, score: float | None) -> None:
+        """Go on with what was best before."""
+        self.graph, self.epoch, self.score = graph, epoch, score
 
 
 def _validated(graph: ModelGraph, watch: Watch) -> tuple[float | None, bool]:
