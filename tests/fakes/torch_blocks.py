@@ -1,4 +1,4 @@
-"""Small torch networks, one for every way channels are tied together in what people deploy, for exporters to write out."""
+"""Small torch networks for exporters to write out, one for every way channels are tied together in deployed ones."""
 
 from __future__ import annotations
 
@@ -168,7 +168,9 @@ class SqueezeExcite(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
         inner = functional.hardswish(self.norm(self.depthwise(functional.hardswish(self.expand(x)))))
-        gate = self.up(functional.relu(self.down(F.adaptive_avg_pool2d(inner, 1).flatten(1) + inner.amax((2, 3)))))
+        gate = self.up(
+            functional.relu(self.down(functional.adaptive_avg_pool2d(inner, 1).flatten(1) + inner.amax((2, 3))))
+        )
         inner = inner * functional.hardsigmoid(gate)[:, :, None, None]
         spatial = torch.cat([inner.mean(1, keepdim=True), inner.amax(1, keepdim=True)], dim=1)
         inner = inner * torch.sigmoid(spatial.sum(1, keepdim=True))
@@ -223,7 +225,7 @@ class ConvNext(nn.Module):
         inner = self.norm(self.depthwise(x).permute(0, 2, 3, 1))
         inner = self.scale * self.down(functional.gelu(self.up(inner)))
         x = self.between(x + inner.permute(0, 3, 1, 2))
-        return self.head(F.adaptive_avg_pool2d(functional.silu(self.mid(x)), 1).flatten(1))
+        return self.head(functional.adaptive_avg_pool2d(functional.silu(self.mid(x)), 1).flatten(1))
 
 
 class Recurrent(nn.Module):
