@@ -61,7 +61,10 @@ def scale_result(model: ir.Model, layer: ir.Node, factor: np.ndarray, offset: np
         return None
     if layer.op_type == "MatMul":
         put_weight(model, layer, 1, scaled.astype(weight.dtype), f"{layer.name}.weight")
-        return _add_after(model, layer, offset.astype(weight.dtype)) if offset.any() else layer
+        if not offset.any():
+            return layer
+        _rename_scaled(model, layer)
+        return _add_after(model, layer, offset.astype(weight.dtype))
     bias = layer.inputs[2] if len(layer.inputs) > 2 else None
     old = constant_array(bias)
     if bias is not None and old is None:
@@ -117,9 +120,17 @@ def _scale_add(model: ir.Model, add: ir.Node, factor: np.ndarray, offset: np.nda
             continue
         new = bias.astype(np.float64).reshape(-1) * factor + offset
         put_weight(model, product, 1, scaled.astype(weight.dtype), f"{product.name}.weight")
+        if (factor != 1).any():
+            _rename_scaled(model, product)
         put_weight(model, add, index, new.astype(bias.dtype), f"{add.name}.bias")
         return add
     return None
+
+
+def _rename_scaled(model: ir.Model, product: ir.Node) -> None:
+    """Give a value that is no longer what it was another name: values are compared by name across graphs."""
+    value = product.outputs[0]
+    value.name = free_name(model, f"{value.name}_scaled")
 
 
 def constant_affine(node: ir.Node, rank: int | None, axis: int) -> tuple[ir.Value, np.ndarray, np.ndarray] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -123,6 +124,29 @@ def test_nothing_to_merge(method: type[Method], graph_from: Callable[..., ModelG
     result = method(method.Parameters()).apply(graph, NO_SETTINGS, tools(graph))
     assert result.graph is graph
     assert result.notes == ("Nothing to merge.",)
+
+
+def test_an_output_that_says_nothing_is_proven_by_what_leads_to_it(
+    method: type[Method], graph_from: Callable[..., ModelGraph]
+) -> None:
+    graph = graph_from(
+        HEADER
+        + """net (float[batch,2,3,3] x) => (float[batch,2,3,3] y) {
+            [conv] a = Conv (x, w)
+            [scaled] b = Mul (a, two)
+            [deep] c = Sub (b, far)
+            y = Relu (c)
+        }""",
+        {"w": np.ones((2, 2, 1, 1), np.float32), "two": np.float32(2), "far": np.float32(1000)},
+    )
+    layers = sys.modules[method.__module__]
+    result = method(method.Parameters()).apply(graph, NO_SETTINGS, tools(graph))
+    assert result.graph.nodes[0].name == "conv"
+    assert len(result.graph.nodes) == 2
+    proof = layers.Proof(graph, tools(graph), 0)
+    assert proof.deviation(result.graph) <= 1e-5
+    wrong = result.graph.with_initializers({"w": 1.01 * result.graph.constant("w")})
+    assert proof.deviation(wrong) > 1e-5
 
 
 def test_no_inputs_no_proof(method: type[Method], graph_from: Callable[..., ModelGraph]) -> None:
