@@ -5,11 +5,21 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from workbench.domain.errors import CancelledError, WorkbenchError
+
 _WINDOW_FILES = (".onnx", ".mcw", ".pt2")
 
 
 def main() -> int:
-    """Run what the arguments ask for: nothing or a file opens the window, a verb runs the command line."""
+    """Run what the arguments ask for; Ctrl-C before anyone listens for it ends the program like one that is heard."""
+    try:
+        return _run()
+    except KeyboardInterrupt:
+        return CancelledError.exit_status
+
+
+def _run() -> int:
+    """Nothing or a file opens the window, a verb runs the command line."""
     arguments = sys.argv[1:]
     if arguments == ["worker"]:
         from workbench.worker.process import main as worker
@@ -37,7 +47,6 @@ def main() -> int:
 def _wants_window(arguments: list[str]) -> bool:
     """Whether a demo is to be shown; what the command line does not understand it shall say itself."""
     from workbench.cli.arguments import parse
-    from workbench.domain.errors import WorkbenchError
 
     try:
         return not {"-h", "--help"} & set(arguments) and not parse(arguments).headless

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from workbench.domain.errors import BadInputError, ModelFileError, ProjectError
+from workbench.domain.cancel import CancelToken, Progress
+from workbench.domain.errors import BadInputError, CancelledError, ModelFileError, ProjectError
 from workbench.graph.model import ModelGraph
 from workbench.graph.storage import model_sha256, save_model
 from workbench.jobs.context import JobContext
-from workbench.jobs.specs import ImportJob
+from workbench.jobs.specs import ImportJob, InspectJob
 from workbench.worker.dispatch import run_job
 from workbench.worker.imported_archives import imported_archive, remember_import
 from workbench.worker.model_jobs import onnx_file
@@ -38,6 +39,15 @@ def test_file_must_be_the_one_that_was_measured(model: Path) -> None:
     assert onnx_file(str(model), JobContext(), known) == model
     with pytest.raises(ProjectError, match=r"model\.onnx: the model file was changed since .* Restore the original"):
         onnx_file(str(model), JobContext(), "0" * 64)
+
+
+def test_cancelled_description_is_not_given(model: Path) -> None:
+    token = CancelToken()
+    context = JobContext(progress=Progress(lambda fraction, text: token.cancel()), cancel=token)
+    with pytest.raises(CancelledError):
+        run_job(InspectJob(model=str(model)), context)
+    with pytest.raises(CancelledError):
+        run_job(InspectJob(model=str(model.with_name("missing.onnx"))), context)
 
 
 def test_archive_is_known_by_its_content_once_it_was_imported(model: Path, archive: Path) -> None:

@@ -18,8 +18,10 @@ from workbench.worker.installed_methods import installed_methods
 
 def inspect(spec: InspectJob, context: JobContext) -> dict[str, Any]:
     """Describe a model → InspectReport."""
+    context.cancel.raise_if_cancelled()
     context.progress.update(0.0, "opening")
     report = inspect_model(onnx_file(spec.model, context), drawing=spec.drawing, dimensions=spec.dimensions)
+    context.cancel.raise_if_cancelled()
     # The graph knows the knobs that fit an operator; which ones can be turned is for the installed methods to say.
     registry, _ = installed_methods()
     layers = tuple(layer.model_copy(update={"knobs": knobs_for(layer, registry)}) for layer in report.layers)
