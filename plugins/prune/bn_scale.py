@@ -28,7 +28,8 @@ class BatchNormScale(ChannelPruning):
     def requirements(self, graph: ModelGraph) -> frozenset[Requirement]:
         """Return that samples are needed where no layer has batch norm any more."""
         has_scale = any(node.op == "BatchNormalization" for node in graph.nodes)
-        return frozenset() if has_scale else frozenset({Requirement.DATA})
+        needed = super().requirements(graph)
+        return needed if has_scale else needed | {Requirement.DATA}
 
     def obstacle(self, graph: ModelGraph, group: ChannelGroup) -> str | None:
         """Return why a group has no scale: no layer that makes it has batch norm, or could have had one."""

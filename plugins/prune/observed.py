@@ -8,13 +8,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from workbench.api import ChannelAxis, ChannelGroup, DataError, ModelGraph, Tools
+from workbench.api import ChannelAxis, ChannelGroup, ModelGraph
 
 from .parameters import SampledParameters
 from .scores import per_unit, present
 from .sites import Site, batch_size, reading_sites
 from .structured import ChannelPruning
-from .subject import Subject
+from .subject import Subject, needed_data
 
 
 class ChannelFigure(Protocol):
@@ -80,14 +80,3 @@ class ObservedPruning(ChannelPruning):
             for site in self.sites(subject.graph, group)
         ]
         return self.reduced(layers, group)
-
-
-def needed_data(tools: Tools, method: str) -> Any:
-    """Return the recipe's data.
-
-    Raises:
-        DataError: it names none.
-    """
-    if tools.data is None:
-        raise DataError(f"{method} needs samples, and the recipe names no data", action="Add `data:` to the recipe.")
-    return tools.data

@@ -58,6 +58,11 @@ class PruningParameters(Parameters):
         description="Kept channels are rounded to this multiple; runtimes like 8 or 16.",
         json_schema_extra={"unit": "channels"},
     )
+    reconstruct: bool = Field(
+        default=False,
+        description="Change the weights that read what is left by least squares on samples, so that they make up for "
+        "what goes; much of the accuracy comes back without training.",
+    )
     restore_batch_norm: bool = Field(
         default=True,
         description="Give convolutions whose batch norm was folded a new one before pruning; networks recover by it.",

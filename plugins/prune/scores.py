@@ -17,7 +17,9 @@ from .parameters import Normalisation, Reduction
 Positions = tuple[tuple[int, ...], ...]
 
 
-def per_unit(values: np.ndarray, positions: Positions, how: Literal["sum", "mean"] = "sum") -> np.ndarray:
+def per_unit(
+    values: np.ndarray, positions: Sequence[Sequence[int] | np.ndarray], how: Literal["sum", "mean"] = "sum"
+) -> np.ndarray:
     """Return values (…, c) added up or averaged over the positions of every unit, (…, u); 0 for a unit without any."""
     columns = np.fromiter((place for places in positions for place in places), np.int64)
     counts = np.asarray([len(places) for places in positions])

@@ -14,13 +14,12 @@ import numpy as np
 
 from workbench.api import ChannelAxis, ChannelGroup, ModelGraph, Requirement
 
-from .observed import needed_data
 from .parameters import SampledParameters
 from .reach import gradient_obstacle
 from .scores import per_unit, present
 from .sites import batch_size, reading_sites
 from .structured import ChannelPruning
-from .subject import Subject
+from .subject import Subject, needed_data
 
 
 class SlopePruning(ChannelPruning):
@@ -40,8 +39,8 @@ class SlopePruning(ChannelPruning):
 
     def requirements(self, graph: ModelGraph) -> frozenset[Requirement]:
         """Return that gradients are needed, and labels unless the model's own are taken."""
-        needed = {Requirement.DATA, Requirement.GRADIENTS}
-        return frozenset(needed | {Requirement.LABELS} if self.labels == "data" else needed)
+        needed = super().requirements(graph) | {Requirement.GRADIENTS}
+        return needed | {Requirement.LABELS} if self.labels == "data" else needed
 
     def obstacle(self, graph: ModelGraph, group: ChannelGroup) -> str | None:
         """Return why a group has no slopes, naming the node that stops the gradient."""

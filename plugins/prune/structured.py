@@ -17,6 +17,7 @@ from workbench.api import (
     MethodResult,
     ModelGraph,
     RecipeError,
+    Requirement,
     Stage,
     Tools,
     folded_graph,
@@ -25,7 +26,9 @@ from workbench.api import (
 )
 
 from .allocation import Budget, allocate, as_plan, check_reachable
+from .moments import observe_moments
 from .parameters import PruningParameters
+from .reconstruction import RECONSTRUCTION_SAMPLES, reconstructed
 from .report import group_details, parameter_count
 from .scores import combined
 from .selection import GroupRatio, choose, group_ratios
@@ -58,10 +61,6 @@ class ChannelPruning(Method):
         """Return what `importance` will find in `subject.evidence`, from one pass over samples for all groups."""
         return {}
 
-    def compensated(self, subject: Subject, removal: Removal, notes: list[str]) -> ModelGraph:
-        """Return `subject.normalised` with the weights that stay made up for what is about to go."""
-        return subject.normalised
-
     def reduced(self, layers: Sequence[tuple[np.ndarray, np.ndarray]], group: ChannelGroup) -> np.ndarray:
         """Return one score per unit (u,) from the scores (u,) of several layers and which units each holds (u,)."""
         return combined(layers, group.units, self.parameters.reduction, self.parameters.normalisation)
@@ -73,6 +72,11 @@ class ChannelPruning(Method):
             where=f"channel group {group.id!r}",
             action=f"Choose another criterion, or set {PRUNE_RATIO.name} of these layers to 0.",
         )
+
+    def requirements(self, graph: ModelGraph) -> frozenset[Requirement]:
+        """Return that samples are needed for reconstruction, beside what the criterion needs."""
+        needed = super().requirements(graph)
+        return needed | {Requirement.DATA} if self.parameters.reconstruct else needed
 
     def check(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
         """Refuse settings that can't be honoured; returns notes on default settings that don't apply.
@@ -112,7 +116,7 @@ class ChannelPruning(Method):
         ratios = allocate(subject.graph, chosen, scores, self.parameters, budget, tools.cancel.raise_if_cancelled)
         removal = choose(ratios, lambda group: scores[group.id], multiple=self.parameters.channel_multiple)
         tools.progress.update(0.68, "removing channels")
-        whole = self.compensated(subject, removal, notes) if removal else subject.normalised
+        whole = self._reconstructed(subject, [entry.group for entry in ratios], removal, tools, notes)
         smaller = remove_channels(whole, removal) if removal else whole
         smaller = self._with_new_statistics(smaller, tools, notes)
         before, after = parameter_count(subject.graph), parameter_count(smaller)
@@ -165,6 +169,21 @@ class ChannelPruning(Method):
         elif tools.data is None and not _has_batch_norm(graph):
             notes.append("Batch norm was not given back, since the recipe names no data.")
         return restored
+
+    def _reconstructed(
+        self, subject: Subject, groups: Sequence[ChannelGroup], removal: Removal, tools: Tools, notes: list[str]
+    ) -> ModelGraph:
+        """Let the layers that read removed channels make up for them, where that is asked for."""
+        if not removal or not self.parameters.reconstruct:
+            return subject.normalised
+        moments = subject.evidence.get("moments")
+        if moments is None:
+            measuring = replace(tools, progress=tools.progress.part(0.6, 0.68, "least squares"))
+            cut = [group for group in groups if group.id in removal]
+            moments = observe_moments(subject.graph, cut, measuring, RECONSTRUCTION_SAMPLES, self.id)
+        graph, count = reconstructed(subject.graph, subject.normalised, groups, removal, moments)
+        notes.append(f"{count} layers reconstructed by least squares.")
+        return graph
 
     def _with_new_statistics(self, graph: ModelGraph, tools: Tools, notes: list[str]) -> ModelGraph:
         """Take batch-norm statistics anew: those of the wider network no longer hold behind the removed channels."""
