@@ -13,7 +13,17 @@ from workbench.domain.errors import (
     WorkbenchError,
 )
 from workbench.domain.interface import API_VERSION
-from workbench.domain.knobs import ACTIVATION_BITS, KEEP, PRUNE_RATIO, RANK_RATIO, WEIGHT_BITS, Knob, Setting
+from workbench.domain.knobs import (
+    ACTIVATION_BITS,
+    KEEP,
+    PRUNE_RATIO,
+    RANK_RATIO,
+    SPARSITY,
+    SPARSITY_PATTERN,
+    WEIGHT_BITS,
+    Knob,
+    Setting,
+)
 from workbench.domain.plan import LayerSettings, Origin, Plan
 from workbench.domain.reports import LayerReport
 from workbench.engines.contracts import (
@@ -22,6 +32,7 @@ from workbench.engines.contracts import (
     Observer,
     SlopeObserver,
     TrainingData,
+    TrainingHook,
     TrainingResult,
     TrainingSettings,
 )
@@ -54,8 +65,10 @@ from workbench.graph.passes.pad_channels import pad_input_channels, pad_output_c
 from workbench.graph.passes.remove_branches import remove_branches
 from workbench.graph.passes.remove_channels import remove_channels
 from workbench.graph.passes.remove_idle import remove_idle
+from workbench.graph.passes.store_sparse import store_sparse
 from workbench.graph.passes.upgrade_opset import upgrade_opset
 from workbench.graph.quantization import ActivationQuantization, WeightQuantization
+from workbench.graph.sparsity import Sparsity, sparsity_of
 from workbench.methods.method import Method, MethodData, MethodResult, Parameters, Requirement, Stage, Tools
 from workbench.methods.normalisation import give_back_normalisation, normalised, with_new_statistics
 
@@ -67,6 +80,8 @@ __all__ = [
     "KEEP",
     "PRUNE_RATIO",
     "RANK_RATIO",
+    "SPARSITY",
+    "SPARSITY_PATTERN",
     "WEIGHT_BITS",
     "ActivationQuantization",
     "ArraySource",
@@ -107,9 +122,11 @@ __all__ = [
     "Setting",
     "SlopeObserver",
     "Source",
+    "Sparsity",
     "Stage",
     "Tools",
     "TrainingData",
+    "TrainingHook",
     "TrainingResult",
     "TrainingSettings",
     "UnsupportedGraphError",
@@ -144,7 +161,9 @@ __all__ = [
     "remove_channels",
     "remove_idle",
     "same_shape",
+    "sparsity_of",
     "store_half",
+    "store_sparse",
     "takes_shift",
     "upgrade_opset",
     "why_not_factorizable",

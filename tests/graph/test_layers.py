@@ -46,7 +46,8 @@ def test_resnet20_has_the_published_costs(shared: Path) -> None:
     assert first.weight_bytes == first.params * 4
     assert first.activation_bytes == (3 + 16) * 32 * 32 * 4
     assert first.arithmetic_intensity == first.macs / (first.weight_bytes + first.activation_bytes)
-    assert first.knobs == knobs_of("Conv") == ("prune_ratio", "weight_bits", "activation_bits", "rank_ratio")
+    own = ("prune_ratio", "weight_bits", "activation_bits", "rank_ratio", "sparsity", "sparsity_pattern")
+    assert first.knobs == knobs_of("Conv") == own
     assert layers[-1].op == "Gemm"
     assert layers[-1].macs == 640
 

@@ -128,5 +128,35 @@ KEEP = Knob(
     doc="Whether the layer stays; no leaves out the whole branch (a residual block, or a run of layers that keeps its "
     "shape), which shortens the run in proportion.",
 )
+SPARSITY = Knob(
+    "sparsity",
+    "Sparsity",
+    "share of zero weights",
+    untouched=0.0,
+    low=0.0,
+    high=0.95,
+    step=0.05,
+    sweep=(0.5, 0.75, 0.9),
+    doc="Share of the layer's weights that become zero; its shape stays. The compressed file becomes smaller, but this "
+    "computer's runtime multiplies zeros like other numbers, so that its time usually stays as it is.",
+)
+SPARSITY_PATTERN = Knob(
+    "sparsity_pattern",
+    "Pattern",
+    "",
+    untouched="unstructured",
+    choices=("unstructured", "2:4", "1:4", "block"),
+    sweep=("2:4", "1:4"),
+    doc="Where zeros may lie: anywhere; 2:4 and 1:4 keep 2 or 1 of every 4 consecutive input channels and set the "
+    "sparsity by themselves (0.5, 0.75); block sets 4 consecutive output channels at one input to zero together.",
+)
 
-FIRST_PARTY_KNOBS: tuple[Knob, ...] = (PRUNE_RATIO, WEIGHT_BITS, ACTIVATION_BITS, RANK_RATIO, KEEP)
+FIRST_PARTY_KNOBS: tuple[Knob, ...] = (
+    PRUNE_RATIO,
+    WEIGHT_BITS,
+    ACTIVATION_BITS,
+    RANK_RATIO,
+    SPARSITY,
+    SPARSITY_PATTERN,
+    KEEP,
+)

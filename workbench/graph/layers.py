@@ -7,7 +7,14 @@ from math import prod
 
 import onnx_ir as ir
 
-from workbench.domain.knobs import ACTIVATION_BITS, PRUNE_RATIO, RANK_RATIO, WEIGHT_BITS
+from workbench.domain.knobs import (
+    ACTIVATION_BITS,
+    PRUNE_RATIO,
+    RANK_RATIO,
+    SPARSITY,
+    SPARSITY_PATTERN,
+    WEIGHT_BITS,
+)
 from workbench.domain.reports import LayerReport, NodeCost, ShapeReport
 from workbench.graph.cost import GraphCost, graph_cost
 from workbench.graph.model import ModelGraph, Node
@@ -16,11 +23,12 @@ from workbench.graph.statics import Dims, Statics
 from workbench.graph.weights import Weight, is_float, stored, weight_of
 
 _ALL = (PRUNE_RATIO.name, WEIGHT_BITS.name, ACTIVATION_BITS.name)
+_SPARSE = (SPARSITY.name, SPARSITY_PATTERN.name)
 _KNOBS: dict[str, tuple[str, ...]] = {
-    "Conv": (*_ALL, RANK_RATIO.name),
-    "ConvTranspose": _ALL,
-    "Gemm": (*_ALL, RANK_RATIO.name),
-    "MatMul": (*_ALL, RANK_RATIO.name),
+    "Conv": (*_ALL, RANK_RATIO.name, *_SPARSE),
+    "ConvTranspose": (*_ALL, *_SPARSE),
+    "Gemm": (*_ALL, RANK_RATIO.name, *_SPARSE),
+    "MatMul": (*_ALL, RANK_RATIO.name, *_SPARSE),
     "Gather": (WEIGHT_BITS.name,),
     "LSTM": (),
     "GRU": (),
