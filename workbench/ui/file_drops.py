@@ -40,6 +40,12 @@ class FileDrops(QObject):
             self._watched = handle
             handle.installEventFilter(self)
 
+    def stop(self) -> None:
+        """End, before the window is taken down."""
+        if self._watched is not None:
+            self._watched.removeEventFilter(self)
+            self._watched = None
+
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Follow drags of files; everything else goes its way."""
         kind = event.type()

@@ -341,6 +341,7 @@ class MainWindow(QMainWindow):
             self.workspace.remember()
         self.preferences.save()
         self.hide()
+        self._drops.stop()
         self.session.jobs.close()
         self.session.document.close()
         super().closeEvent(event)
