@@ -435,6 +435,7 @@ def test_weights_are_read_when_they_are_looked_at_and_only_once(qtbot, desk):
     assert "weights from" in tabs.plots[0].text_at(middle)
 
     tabs.tabs.setCurrentIndex(CHANNELS)
+    qtbot.waitUntil(lambda: bool(tabs.plots))
     assert isinstance(tabs.plots[0], NormsPlot)
     rows = list(csv.DictReader(io.StringIO(tabs.plots[0].to_csv())))
     norms = [float(row["l1"]) for row in rows]

@@ -82,6 +82,7 @@ class JobsBridge(QObject):
         self._waiting: deque[Message] = deque()
         self._spent_s = 0.0
         self._turn = QTimer(self)
+        self._turn.setSingleShot(True)
         self._turn.setInterval(TURN_MS)
         self._turn.timeout.connect(self._next_turn)
         self._arrived.connect(self._take, Qt.ConnectionType.QueuedConnection)
@@ -161,9 +162,9 @@ class JobsBridge(QObject):
 
     def _next_turn(self) -> None:
         self._spent_s = 0.0
-        self._handle_waiting()
-        if not self._waiting:
-            self._turn.stop()
+        if self._waiting:
+            self._handle_waiting()
+            self._turn.start()
 
     def _handle_waiting(self) -> None:
         while self._waiting and self._spent_s < _TURN_S:

@@ -112,8 +112,7 @@ class Workspace(QMainWindow):
                 bar.hide()
 
     def _arrange(self, name: LayoutName) -> None:
-        # Panels take their new size once, not after every step.
-        self.layout().setEnabled(False)
+        self._hold_sizes(True)
         for dock in self.docks.values():
             dock.setFloating(False)
             self.removeDockWidget(dock)
@@ -131,7 +130,7 @@ class Workspace(QMainWindow):
         self._beside("graph", "inspector", Qt.Orientation.Horizontal)
         self._beside("pareto", "recipe", Qt.Orientation.Horizontal)
         self._tab("recipe", "jobs", "compare")
-        self._thaw()
+        self._hold_sizes(False)
         across = Qt.Orientation.Horizontal
         self.resizeDocks(
             [docks["layers"], docks["graph"], docks["inspector"]],
@@ -152,7 +151,7 @@ class Workspace(QMainWindow):
         self._beside("layers", "recipe", Qt.Orientation.Horizontal)
         self._tab("layers", "graph", "inspector")
         self._tab("recipe", "jobs")
-        self._thaw()
+        self._hold_sizes(False)
         across = Qt.Orientation.Horizontal
         self.resizeDocks([docks["pareto"], docks["compare"]], [round(width * 0.52), round(width * 0.48)], across)
         self.resizeDocks([docks["layers"], docks["recipe"]], [round(width * 0.62), round(width * 0.38)], across)
@@ -160,9 +159,12 @@ class Workspace(QMainWindow):
             [docks["pareto"], docks["layers"]], [round(height * 0.58), round(height * 0.42)], Qt.Orientation.Vertical
         )
 
-    def _thaw(self) -> None:
-        self.layout().setEnabled(True)
-        self.layout().activate()
+    def _hold_sizes(self, on: bool) -> None:
+        """Let panels take their new size once, not after every step of an arrangement."""
+        layout = self.layout()
+        if layout is not None:
+            layout.setEnabled(not on)
+            layout.activate()
 
     def _place(self, name: str) -> None:
         self.addDockWidget(_LEFT, self.docks[name])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-# A timer of 0 ms is called several times in one turn where other timers are due, too.
+# A timer of 0 ms, or one that counts on while it is being served, is called again before others that are due.
 TURN_MS = 1
 
 
@@ -27,6 +27,7 @@ class Turns(QObject):
         super().__init__(parent)
         self._pieces: deque[Callable[[], object]] = deque()
         self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
         self._timer.setInterval(TURN_MS)
         self._timer.timeout.connect(self._next)
 
@@ -38,22 +39,12 @@ class Turns(QObject):
     def add(self, pieces: Iterable[Callable[[], object]]) -> None:
         """Put pieces at the end of the line."""
         self._pieces.extend(pieces)
-        if self._pieces:
+        if self._pieces and not self._timer.isActive():
             self._timer.start()
 
-    def clear(self) -> None:
-        """Forget what waits."""
-        self._pieces.clear()
-        self._timer.stop()
-
-    def hurry(self) -> None:
-        """Call everything that waits now, for a caller who can't go on without it."""
-        while self._pieces:
-            self._next()
-
     def _next(self) -> None:
+        self._pieces.popleft()()
         if self._pieces:
-            self._pieces.popleft()()
-        if not self._pieces:
-            self._timer.stop()
+            self._timer.start()
+        else:
             self.finished.emit()

@@ -58,11 +58,10 @@ class PlotStack(QWidget):
         return [plot for plot in made if plot is not None and not plot.isHidden()]
 
     def prepare(self) -> None:
-        """Make the plots that a layer usually needs, one a turn."""
+        """Make the plots that a layer usually needs, one a turn; its weights take a moment to be read anyway."""
         if not self._prepared:
             self._prepared = True
-            charts = [partial(self._show_chart, place) for place in range(_USUAL_CHARTS)]
-            self._turns.add([*charts, self._show_histogram, self._show_norms])
+            self._turns.add([partial(self._show_chart, place) for place in range(_USUAL_CHARTS)])
 
     def show_charts(self, charts: Sequence[tuple[Chart, str]]) -> None:
         """Show curves, each below its caption in rich text."""
@@ -100,8 +99,9 @@ class PlotStack(QWidget):
             self._turns.add([show])
 
     def _hide_others(self, charts: int = 0) -> None:
-        for row in (*self._curves[charts:], *self._captions[charts:]):
-            row.hide()
+        for plot, caption in zip(self._curves[charts:], self._captions[charts:], strict=True):
+            plot.hide()
+            caption.hide()
         if self._histogram is not None and self._detail is None:
             self._histogram.hide()
         if self._norms is not None and self._norms_of is None:
