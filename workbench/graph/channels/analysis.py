@@ -142,7 +142,7 @@ def analyse(graph: ModelGraph, unit: Unit = "head") -> Analysis:
 def _analyse(original: ModelGraph, unit: Unit) -> Analysis:
     graph = straighten_reshapes(fold_constants(original))
     statics = analyse_statics(graph.edit(), source=graph.source)
-    flow = Flow(graph, statics.shapes, head_axes(graph, statics.shapes) if unit == "head" else {})
+    flow = Flow(graph, statics.shapes, head_axes(graph, statics.shapes), unit == "head")
     _enter(graph, flow)
     for node in graph.nodes:
         if node.op == "Constant" and not node.domain:

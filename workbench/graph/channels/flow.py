@@ -54,14 +54,20 @@ class Flow:
     Args:
         graph: The graph.
         shapes: Shape of every value as far as it is known.
-        heads: By Reshape the new axis that counts attention heads, where heads are to stay whole.
+        heads: By Reshape the new axis that counts attention heads.
+        whole_heads: Whether heads go whole, or else the same dimension of every head.
     """
 
     def __init__(
-        self, graph: ModelGraph, shapes: Mapping[str, tuple[Dimension, ...] | None], heads: Mapping[str, int]
+        self,
+        graph: ModelGraph,
+        shapes: Mapping[str, tuple[Dimension, ...] | None],
+        heads: Mapping[str, int],
+        whole_heads: bool = True,
     ) -> None:
         self.graph = graph
         self.heads = heads
+        self.whole_heads = whole_heads
         self._shapes = shapes
         self.values: dict[str, Axes] = {}
         self.uses: dict[tuple[str, int], tuple[str, Axes]] = {}
@@ -72,7 +78,6 @@ class Flow:
         self.blocks: list[tuple[Labels, str]] = []
         self.refused: dict[str, str] = {}
         self.tags: dict[str, Axes] = {}
-        self.head_labels: list[Labels] = []
         self.atoms = 0
         self._tied: dict[str, Axes] = {}
         self._copies: set[int] = set()

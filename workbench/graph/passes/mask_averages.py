@@ -90,6 +90,7 @@ def _sum_first(masks: Masks, node: ir.Node) -> None:
         total = masks.insert(node, "Add", [total, value])
     if len(node.outputs) > 3:
         node.outputs[3].replace_all_uses_with(total)
+        node.resize_outputs(1)
     epsilon = node.attributes.get_float("epsilon", 1e-12)
     node.attributes["epsilon"] = ir.AttrFloat32("epsilon", float(epsilon or 0))
     node.op_type, node.domain = ("SimplifiedLayerNormalization" if simple else "LayerNormalization"), ""

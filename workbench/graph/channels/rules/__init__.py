@@ -1,6 +1,7 @@
 """One file per operator family; importing this package registers them all."""
 
 from workbench.graph.channels.rules import (
+    attention,
     convolution,
     einsum,
     elementwise,
@@ -17,6 +18,7 @@ from workbench.graph.channels.rules import (
 )
 
 __all__ = [
+    "attention",
     "convolution",
     "einsum",
     "elementwise",

@@ -1,6 +1,7 @@
 """Integer products: channels run through them as through their float originals; zero points go with their channels.
 
 What a removed channel holds in front of them is the zero point, since the mask sits in front of the quantizer.
+Operators that also give quantized numbers (QLinearConv and its like) are not followed: their zero is not a zero.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from workbench.graph.model import Node
 @spreads("ConvInteger")
 def conv_integer(node: Node, flow: Flow) -> None:
     """Inputs x, weight (out, in / group, k…), zero point of x, zero point(s) of the weight (out,)."""
-    convolve(node, flow, weight_at=1, bias_at=None)
+    convolve(node, flow, integer=True)
     _along(node, flow, 3, 1)
 
 
@@ -26,22 +27,6 @@ def matmul_integer(node: Node, flow: Flow) -> None:
     _along(node, flow, 3, -1)
 
 
-@spreads("QLinearConv")
-def qlinear_conv(node: Node, flow: Flow) -> None:
-    """Inputs x, its scale and zero point, weight, its scale(s) and zero point(s) (out,), y's, bias (out,)."""
-    convolve(node, flow, weight_at=3, bias_at=8)
-    for index in (4, 5):
-        _along(node, flow, index, 1)
-
-
-@spreads("QLinearMatMul")
-def qlinear_matmul(node: Node, flow: Flow) -> None:
-    """Inputs a, its scale and zero point, b, its scale(s) and zero point(s), y's."""
-    multiply(node, flow, 0, 3)
-    for index in (4, 5):
-        _along(node, flow, index, -1)
-
-
 def _along(node: Node, flow: Flow, index: int, axis: int) -> None:
     """Couple a vector with an axis of the output."""
     vector, out = flow.axes(node, index), flow.values.get(node.outputs[0])
@@ -49,4 +34,4 @@ def _along(node: Node, flow: Flow, index: int, axis: int) -> None:
         flow.unify(node, out[axis], vector[0])
 
 
-shrinks("ConvInteger", "QLinearConv")(fewer_groups)
+shrinks("ConvInteger")(fewer_groups)

@@ -20,4 +20,7 @@ def scale(node: Node, flow: Flow) -> None:
         if vector is not None and len(vector) == 1 and vector[0] is not None and axes:
             axis = node.attribute("axis", 1) % len(axes)
             flow.unify(node, axes[axis], vector[0])
+    if node.op == "QuantizeLinear":
+        # Behind it a zero is the zero point, which a mask could not put there.
+        flow.contract(node, 0)
     flow.give(node, axes)

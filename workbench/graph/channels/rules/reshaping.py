@@ -123,7 +123,7 @@ def _carry(
         shape[axis] = -1
         spread = np.broadcast_to(labels.reshape(shape), before).reshape(after)
         free = [new for new, size in enumerate(after) if size > 1 and result[new] is None]
-        chosen = heads if heads in free else _best(spread, free)
+        chosen = heads if flow.whole_heads and heads in free else _best(spread, [new for new in free if new != heads])
         if chosen is None:
             flow.block(labels, f"{called(node)} mixes them with another axis")
             continue
@@ -132,8 +132,6 @@ def _carry(
             if not np.array_equal(rows[:, 0], rows[:, column]):
                 flow.couple(node, rows[:, 0].copy(), rows[:, column].copy())
         result[chosen] = rows[:, 0].copy()
-        if chosen == heads:
-            flow.head_labels.append(rows[:, 0].copy())
     return result
 
 

@@ -68,6 +68,9 @@ def expand(node: Node, flow: Flow) -> None:
         wanted, tag = after[axis], tags[axis]
         if labels is not None and len(labels) > 1:
             result.append(labels if tag is None else flow.unify(node, labels, tag))
+        elif len(shape) >= -axis and shape[axis] != 1:
+            flow.block(tag, f"{called(node)} joins them with an axis that can't lose positions")
+            result.append(None)
         elif tag is not None:
             result.append(tag)
         else:
