@@ -7,7 +7,7 @@ import numpy as np
 from workbench.api import ChannelAxis, ChannelGroup, ModelGraph
 
 from .observed import ChannelFigure, ObservedPruning
-from .sites import Site
+from .sites import Site, is_map
 
 
 class MeanRank:
@@ -41,19 +41,14 @@ class FeatureRank(ObservedPruning):
 
     def sites(self, graph: ModelGraph, group: ChannelGroup) -> tuple[Site, ...]:
         """Return the values that are maps."""
-        return tuple(site for site in super().sites(graph, group) if _is_map(graph, site))
+        return tuple(site for site in super().sites(graph, group) if is_map(graph, site))
 
     def obstacle(self, graph: ModelGraph, group: ChannelGroup) -> str | None:
-        """Return why a group has no rank: what is read of it has no height and width."""
+        """Return why a group has no rank: its channels have no height and width."""
         if not self.sites(graph, group) and super().sites(graph, group):
-            return f"what is read of layer {group.id} are vectors, which have no rank"
+            return f"what layer {group.id} makes are vectors, which have no rank"
         return super().obstacle(graph, group)
 
     def figure(self, place: ChannelAxis) -> ChannelFigure:
         """Return a mean of ranks."""
         return MeanRank(place)
-
-
-def _is_map(graph: ModelGraph, site: Site) -> bool:
-    shape = graph.value(site.place.value).shape
-    return site.place.axis == 1 and shape is not None and len(shape) == 4 and shape[2:] not in ((1, 1), (1,))

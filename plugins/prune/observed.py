@@ -12,7 +12,7 @@ from workbench.api import ChannelAxis, ChannelGroup, ModelGraph
 
 from .parameters import SampledParameters
 from .scores import per_unit, present
-from .sites import Site, batch_size, reading_sites
+from .sites import Site, acting_sites, batch_size
 from .structured import ChannelPruning
 from .subject import Subject, needed_data
 
@@ -30,7 +30,7 @@ class ChannelFigure(Protocol):
 
 
 class ObservedPruning(ChannelPruning):
-    """Ranks the units of a group by a figure of the values that the layers behind them read."""
+    """Ranks the units of a group by a figure of their activations, where the layers behind read them."""
 
     needs_data = True
     Parameters = SampledParameters
@@ -41,7 +41,7 @@ class ObservedPruning(ChannelPruning):
 
     def sites(self, graph: ModelGraph, group: ChannelGroup) -> tuple[Site, ...]:
         """Return where the figure is taken."""
-        return reading_sites(graph, group)
+        return acting_sites(graph, group)
 
     def obstacle(self, graph: ModelGraph, group: ChannelGroup) -> str | None:
         """Return why a group can't be watched."""

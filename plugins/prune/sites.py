@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from workbench.api import ChannelAxis, ChannelGroup, Member, ModelGraph, Node
 # How much of the values of one batch may be held at a time.
 _BATCH_BYTES = 128_000_000
 _LARGEST_BATCH = 64
+_ACTIVATIONS = frozenset(
+    {"BatchNormalization", "Clip", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "PRelu", "Relu", "Sigmoid"}
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,34 @@ def reading_sites(graph: ModelGraph, group: ChannelGroup) -> tuple[Site, ...]:
         makers = [member for member in group.out_members if member.own]
         sites = [site for site in (_made(graph, member) for member in makers) if site is not None]
     return tuple(dict.fromkeys(sites))
+
+
+def acting_sites(graph: ModelGraph, group: ChannelGroup) -> tuple[Site, ...]:
+    """Return where the group's channels can be seen as maps, behind their activation; `reading_sites` if nowhere.
+
+    A layer behind a global pooling reads one number per map, which says nothing of the map's zeros or rank.
+    """
+    read = reading_sites(graph, group)
+    maps = [site for site in read if is_map(graph, site)]
+    if not maps:
+        made = [_made(graph, member) for member in group.out_members if member.own]
+        acting = [replace(site, place=_activated(graph, site.place)) for site in made if site is not None]
+        maps = [site for site in acting if is_map(graph, site)]
+    return tuple(maps) or read
+
+
+def is_map(graph: ModelGraph, site: Site) -> bool:
+    """Whether a site's value is (n, channels, height, width) with more than one position."""
+    shape = graph.value(site.place.value).shape
+    return site.place.axis == 1 and shape is not None and len(shape) == 4 and shape[2:] != (1, 1)
+
+
+def _activated(graph: ModelGraph, place: ChannelAxis) -> ChannelAxis:
+    """Follow a value through the normalisation and activation behind it."""
+    value = place.value
+    while len(readers := graph.consumers(value)) == 1 and readers[0].op in _ACTIVATIONS:
+        value = readers[0].outputs[0]
+    return replace(place, value=value)
 
 
 def _read(graph: ModelGraph, member: Member) -> Site | None:
