@@ -56,14 +56,14 @@ def exact(tensor: np.ndarray) -> Triple:
 def relative_error(tensor: np.ndarray, terms: Triple) -> float:
     """Return |T - terms|² / |T|²; 0 for a tensor of zeros."""
     total = float((tensor**2).sum())
+    return float(((tensor - summed(terms)) ** 2).sum()) / total if total else 0.0
+
+
+def summed(terms: Triple) -> np.ndarray:
+    """Return the tensor (o, i, k) that the terms amount to."""
     a, b, c = terms
-    near = (a @ _pairs(b, c)).reshape(tensor.shape)
-    return float(((tensor - near) ** 2).sum()) / total if total else 0.0
-
-
-def _pairs(b: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """Return (r, i·k)."""
-    return np.einsum("ir,kr->rik", b, c).reshape(b.shape[1], -1)
+    pairs = np.einsum("ir,kr->rik", b, c)
+    return np.asarray((a @ pairs.reshape(len(pairs), -1)).reshape(len(a), len(b), len(c)))
 
 
 def _start(tensor: np.ndarray, rank: int, seed: int) -> Triple:

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
-from workbench.api import Factors, ModelGraph, Tools, linear_bias, takes_shift
+from workbench.api import Factors, ModelGraph, linear_bias, takes_shift
 
-from .factorization import Factorization, FactorizationParameters, Split, Subject
-from .moments import Moments, observe
+from .calibrated import Calibrated
+from .factorization import Split, Subject
+from .moments import Moments
 from .projection import projected, strongest
 from .ranks import kept_share
 
 
-class AsvdParameters(FactorizationParameters):
-    """Parameters of the activation-aware SVD."""
-
-    calibration_samples: int = Field(
-        default=256, ge=1, le=100_000, description="Training samples that the layers' values are taken from."
-    )
-
-
-class ActivationAwareSvd(Factorization):
+class ActivationAwareSvd(Calibrated):
     """Replaces y = x·W by the product of rank r that is closest to y on the calibration samples.
 
     With C = E[x·x^T], the SVD of C^(1/2)·W gives the least E|x·W - x·L·R|² of all products of its rank, which equals
@@ -37,27 +29,23 @@ class ActivationAwareSvd(Factorization):
     )
     source = "Chen et al., 2021 (DRONE); Yuan et al., 2023 (ASVD); Wang et al., 2025 (SVD-LLM)"
     operators = ("Gemm", "MatMul")
-    needs_data = True
-    Parameters = AsvdParameters
 
-    def measure(self, graph: ModelGraph, subjects: tuple[Subject, ...], tools: Tools) -> None:
-        """Take the moments of every layer's narrower side."""
-        self._graph = graph
-        wanted = {
-            _value(subject): (-1, subject.weight.shape[0 if _observes_input(subject) else 1]) for subject in subjects
-        }
-        self._moments = observe(graph, wanted, tools, self.parameters.calibration_samples)
+    def wanted(self, subject: Subject) -> tuple[str, int, int]:
+        """Return the narrower side of the layer."""
+        if _observes_input(subject):
+            return subject.node.inputs[0], -1, subject.weight.shape[0]
+        return subject.node.outputs[0], -1, subject.weight.shape[1]
 
-    def split(self, subject: Subject, tools: Tools) -> Split:
+    def split_by(self, subject: Subject, moments: Moments, graph: ModelGraph) -> Split:
         """Return L (in, r) and R (r, out), and what keeps the mean."""
         name, weight = subject.node.name, subject.weight
-        moments, shifts = self._moments[_value(subject)], takes_shift(self._graph, name)
+        shifts = takes_shift(graph, name)
         if _observes_input(subject):
             gain = float(subject.node.attribute("alpha", 1.0))
             energies, directions = _from_inputs(moments, weight, shifts)
             mean = gain * (moments.mean() @ weight)
         else:
-            bias = linear_bias(self._graph, name)
+            bias = linear_bias(graph, name)
             mean = moments.mean() - (0.0 if bias is None else bias)
             center = moments.mean() if shifts else moments.mean() - mean
             energies, directions = strongest(moments.about(center), min(weight.shape))
@@ -70,10 +58,6 @@ class ActivationAwareSvd(Factorization):
 def _observes_input(subject: Subject) -> bool:
     """Whether the layer's input is observed: where it is narrower than the output, and lies in rows."""
     return subject.weight.shape[0] < subject.weight.shape[1] and not subject.node.attribute("transA", 0)
-
-
-def _value(subject: Subject) -> str:
-    return subject.node.inputs[0] if _observes_input(subject) else subject.node.outputs[0]
 
 
 def _from_inputs(moments: Moments, weight: np.ndarray, centered: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -7,17 +7,18 @@ from pydantic import Field
 
 from workbench.api import Factor, Factors, Tools
 
-from .alternating import Triple, exact, fitted, relative_error
-from .factorization import Factorization, FactorizationParameters, Split, Subject
+from .alternating import Triple, exact, fitted, relative_error, summed
+from .factorization import Split, Subject
+from .kernels import KernelFactorization, KernelParameters
 
 
-class CpParameters(FactorizationParameters):
+class CpParameters(KernelParameters):
     """Parameters of the CP decomposition."""
 
     iterations: int = Field(default=50, ge=1, le=10_000, description="Rounds of alternating least squares.")
 
 
-class CanonicalPolyadic(Factorization):
+class CanonicalPolyadic(KernelFactorization):
     """Replaces a convolution (out, in, k…) by 1×1 (r, in), depthwise (r, 1, k…) and 1×1 (out, r).
 
     The weight, with the kernel's positions as one axis, becomes a sum of r products of a vector per axis, found by
@@ -29,7 +30,6 @@ class CanonicalPolyadic(Factorization):
     title = "CP decomposition of convolutions"
     summary = "Splits a convolution into a 1×1, a depthwise one and a 1×1."
     source = "Lebedev et al., 2015, Speeding-up Convolutional Neural Networks Using Fine-tuned CP-Decomposition"
-    operators = ("Conv",)
     Parameters = CpParameters
 
     @classmethod
@@ -37,8 +37,8 @@ class CanonicalPolyadic(Factorization):
         """Refuse kernels of one position, which are matrices."""
         return "its kernel has one position; decompose.channel_svd splits it" if max(shape[2:], default=1) < 2 else None
 
-    def split(self, subject: Subject, tools: Tools) -> Split:
-        """Return the three convolutions."""
+    def decompose(self, subject: Subject, tools: Tools) -> tuple[Split, np.ndarray]:
+        """Return the three convolutions, and their product."""
         out, inner, *kernel = subject.weight.shape
         tensor = subject.weight.reshape(out, inner, -1)
         positions = tensor.shape[2]
@@ -55,7 +55,8 @@ class CanonicalPolyadic(Factorization):
             Factor(middle.T.reshape(rank, 1, *kernel), axes=tuple(range(len(kernel))), groups=rank),
             Factor(outer.reshape(out, rank, *flat)),
         )
-        return Split(Factors(factors), (rank,), (full,), 1 - relative_error(tensor, found))
+        split = Split(Factors(factors), (rank,), (full,), 1 - relative_error(tensor, found))
+        return split, summed(found).reshape(subject.weight.shape)
 
     def _fit(self, tensor: np.ndarray, rank: int, full: int, tools: Tools) -> Triple:
         if rank >= full:

@@ -28,7 +28,7 @@ from workbench.api import (
     Stage,
     Tools,
     factorize,
-    folded_graph,
+    fold_constants,
     layer_nodes,
     layer_weight,
     why_not_factorizable,
@@ -105,7 +105,7 @@ class Factorization(Method):
         """Return the layer's factors."""
 
     def measure(self, graph: ModelGraph, subjects: tuple[Subject, ...], tools: Tools) -> None:
-        """Look at calibration samples before the layers are split; most methods look at the weights alone."""
+        """Look at samples before the layers are split; what looks at the weights alone has nothing to do."""
 
     @classmethod
     def unfit(cls, shape: tuple[int, ...]) -> str | None:
@@ -130,7 +130,7 @@ class Factorization(Method):
         Raises:
             RecipeError: a line for a layer that can't be factorised; names layer and reason.
         """
-        whole = folded_graph(graph)
+        whole = fold_constants(graph)
         chosen, notes = self._chosen(whole, plan, whole)
         if not chosen:
             notes = (*notes, f"No layer that {self.id} factorises has a rank_ratio below 1: nothing is factorised.")
@@ -146,7 +146,7 @@ class Factorization(Method):
         """
         tools.cancel.raise_if_cancelled()
         tools.progress.update(0.0, "choosing layers")
-        whole = folded_graph(graph)
+        whole = fold_constants(graph)
         chosen, notes = self._chosen(whole, plan, tools.reference)
         if not chosen:
             return MethodResult(graph, notes=("No layer is to be factorised.", *notes))

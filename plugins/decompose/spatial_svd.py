@@ -6,11 +6,12 @@ import numpy as np
 
 from workbench.api import Factor, Factors, Tools
 
-from .factorization import Factorization, Split, Subject
+from .factorization import Split, Subject
+from .kernels import KernelFactorization
 from .ranks import kept_share
 
 
-class SpatialSvd(Factorization):
+class SpatialSvd(KernelFactorization):
     """Replaces a convolution (out, in, h, w) by (r, in, h, 1) and (out, r, 1, w).
 
     The SVD of the weight arranged as (in·h, out·w) is truncated, which is the closest pair of its rank. The first takes
@@ -22,7 +23,6 @@ class SpatialSvd(Factorization):
     title = "Spatial decomposition of convolutions"
     summary = "Splits a convolution into a vertical and a horizontal one."
     source = "Jaderberg et al., 2014, Speeding up Convolutional Neural Networks with Low Rank Expansions"
-    operators = ("Conv",)
 
     @classmethod
     def unfit(cls, shape: tuple[int, ...]) -> str | None:
@@ -31,8 +31,8 @@ class SpatialSvd(Factorization):
             return "its kernel has no height and width to separate"
         return None
 
-    def split(self, subject: Subject, tools: Tools) -> Split:
-        """Return the vertical and the horizontal convolution."""
+    def decompose(self, subject: Subject, tools: Tools) -> tuple[Split, np.ndarray]:
+        """Return the vertical and the horizontal convolution, and their product."""
         out, inner, height, width = subject.weight.shape
         matrix = subject.weight.transpose(1, 2, 0, 3).reshape(inner * height, out * width)
         left, values, right = np.linalg.svd(matrix, full_matrices=False)
@@ -41,4 +41,7 @@ class SpatialSvd(Factorization):
         vertical = (left[:, :rank] * root).T.reshape(rank, inner, height, 1)
         horizontal = (root[:, None] * right[:rank]).reshape(rank, out, width).transpose(1, 0, 2)[:, :, None]
         factors = (Factor(vertical, axes=(0,)), Factor(horizontal, axes=(1,)))
-        return Split(Factors(factors), (rank,), (len(values),), kept_share(values**2, rank))
+        near = (
+            ((left[:, :rank] * values[:rank]) @ right[:rank]).reshape(inner, height, out, width).transpose(2, 0, 1, 3)
+        )
+        return Split(Factors(factors), (rank,), (len(values),), kept_share(values**2, rank)), near

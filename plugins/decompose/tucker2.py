@@ -7,10 +7,11 @@ from pydantic import Field
 
 from workbench.api import Factor, Factors, Tools
 
-from .factorization import Factorization, FactorizationParameters, Split, Subject
+from .factorization import Split, Subject
+from .kernels import KernelFactorization, KernelParameters
 
 
-class Tucker2Parameters(FactorizationParameters):
+class Tucker2Parameters(KernelParameters):
     """Parameters of the Tucker-2 decomposition."""
 
     iterations: int = Field(
@@ -21,7 +22,7 @@ class Tucker2Parameters(FactorizationParameters):
     )
 
 
-class Tucker2(Factorization):
+class Tucker2(KernelFactorization):
     """Replaces a convolution (out, in, k…) by 1×1 (r_in, in), core (r_out, r_in, k…) and 1×1 (out, r_out).
 
     Each basis starts as the strongest directions of the weight unfolded along its channels (HOSVD); then each is taken
@@ -36,7 +37,6 @@ class Tucker2(Factorization):
     source = (
         "Kim et al., 2016, Compression of Deep Convolutional Neural Networks for Fast and Low Power Mobile Applications"
     )
-    operators = ("Conv",)
     Parameters = Tucker2Parameters
 
     @classmethod
@@ -44,8 +44,8 @@ class Tucker2(Factorization):
         """Refuse kernels of one position, which are matrices."""
         return "its kernel has one position; decompose.channel_svd splits it" if max(shape[2:], default=1) < 2 else None
 
-    def split(self, subject: Subject, tools: Tools) -> Split:
-        """Return the three convolutions."""
+    def decompose(self, subject: Subject, tools: Tools) -> tuple[Split, np.ndarray]:
+        """Return the three convolutions, and their product."""
         out, inner, *kernel = subject.weight.shape
         tensor = subject.weight.reshape(out, inner, -1)
         outer_energies, outer = _basis(tensor)
@@ -71,7 +71,8 @@ class Tucker2(Factorization):
         )
         total = float((tensor**2).sum())
         ranks = (entry.shape[1], outer.shape[1])
-        return Split(Factors(factors), ranks, full, float((core**2).sum()) / total if total else 1.0)
+        near = np.einsum("rsk,or,is->oik", core, outer, entry, optimize=True).reshape(subject.weight.shape)
+        return Split(Factors(factors), ranks, full, float((core**2).sum()) / total if total else 1.0), near
 
 
 def _basis(tensor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

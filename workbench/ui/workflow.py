@@ -31,7 +31,7 @@ def steps_for(plan: Plan, steps: tuple[Step, ...], methods: tuple[ParameterSchem
         return steps
     used = plan.knobs()
     order = ("decompose", "prune", "train", "quantize", "encode")
-    preferred = ("prune.l1", "train.finetune", "quantize.ptq")
+    preferred = ("decompose.auto", "prune.l1", "train.finetune", "quantize.ptq")
     chosen: list[Step] = []
     for stage in order:
         offered = [method for method in methods if method.stage == stage]

@@ -193,13 +193,41 @@ def test_names_lead_back_and_torch_runs_it(methods: Methods, mlp: ModelGraph, cn
     assert np.abs(trained - deployed).max() <= 1e-4 * np.abs(deployed).max()
 
 
-def test_calibration_beats_weights_alone(methods: Methods, mlp: ModelGraph, cnn: ModelGraph) -> None:
+def test_calibration_beats_weights_alone(methods: Methods, mlp: ModelGraph) -> None:
     plain, aware = (error(mlp, applied(methods, id, mlp, plan(mlp, 0.25)).graph) for id in MATRICES)
     assert aware < 0.5 * plain
-    settings = plan(cnn, 0.25)
-    blind = applied(methods, "decompose.channel_svd", cnn, settings, calibration_samples=0)
-    seeing = applied(methods, "decompose.channel_svd", cnn, settings)
-    assert error(cnn, seeing.graph) < 0.9 * error(cnn, blind.graph)
+
+
+@pytest.mark.parametrize("id", ["decompose.spatial_svd", "decompose.tucker2", "decompose.cp"])
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        "<pads = [1,0,2,1], strides = [2,1], dilations = [1,2]>",
+        '<auto_pad = "SAME_LOWER", strides = [2,2]>',
+        '<auto_pad = "VALID">',
+    ],
+)
+def test_the_mean_of_every_channel_is_kept(
+    methods: Methods, graph_from: Callable[..., ModelGraph], id: str, attributes: str
+) -> None:
+    graph = graph_from(
+        f"{HEADER} net (float[batch,4,8,9] x) => (float[batch,6,m,n] y) {{ [c] y = Conv {attributes} (x, w, b) }}",
+        {"w": np.random.default_rng(0).normal(size=(6, 4, 3, 3)).astype(np.float32), "b": np.ones(6, np.float32)},
+    )
+    inputs = {"x": np.concatenate([batch.inputs["x"] for batch in Samples((4, 8, 9)).calibration(64)])}
+    means = [
+        run(applied(methods, id, graph, plan(graph, 0.2), mean_samples=samples).graph, inputs)[0].mean(axis=(0, 2, 3))
+        for samples in (64, 0)
+    ]
+    expected = run(graph, inputs)[0].mean(axis=(0, 2, 3))
+    assert np.allclose(means[0], expected, atol=1e-4)
+    assert not np.allclose(means[1], expected, atol=1e-2)
+
+
+def test_one_step_takes_both_kinds(methods: Methods, cnn: ModelGraph, mlp: ModelGraph) -> None:
+    for graph, own in ((mlp, "decompose.asvd"), (cnn, "decompose.channel_svd")):
+        both = applied(methods, "decompose.auto", graph, plan(graph, 0.25))
+        assert both.graph.to_bytes() == applied(methods, own, graph, plan(graph, 0.25)).graph.to_bytes()
 
 
 def test_energy_chooses_each_rank(methods: Methods, mlp: ModelGraph) -> None:
