@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from workbench.engines.contracts import (
     SlopeObserver,
     TrainingData,
     TrainingEngine,
+    TrainingHook,
     TrainingResult,
     TrainingSettings,
 )
@@ -100,8 +102,19 @@ class DeferredTrainingEngine:
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
         log: Callable[[str], None] | None = None,
+        hook: TrainingHook | None = None,
+        checkpoint: Path | None = None,
     ) -> TrainingResult:
         """See TrainingEngine."""
         return _torch_engine().fit(
-            graph, data, settings, teacher=teacher, validate=validate, progress=progress, cancel=cancel, log=log
+            graph,
+            data,
+            settings,
+            teacher=teacher,
+            validate=validate,
+            progress=progress,
+            cancel=cancel,
+            log=log,
+            hook=hook,
+            checkpoint=checkpoint,
         )
