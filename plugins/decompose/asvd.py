@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from workbench.api import Factors, ModelGraph, linear_bias, takes_shift
+from workbench.api import Factors, linear_bias, takes_shift
 
 from .calibrated import Calibrated
 from .factorization import Split, Subject
@@ -33,12 +33,12 @@ class ActivationAwareSvd(Calibrated):
     def wanted(self, subject: Subject) -> tuple[str, int, int]:
         """Return the narrower side of the layer."""
         if _observes_input(subject):
-            return subject.node.inputs[0], -1, subject.weight.shape[0]
-        return subject.node.outputs[0], -1, subject.weight.shape[1]
+            return subject.node.inputs[0], -1, subject.shape[0]
+        return subject.node.outputs[0], -1, subject.shape[1]
 
-    def split_by(self, subject: Subject, moments: Moments, graph: ModelGraph) -> Split:
+    def split_by(self, subject: Subject, moments: Moments) -> Split:
         """Return L (in, r) and R (r, out), and what keeps the mean."""
-        name, weight = subject.node.name, subject.weight
+        graph, name, weight = subject.graph, subject.node.name, subject.weight()
         shifts = takes_shift(graph, name)
         if _observes_input(subject):
             gain = float(subject.node.attribute("alpha", 1.0))
@@ -57,7 +57,7 @@ class ActivationAwareSvd(Calibrated):
 
 def _observes_input(subject: Subject) -> bool:
     """Whether the layer's input is observed: where it is narrower than the output, and lies in rows."""
-    return subject.weight.shape[0] < subject.weight.shape[1] and not subject.node.attribute("transA", 0)
+    return subject.shape[0] < subject.shape[1] and not subject.node.attribute("transA", 0)
 
 
 def _from_inputs(moments: Moments, weight: np.ndarray, centered: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from workbench.api import ModelGraph
-
 from .asvd import ActivationAwareSvd
 from .calibrated import Calibrated
 from .channel_svd import ChannelSvd
@@ -32,9 +30,9 @@ class LowRank(Calibrated):
         """Return what the layer's own method wants."""
         return self._of(subject).wanted(subject)
 
-    def split_by(self, subject: Subject, moments: Moments, graph: ModelGraph) -> Split:
+    def split_by(self, subject: Subject, moments: Moments) -> Split:
         """Return the factors of the layer's own method."""
-        return self._of(subject).split_by(subject, moments, graph)
+        return self._of(subject).split_by(subject, moments)
 
     def _of(self, subject: Subject) -> Calibrated:
         return self._convolutions if subject.node.op == "Conv" else self._matrices

@@ -6,7 +6,7 @@ from abc import abstractmethod
 
 from pydantic import Field
 
-from workbench.api import ModelGraph, Tools
+from workbench.api import Tools
 
 from .factorization import Factorization, FactorizationParameters, Split, Subject
 from .moments import Moments, observe
@@ -31,15 +31,14 @@ class Calibrated(Factorization):
         """Return the value to observe, the axis of its channels and their number."""
 
     @abstractmethod
-    def split_by(self, subject: Subject, moments: Moments, graph: ModelGraph) -> Split:
+    def split_by(self, subject: Subject, moments: Moments) -> Split:
         """Return the layer's factors by the moments of the value that `wanted` named."""
 
-    def measure(self, graph: ModelGraph, subjects: tuple[Subject, ...], tools: Tools) -> None:
+    def measure(self, subjects: tuple[Subject, ...], tools: Tools) -> None:
         """Take the moments of all values that the layers need."""
         values = {value: (axis, channels) for value, axis, channels in map(self.wanted, subjects)}
-        self._graph = graph
-        self._moments = observe(graph, values, tools, self.parameters.calibration_samples)
+        self._moments = observe(subjects[0].graph, values, tools, self.parameters.calibration_samples)
 
     def split(self, subject: Subject, tools: Tools) -> Split:
         """Return the layer's factors."""
-        return self.split_by(subject, self._moments[self.wanted(subject)[0]], self._graph)
+        return self.split_by(subject, self._moments[self.wanted(subject)[0]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.api import Factor, Factors, ModelGraph, linear_bias
+from workbench.api import Factor, Factors, linear_bias
 
 from .calibrated import Calibrated
 from .factorization import Split, Subject
@@ -29,16 +29,16 @@ class ChannelSvd(Calibrated):
 
     def wanted(self, subject: Subject) -> tuple[str, int, int]:
         """Return the layer's responses."""
-        return subject.node.outputs[0], 1, len(subject.weight)
+        return subject.node.outputs[0], 1, subject.shape[0]
 
-    def split_by(self, subject: Subject, moments: Moments, graph: ModelGraph) -> Split:
+    def split_by(self, subject: Subject, moments: Moments) -> Split:
         """Return the two convolutions, and what keeps the mean."""
-        shape = subject.weight.shape
-        matrix = subject.weight.reshape(shape[0], -1).T
+        shape = subject.shape
+        matrix = subject.weight().reshape(shape[0], -1).T
         energies, directions = strongest(moments.about(moments.mean()), min(matrix.shape))
         rank = subject.rule.of(energies)
         kept = directions[:, :rank]
-        bias = linear_bias(graph, subject.node.name)
+        bias = linear_bias(subject.graph, subject.node.name)
         linear = moments.mean() - (0.0 if bias is None else bias)
         first, second = projected(matrix, kept)
         axes = tuple(range(len(shape) - 2))

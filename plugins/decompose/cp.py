@@ -39,8 +39,8 @@ class CanonicalPolyadic(KernelFactorization):
 
     def decompose(self, subject: Subject, tools: Tools) -> tuple[Split, np.ndarray]:
         """Return the three convolutions, and their product."""
-        out, inner, *kernel = subject.weight.shape
-        tensor = subject.weight.reshape(out, inner, -1)
+        out, inner, *kernel = subject.shape
+        tensor = subject.weight().reshape(out, inner, -1)
         positions = tensor.shape[2]
         full = min(out * inner, inner * positions, out * positions)
         rank = subject.rule.of_full(full)
@@ -56,7 +56,7 @@ class CanonicalPolyadic(KernelFactorization):
             Factor(outer.reshape(out, rank, *flat)),
         )
         split = Split(Factors(factors), (rank,), (full,), 1 - relative_error(tensor, found))
-        return split, summed(found).reshape(subject.weight.shape)
+        return split, summed(found).reshape(subject.shape)
 
     def _fit(self, tensor: np.ndarray, rank: int, full: int, tools: Tools) -> Triple:
         if rank >= full:

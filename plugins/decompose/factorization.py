@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, ClassVar
 
@@ -61,14 +61,20 @@ class Subject:
     """One layer to factorise.
 
     Attributes:
-        node: In the graph without computed constants.
-        weight: In double precision; a matrix (in, out), a convolution (out, in, k …).
+        graph: The graph, without computed constants.
+        node: The layer.
         rule: Decides its ranks.
+        shape: Of its weight: a matrix (in, out), a convolution (out, in, k …).
     """
 
+    graph: ModelGraph
     node: Node
-    weight: np.ndarray
     rule: RankRule
+    shape: tuple[int, ...]
+
+    def weight(self) -> np.ndarray:
+        """Return the weight in double precision; made anew, so that only one layer's is held at a time."""
+        return layer_weight(self.graph, self.node.name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +110,7 @@ class Factorization(Method):
     def split(self, subject: Subject, tools: Tools) -> Split:
         """Return the layer's factors."""
 
-    def measure(self, graph: ModelGraph, subjects: tuple[Subject, ...], tools: Tools) -> None:
+    def measure(self, subjects: tuple[Subject, ...], tools: Tools) -> None:
         """Look at samples before the layers are split; what looks at the weights alone has nothing to do."""
 
     @classmethod
@@ -150,8 +156,8 @@ class Factorization(Method):
         chosen, notes = self._chosen(whole, plan, tools.reference)
         if not chosen:
             return MethodResult(graph, notes=("No layer is to be factorised.", *notes))
-        subjects = tuple(Subject(node, layer_weight(whole, node.name), rule) for node, rule in chosen)
-        self.measure(whole, subjects, tools)
+        subjects = tuple(Subject(whole, node, rule, _shape(whole, node)) for node, rule in chosen)
+        self.measure(subjects, tools)
         replaced: dict[str, Factors] = {}
         left: list[str] = []
         layers: dict[str, Any] = {}
@@ -160,12 +166,12 @@ class Factorization(Method):
             name = subject.node.name
             tools.progress.update(0.6 + 0.4 * number / len(subjects), name)
             split = self.split(subject, tools)
-            before, after = subject.weight.size, sum(factor.weight.size for factor in split.factors.factors)
+            before, after = prod(subject.shape), sum(factor.weight.size for factor in split.factors.factors)
             macs = _relative_macs(subject, split.factors.factors)
             if self.parameters.shrink_only and (after >= before or macs >= 1.0):
                 left.append(f"{name} (rank {_listed(split.ranks)} of {_listed(split.full_ranks)})")
                 continue
-            replaced[name] = split.factors
+            replaced[name] = _narrowed(split.factors)
             layers[name] = {
                 "ranks": list(split.ranks),
                 "full_ranks": list(split.full_ranks),
@@ -224,19 +230,30 @@ class Factorization(Method):
         return bool(self.parameters.energy) and RANK_RATIO.name in plan[layer] and not plan.explicit(layer, RANK_RATIO)
 
 
+def _shape(graph: ModelGraph, node: Node) -> tuple[int, ...]:
+    shape = graph.constant_shape(node.inputs[1]) or ()
+    return shape[::-1] if node.op == "Gemm" and node.attribute("transB", 0) else shape
+
+
+def _narrowed(factors: Factors) -> Factors:
+    """Return the factors in single precision, in which they wait for all layers to be done."""
+    narrow = (replace(factor, weight=factor.weight.astype(np.float32)) for factor in factors.factors)
+    return replace(factors, factors=tuple(narrow))
+
+
 def _relative_macs(subject: Subject, factors: tuple[Factor, ...]) -> float:
     """Return the factors' multiply-accumulates over those of the layer, borders aside.
 
     A factor works at the positions of the input along every axis whose stride a later one makes.
     """
-    rank = subject.weight.ndim - 2 if subject.node.op == "Conv" else 0
+    rank = len(subject.shape) - 2 if subject.node.op == "Conv" else 0
     strides: Mapping[int, int] = dict(enumerate(subject.node.attribute("strides", (1,) * rank)))
     open_axes = set(range(rank))
     total = 0
     for factor in factors:
         open_axes -= set(factor.axes)
         total += factor.weight.size * prod(strides[axis] for axis in open_axes)
-    return total / subject.weight.size
+    return total / prod(subject.shape)
 
 
 def _listed(ranks: tuple[int, ...]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from pydantic import Field
 
-from workbench.api import DataError, Factors, ModelGraph, Tools
+from workbench.api import DataError, Factors, Tools
 
 from .factorization import Factorization, FactorizationParameters, Split, Subject
 from .taps import TapMeans
@@ -36,20 +36,22 @@ class KernelFactorization(Factorization):
     def decompose(self, subject: Subject, tools: Tools) -> tuple[Split, np.ndarray]:
         """Return the factors, and the weight (out, in, k…) that they amount to."""
 
-    def measure(self, graph: ModelGraph, subjects: tuple[Subject, ...], tools: Tools) -> None:
+    def measure(self, subjects: tuple[Subject, ...], tools: Tools) -> None:
         """Take the means under the taps of every kernel."""
         self._taps: dict[str, TapMeans] = {}
         samples = self.parameters.mean_samples
         if tools.data is None or not samples:
             return
-        taps = {subject.node.name: TapMeans(subject.node, subject.weight.shape[2:]) for subject in subjects}
+        taps = {subject.node.name: TapMeans(subject.node, subject.shape[2:]) for subject in subjects}
         observers: dict[str, list[TapMeans]] = {}
         for subject in subjects:
             observers.setdefault(subject.node.inputs[0], []).append(taps[subject.node.name])
         try:
             batches = tools.data.calibration(samples)
             progress = tools.progress.part(0.0, 0.6, "means")
-            tools.inference.observe(graph, observers, batches, progress=progress, total=samples, cancel=tools.cancel)
+            tools.inference.observe(
+                subjects[0].graph, observers, batches, progress=progress, total=samples, cancel=tools.cancel
+            )
         except DataError as error:
             tools.log(f"The means are left to the weights: {error}")
             return
@@ -61,4 +63,4 @@ class KernelFactorization(Factorization):
         taps = self._taps.get(subject.node.name)
         if taps is None:
             return split
-        return replace(split, factors=Factors(split.factors.factors, taps.shift(subject.weight, near)))
+        return replace(split, factors=Factors(split.factors.factors, taps.shift(subject.weight(), near)))

@@ -33,8 +33,8 @@ class SpatialSvd(KernelFactorization):
 
     def decompose(self, subject: Subject, tools: Tools) -> tuple[Split, np.ndarray]:
         """Return the vertical and the horizontal convolution, and their product."""
-        out, inner, height, width = subject.weight.shape
-        matrix = subject.weight.transpose(1, 2, 0, 3).reshape(inner * height, out * width)
+        out, inner, height, width = subject.shape
+        matrix = subject.weight().transpose(1, 2, 0, 3).reshape(inner * height, out * width)
         left, values, right = np.linalg.svd(matrix, full_matrices=False)
         rank = subject.rule.of(values**2)
         root = np.sqrt(values[:rank])

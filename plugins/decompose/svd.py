@@ -25,7 +25,7 @@ class PlainSvd(Factorization):
 
     def split(self, subject: Subject, tools: Tools) -> Split:
         """Return L (in, r) and R (r, out)."""
-        left, values, right = np.linalg.svd(subject.weight, full_matrices=False)
+        left, values, right = np.linalg.svd(subject.weight(), full_matrices=False)
         rank = subject.rule.of(values**2)
         root = np.sqrt(values[:rank])
         factors = (Factor(left[:, :rank] * root), Factor(root[:, None] * right[:rank]))

@@ -46,8 +46,8 @@ class Tucker2(KernelFactorization):
 
     def decompose(self, subject: Subject, tools: Tools) -> tuple[Split, np.ndarray]:
         """Return the three convolutions, and their product."""
-        out, inner, *kernel = subject.weight.shape
-        tensor = subject.weight.reshape(out, inner, -1)
+        out, inner, *kernel = subject.shape
+        tensor = subject.weight().reshape(out, inner, -1)
         outer_energies, outer = _basis(tensor)
         inner_energies, entry = _basis(tensor.transpose(1, 0, 2))
         full = (len(inner_energies), len(outer_energies))
@@ -71,7 +71,7 @@ class Tucker2(KernelFactorization):
         )
         total = float((tensor**2).sum())
         ranks = (entry.shape[1], outer.shape[1])
-        near = np.einsum("rsk,or,is->oik", core, outer, entry, optimize=True).reshape(subject.weight.shape)
+        near = np.einsum("rsk,or,is->oik", core, outer, entry, optimize=True).reshape(subject.shape)
         return Split(Factors(factors), ranks, full, float((core**2).sum()) / total if total else 1.0), near
 
 
