@@ -61,11 +61,11 @@ from workbench.graph.passes.merge_affine import merge_affine
 from workbench.graph.passes.merge_affine_ahead import merge_affine_ahead
 from workbench.graph.passes.merge_branches import merge_branches
 from workbench.graph.passes.merge_slices import merge_slices
+from workbench.graph.passes.note_sparsity import note_sparsity
 from workbench.graph.passes.pad_channels import pad_input_channels, pad_output_channels, paddable_outputs
 from workbench.graph.passes.remove_branches import remove_branches
 from workbench.graph.passes.remove_channels import remove_channels
 from workbench.graph.passes.remove_idle import remove_idle
-from workbench.graph.passes.store_sparse import store_sparse
 from workbench.graph.passes.upgrade_opset import upgrade_opset
 from workbench.graph.quantization import ActivationQuantization, WeightQuantization
 from workbench.graph.sparsity import Sparsity, sparsity_of
@@ -153,6 +153,7 @@ __all__ = [
     "merge_branches",
     "merge_slices",
     "normalised",
+    "note_sparsity",
     "pad_input_channels",
     "pad_output_channels",
     "paddable_outputs",
@@ -163,7 +164,6 @@ __all__ = [
     "same_shape",
     "sparsity_of",
     "store_half",
-    "store_sparse",
     "takes_shift",
     "upgrade_opset",
     "why_not_factorizable",
