@@ -152,10 +152,11 @@ def _drop_defaults(model: ir.Model) -> None:
 
 
 def _name_nodes(model: ir.Model) -> None:
-    """Give every node a unique name that depends on nothing but its operator and first output."""
+    """Give every node a unique name that depends on nothing but its operator and first output, and every graph one."""
     taken: set[str] = set()
     nameless: list[ir.Node] = []
     for graph in model.graphs():
+        graph.name = graph.name or "graph"  # the runtime does without, onnx's checker does not
         for node in graph:
             if node.name and node.name not in taken:
                 taken.add(node.name)
