@@ -28,8 +28,8 @@ from .selection import GroupRatio, choose
 
 Scores = Mapping[str, np.ndarray]
 _WORDS = {"macs": "multiplications", "params": "parameters", "size": "bytes of weights"}
-# Ratios are written with this many digits, rounded up so that a share of the units is not lost to rounding.
-_DIGITS = 4
+# Ratios are written in steps of this share, rounded up so that a share of the units is not lost to rounding.
+_STEPS_OF_ONE = 10_000
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ def allocate(
     scores: Scores,
     parameters: PruningParameters,
     budget: Budget | None,
+    held: Sequence[str] = (),
     poll: Callable[[], None] = lambda: None,
 ) -> tuple[GroupRatio, ...]:
     """Return the chosen groups with their final ratios.
@@ -80,13 +81,14 @@ def allocate(
         scores: Importance of every unit (units,), by group id.
         parameters: Scope, smallest share, multiple.
         budget: To meet, or None.
+        held: Layers that a line of the plan holds, for the message.
         poll: Called between trials; raises where the user cancelled.
 
     Raises:
         RecipeError: the budget can't be met.
     """
     free = [entry for entry in chosen if not entry.fixed]
-    if not free:
+    if budget is None and not free:
         return tuple(chosen)
     ranked = parameters.scope == "global"
     steps = _ranked(free, scores, parameters) if ranked else _even(free, parameters)
@@ -102,7 +104,7 @@ def allocate(
         return counted(remove_channels(graph, removal) if removal else graph, budget.target)
 
     if left(high) > budget.allowed:
-        raise unreachable(budget, left(high), chosen, parameters)
+        raise _unreachable(budget, left(high), held, parameters)
     while low < high:
         middle = (low + high) // 2
         if left(middle) <= budget.allowed:
@@ -113,9 +115,13 @@ def allocate(
 
 
 def check_reachable(
-    graph: ModelGraph, chosen: Sequence[GroupRatio], parameters: PruningParameters, budget: Budget
+    graph: ModelGraph,
+    chosen: Sequence[GroupRatio],
+    parameters: PruningParameters,
+    budget: Budget,
+    held: Sequence[str] = (),
 ) -> None:
-    """Refuse a target that can't be met even if every layer goes down to its smallest share.
+    """Refuse a target that can't be met even if every free layer goes down to its smallest share.
 
     Raises:
         RecipeError: says how far it gets, and what stands in the way.
@@ -125,19 +131,17 @@ def check_reachable(
     removal = choose(most, lambda group: flat[group.id], multiple=parameters.channel_multiple)
     least = counted(remove_channels(graph, removal) if removal else graph, budget.target)
     if least > budget.allowed:
-        raise unreachable(budget, least, chosen, parameters)
+        raise _unreachable(budget, least, held, parameters)
 
 
-def unreachable(budget: Budget, least: int, chosen: Sequence[GroupRatio], parameters: PruningParameters) -> RecipeError:
-    """Return the error that a target can't be met, naming what binds."""
-    fixed = [entry.group.id for entry in chosen if entry.fixed]
-    held = f" The plan fixes {', '.join(fixed[:4])}{', …' if len(fixed) > 4 else ''}." if fixed else ""
+def _unreachable(budget: Budget, least: int, held: Sequence[str], parameters: PruningParameters) -> RecipeError:
+    lines = f", or take the plan's lines for {', '.join(held[:4])}{', …' if len(held) > 4 else ''} away" if held else ""
     return RecipeError(
         f"the target of {budget.allowed / budget.original:.3g} of the original's {_WORDS[budget.target]} can't be met",
         where="target_ratio",
         found=f"{least / budget.original:.3g} with every free layer at its smallest share of "
         f"{parameters.smallest_share:g}",
-        action="Raise target_ratio, lower smallest_share, or take lines out of the plan." + held,
+        action=f"Raise target_ratio, lower smallest_share{lines}.",
     )
 
 
@@ -172,7 +176,7 @@ def _even(free: Sequence[GroupRatio], parameters: PruningParameters) -> _Steps:
 
 def _ranked(free: Sequence[GroupRatio], scores: Scores, parameters: PruningParameters) -> _Steps:
     """The least important units of all groups, one more in each step."""
-    ranking = []
+    ranking: list[tuple[float, int, int]] = []
     for place, entry in enumerate(free):
         group = entry.group
         own = sorted(float(scores[group.id][unit]) for unit in range(group.units) if unit not in group.locked)
@@ -201,7 +205,7 @@ def _most(parameters: PruningParameters) -> float:
 
 
 def _written(ratio: float) -> float:
-    return math.ceil(ratio * 10**_DIGITS - 1e-6) / 10**_DIGITS
+    return math.ceil(ratio * _STEPS_OF_ONE - 1e-6) / _STEPS_OF_ONE
 
 
 def _with(chosen: Sequence[GroupRatio], ratios: Mapping[str, float]) -> tuple[GroupRatio, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -20,7 +20,7 @@ class OptimalBrainDamage(SlopePruning):
     title = "Hessian channel pruning (OBD)"
     summary = "Removes the channels on which the loss has the smallest curvature; needs samples but no labels."
     source = "LeCun et al., 1990, Optimal Brain Damage"
-    labels: Literal["data", "model"] = "model"
+    labels: ClassVar[Literal["data", "model"]] = "model"
 
     def figure(self, slopes: np.ndarray) -> np.ndarray:
         """Return half the sums of squared slopes."""

@@ -23,9 +23,9 @@ def per_unit(
     """Return values (…, c) added up or averaged over the positions of every unit, (…, u); 0 for a unit without any."""
     columns = np.fromiter((place for places in positions for place in places), np.int64)
     counts = np.asarray([len(places) for places in positions])
-    result = np.zeros((*values.shape[:-1], len(positions)))
-    owners = np.repeat(np.arange(len(positions)), counts)
-    np.add.at(result, (..., owners), values[..., columns])
+    total = np.zeros((len(positions), int(np.prod(values.shape[:-1], dtype=np.int64))))
+    np.add.at(total, np.repeat(np.arange(len(positions)), counts), values[..., columns].reshape(-1, len(columns)).T)
+    result = total.T.reshape(*values.shape[:-1], len(positions))
     return result / np.maximum(counts, 1) if how == "mean" else result
 
 

@@ -16,6 +16,7 @@ from workbench.api import (
     Method,
     MethodResult,
     ModelGraph,
+    Origin,
     RecipeError,
     Requirement,
     Stage,
@@ -88,7 +89,7 @@ class ChannelPruning(Method):
         chosen, notes = self._chosen(graph, plan)
         budget = Budget.of(self.parameters, graph)
         if budget is not None:
-            check_reachable(folded_graph(graph), chosen, self.parameters, budget)
+            check_reachable(folded_graph(graph), chosen, self.parameters, budget, _held(plan))
         elif self.parameters.scope == "global" and chosen and all(entry.fixed for entry in chosen):
             return (*notes, "Scope global has no effect: the plan gives every layer a ratio of its own.")
         return notes
@@ -103,7 +104,10 @@ class ChannelPruning(Method):
         """
         tools.cancel.raise_if_cancelled()
         chosen, skipped = self._chosen(graph, plan)
+        budget = Budget.of(self.parameters, tools.reference)
         if not chosen:
+            if budget is not None:
+                check_reachable(graph, chosen, self.parameters, budget, _held(plan))
             return MethodResult(graph, notes=("No layer has a prune ratio above 0.", *skipped))
         notes: list[str] = []
         subject = self._subject(folded_graph(graph), [entry.group for entry in chosen], tools, notes)
@@ -112,8 +116,8 @@ class ChannelPruning(Method):
             tools.cancel.raise_if_cancelled()
             scores[entry.group.id] = np.nan_to_num(self.importance(subject, entry.group).astype(np.float64))
         tools.progress.update(0.6, "choosing channels")
-        budget = Budget.of(self.parameters, tools.reference)
-        ratios = allocate(subject.graph, chosen, scores, self.parameters, budget, tools.cancel.raise_if_cancelled)
+        poll = tools.cancel.raise_if_cancelled
+        ratios = allocate(subject.graph, chosen, scores, self.parameters, budget, _held(plan), poll)
         removal = choose(ratios, lambda group: scores[group.id], multiple=self.parameters.channel_multiple)
         tools.progress.update(0.68, "removing channels")
         whole = self._reconstructed(subject, [entry.group for entry in ratios], removal, tools, notes)
@@ -208,6 +212,11 @@ class ChannelPruning(Method):
         )
         notes.append(f"Batch-norm statistics taken anew from up to {samples} samples.")
         return fresh
+
+
+def _held(plan: LayerSettings) -> list[str]:
+    """Return the layers whose ratio a line or glob of the plan gives."""
+    return [layer for layer in plan if plan.origin(layer, PRUNE_RATIO) is not Origin.DEFAULT]
 
 
 def _has_batch_norm(graph: ModelGraph) -> bool:

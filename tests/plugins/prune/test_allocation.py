@@ -99,15 +99,17 @@ def test_a_global_ranking_takes_as_many_units_as_the_default_asks_for(
 
 
 def test_a_target_out_of_reach_is_refused_before_the_run(
-    methods: dict[str, type[Method]], resnet: ModelGraph, plan_of: Plans
+    methods: dict[str, type[Method]], resnet: ModelGraph, plan_of: Plans, tools_for: Callable[..., Tools]
 ) -> None:
     method = methods["prune.l1"]
     far = method(method.Parameters(target="macs", target_ratio=0.02, smallest_share=0.5))
     with pytest.raises(RecipeError, match=r"target of 0.02 of the original's multiplications can't be met.*Found 0\.2"):
         far.check(resnet, plan_of(resnet))
     pinned = method(method.Parameters(target="macs", target_ratio=0.5))
-    with pytest.raises(RecipeError, match=r"can't be met.*take lines out of the plan"):
+    with pytest.raises(RecipeError, match=r"can't be met.*take the plan's lines for node_conv2d, .*, … away"):
         pinned.check(resnet, plan_of(resnet, 0.0, {"*": 0.0}))
+    with pytest.raises(RecipeError, match="can't be met"):
+        pinned.apply(resnet, plan_of(resnet, 0.0, {"*": 0.0}), tools_for(resnet, data=None))
     assert pinned.check(resnet, plan_of(resnet)) == ()
 
 
