@@ -199,6 +199,78 @@ def _max_pool(b: Builder) -> None:
     b.value = b.op("MaxPool", b.value, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
 
 
+def _dense(b: Builder) -> None:
+    parts = [b.value]
+    for at in range(3):
+        seen = b.op("Concat", *parts, axis=1)
+        parts.append(b.op("Relu", b.conv(4, source=seen, channels=b.channels + 4 * at)))
+    b.value = b.op("Concat", *parts, axis=1)
+    b.channels += 12
+    b.conv(8)
+
+
+def _pixel_shuffle(b: Builder) -> None:
+    b.conv(16)
+    wide = b.op("DepthToSpace", b.value, blocksize=2, mode="CRD" if b.rng.integers(2) else "DCR")
+    mixed = b.conv(4, source=wide, channels=4)
+    b.value, b.channels = b.op("SpaceToDepth", mixed, blocksize=2), 16
+
+
+def _written_pixel_shuffle(b: Builder) -> None:
+    b.conv(12)
+    apart = b.op("Reshape", b.value, b.ints(-1, 3, 2, 2, b.size, b.size))
+    turned = b.op("Transpose", apart, perm=[0, 1, 4, 2, 5, 3])
+    wide = b.op("Reshape", turned, b.ints(-1, 3, 2 * b.size, 2 * b.size))
+    b.value, b.channels = b.op("MaxPool", wide, kernel_shape=[2, 2], strides=[2, 2]), 3
+    b.conv(8)
+
+
+def _group_norm(b: Builder) -> None:
+    if b.channels % 2 == 0:
+        apart = b.op("Reshape", b.value, b.ints(0, 2, -1))
+        ones, zeros = b.constant(np.ones(2, dtype=np.float32)), b.constant(np.zeros(2, dtype=np.float32))
+        normed = b.op("InstanceNormalization", apart, ones, zeros, epsilon=1e-3)
+        back = b.op("Reshape", normed, b.op("Shape", b.value))
+        b.value = b.op("Add", b.op("Mul", back, b.weight(b.channels, 1, 1)), b.weight(b.channels, 1, 1))
+
+
+def _layer_norm(b: Builder) -> None:
+    last = b.op("Transpose", b.value, perm=[0, 2, 3, 1])
+    normed = b.op("LayerNormalization", last, b.weight(b.channels), b.weight(b.channels), epsilon=1e-3)
+    b.value = b.op("Transpose", normed, perm=[0, 3, 1, 2])
+
+
+def _selective(b: Builder) -> None:
+    parts = [b.conv(6, source=b.value) for _ in range(2)]
+    pooled = b.op("GlobalAveragePool", b.op("Add", *parts))
+    choice = b.op("Conv", pooled, b.weight(12, 6, 1, 1), b.weight(12))
+    shares = b.op("Softmax", b.op("Reshape", choice, b.ints(-1, 2, 6, 1, 1)), axis=1)
+    first, second = (b.op("Gather", shares, b.constant(np.int64(at)), axis=1) for at in range(2))
+    b.value, b.channels = b.op("Add", b.op("Mul", parts[0], first), b.op("Mul", parts[1], second)), 6
+
+
+def _spatial_gate(b: Builder) -> None:
+    mean, highest = b.op("ReduceMean", b.value, axes=[1]), b.op("ReduceMax", b.value, axes=[1])
+    lowest, power = b.op("ReduceMin", b.value, axes=[1]), b.op("ReduceL2", b.value, axes=[1])
+    maps = b.op("Concat", mean, highest, lowest, power, axis=1)
+    b.value = b.op("Mul", b.value, b.op("Sigmoid", b.op("Conv", maps, b.weight(1, 4, 3, 3), pads=[1, 1, 1, 1])))
+
+
+def _channel_softmax(b: Builder) -> None:
+    b.value = b.op("Mul", b.value, b.op("Softmax", b.value, axis=1))
+
+
+def _repeated(b: Builder) -> None:
+    pooled = b.op("GlobalMaxPool", b.value)
+    wide = b.op("Expand", pooled, b.ints(1, b.channels, b.size, b.size))
+    chosen = b.op("Where", b.op("Greater", b.value, wide), wide, b.value)
+    b.value, b.channels = (
+        b.op("Concat", chosen, b.op("Tile", pooled, b.ints(1, 1, b.size, b.size)), axis=1),
+        2 * b.channels,
+    )
+    b.conv(8)
+
+
 STEPS: tuple[Callable[[Builder], None], ...] = (
     _plain,
     _residual,
@@ -217,6 +289,15 @@ STEPS: tuple[Callable[[Builder], None], ...] = (
     _shuffle,
     _squeeze_and_excite,
     _max_pool,
+    _dense,
+    _pixel_shuffle,
+    _written_pixel_shuffle,
+    _group_norm,
+    _layer_norm,
+    _selective,
+    _spatial_gate,
+    _channel_softmax,
+    _repeated,
     _batch_norm,
     _instance_norm,
     _prelu,
