@@ -57,7 +57,9 @@ def test_the_window_is_heard_while_a_job_runs(
     user.timeout.connect(act)
     pulse.start()
     user.start()
-    wait(lambda: len(done) >= len(script) and not session.jobs.active, timeout=WAIT_MS)
+    # A record is finished a moment before its result is handed on.
+    wait(lambda: len(done) >= len(script) and bool(session.state.candidates), timeout=WAIT_MS)
+    wait(lambda: not session.jobs.active, timeout=WAIT_MS)
     user.stop()
     pulse.stop()
 
@@ -68,6 +70,6 @@ def test_the_window_is_heard_while_a_job_runs(
         print(f"  {gap.own_ms:5.0f} ms own, {gap.wall_ms:5.0f} ms by the clock: {gap.during}")
     assert beats_at_work > len(script), "the window was not heard between one act and the next"
     assert [candidate.name for candidate in session.state.candidates] == ["W8A8"]
-    assert {record.state for record in session.jobs.records} == {"done"}
+    assert [(record.title, record.error, record.log) for record in session.jobs.records if record.state != "done"] == []
     assert {series.knob for series in session.state.sensitivities} == {"weight_bits", "activation_bits"}
     wait(lambda: not session.theme.changing, timeout=WAIT_MS)
