@@ -9,6 +9,7 @@ number of multiplications, spread by one ranking of all inner channels), and its
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -63,11 +64,9 @@ def halved(graph: ModelGraph, *, by_default: bool = False) -> LayerSettings:
     return resolve(plan, layers, [PRUNE_RATIO])
 
 
-def tools(graph: ModelGraph, seed: int = 0) -> Tools:
-    """Return engines and the shared data."""
-    inference = OrtEngine()
-    import tempfile
-
+def tools(graph: ModelGraph, threads: int = 0, seed: int = 0) -> Tools:
+    """Return engines with so many threads (0: all cores) and the shared data."""
+    inference = OrtEngine(threads)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "data.yaml"
         path.write_text(DATA.format(data=SHARED))
@@ -76,17 +75,17 @@ def tools(graph: ModelGraph, seed: int = 0) -> Tools:
         reference=graph,
         data=data,
         inference=inference,
-        training=TorchEngine(),
+        training=TorchEngine(threads),
         rng=np.random.default_rng(seed),
         seed=seed,
     )
 
 
-def top1(graph: ModelGraph, images: int) -> float:
+def top1(graph: ModelGraph, images: int, threads: int) -> float:
     """Return the share of test images that the exported graph gets right."""
     test = np.load(SHARED / "cifar10" / "test.npz")
     x = ((test["x"][:images] / 255 - MEAN) / DEVIATION).transpose(0, 3, 1, 2).astype(np.float32)
-    session = OrtEngine().open(fold_batch_norm(graph))
+    session = OrtEngine(threads).open(fold_batch_norm(graph))
     name = session.input_names[0]
     scores = [session.run({name: x[start : start + 250]})[session.output_names[0]] for start in range(0, len(x), 250)]
     return float((np.concatenate(scores).argmax(axis=1) == test["y"][: len(x)]).mean())
@@ -99,13 +98,14 @@ def main() -> None:
     arguments.add_argument("--only", nargs="*")
     arguments.add_argument("--scope", choices=("layer", "global"), default="layer")
     arguments.add_argument("--images", type=int, default=3000)
+    arguments.add_argument("--threads", type=int, default=0, help="0: all cores")
     arguments.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="further parameters")
     options = arguments.parse_args()
     graph = open_model(SHARED / "models" / options.model)
     macs = graph_cost(graph).macs
     everywhere = options.scope == "global"
     plan = halved(graph, by_default=everywhere)
-    print(f"{'original':28s} top1 {top1(graph, options.images):.4f}")
+    print(f"{'original':28s} top1 {top1(graph, options.images, options.threads):.4f}")
     for name, method in criteria().items():
         if options.only and name not in options.only:
             continue
@@ -115,12 +115,11 @@ def main() -> None:
         known = method.Parameters.model_fields
         parameters = method.Parameters.model_validate({key: value for key, value in given.items() if key in known})
         began = time.perf_counter()
-        result = method(parameters).apply(graph, plan, tools(graph))
+        result = method(parameters).apply(graph, plan, tools(graph, options.threads))
         seconds = time.perf_counter() - began
         share = graph_cost(fold_batch_norm(result.graph)).macs / macs
-        print(
-            f"{name:28s} top1 {top1(result.graph, options.images):.4f}  MACs {share:.3f}  {seconds:5.1f} s", flush=True
-        )
+        score = top1(result.graph, options.images, options.threads)
+        print(f"{name:28s} top1 {score:.4f}  MACs {share:.3f}  {seconds:5.1f} s", flush=True)
 
 
 if __name__ == "__main__":
