@@ -38,7 +38,14 @@ from workbench.engines.contracts import (
 )
 from workbench.engines.inference_ort.calibration import CALIBRATORS, Calibrator
 from workbench.graph.branches import Branch, find_branches
-from workbench.graph.channels import ChannelGroup, Member, channel_groups, folded_graph
+from workbench.graph.channels import (
+    ChannelGroup,
+    Member,
+    WeightChannels,
+    channel_groups,
+    coupled_weights,
+    folded_graph,
+)
 from workbench.graph.cost import graph_cost
 from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph, Node, ValueInfo
@@ -131,12 +138,14 @@ __all__ = [
     "TrainingSettings",
     "UnsupportedGraphError",
     "ValueInfo",
+    "WeightChannels",
     "WeightQuantization",
     "WorkbenchError",
     "channel_groups",
     "checked_arrays",
     "class_scores",
     "convolve_shortcuts",
+    "coupled_weights",
     "factorize",
     "find_branches",
     "fold_batch_norm",
