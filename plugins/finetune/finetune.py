@@ -20,6 +20,8 @@ from workbench.api import (
     UnsupportedGraphError,
 )
 
+from .masks import KeepZeros
+
 
 class FineTuneParameters(Parameters):
     """How to fine-tune; the defaults suit a convolutional network that lost half of its multiplications."""
@@ -149,6 +151,7 @@ class FineTune(Method):
         data: TrainingData = tools.data.training
         if chosen.samples is not None and chosen.samples < len(data):
             data = _FirstSamples(data, chosen.samples)
+        zeros = KeepZeros.of(graph)
         result = tools.training.fit(
             graph,
             data,
@@ -174,6 +177,7 @@ class FineTune(Method):
             progress=tools.progress,
             cancel=tools.cancel,
             log=tools.log,
+            hook=zeros,
             checkpoint=tools.checkpoint,
         )
         best = next((record for record in result.history if record.epoch == result.best_epoch), None)
@@ -188,6 +192,8 @@ class FineTune(Method):
             "best_epoch": result.best_epoch,
             "stopped_early": result.stopped_early,
         }
+        if zeros is not None:
+            notes.append(zeros.note)
         return MethodResult(result.graph, notes=(*notes, *result.notes), details=details)
 
     def _teacher(self, tools: Tools) -> ModelGraph | None:
