@@ -14,8 +14,9 @@ Figures on 2 cores without a display. Those on the right were taken last, while 
     longest standstill of 30 s of a running job, in which    < 50 ms   73 ms (47 own)    950 ms       93 ms
     somebody does something five times a second                        only selections
 
-The eight longest standstills, 60 to 93 ms of own time, all hold a change between the light and the dark look, together
-with what the user did next before it was through. No quiet figure of the present script has been taken yet.
+The eight longest standstills, 60 to 93 ms of own time, all fall into the change between the light and the dark look or
+into the four selections that the script makes right after it, when on so busy a machine it was likely still at work.
+No quiet figure of the present script has been taken yet.
 """
 
 from __future__ import annotations
