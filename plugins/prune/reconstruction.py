@@ -74,7 +74,7 @@ def shift_of(graph: ModelGraph, reader: Reader) -> tuple[str, int] | None:
 
     That is the layer's own bias (+1), or the mean of the batch norm behind it (-1).
     """
-    node = reader.node
+    node = graph.node(reader.node.name)
     outputs = len(reader.matrix(graph))
     name, sign = (node.inputs[2], 1) if len(node.inputs) > 2 and node.inputs[2] else ("", 1)
     readers = graph.consumers(node.outputs[0])

@@ -120,15 +120,20 @@ def test_what_others_can_stand_in_for_goes_and_is_made_up_for(
     assert errors[0] < 0.02 * errors[1]
 
 
+@pytest.mark.parametrize("restore", [False, True])
 def test_any_criterion_can_have_the_rest_reconstructed(
-    methods: dict[str, type[Method]], small_cnn: ModelGraph, plan_of: Callable[..., LayerSettings], tools_for: Callable
+    methods: dict[str, type[Method]],
+    small_cnn: ModelGraph,
+    plan_of: Callable[..., LayerSettings],
+    tools_for: Callable,
+    restore: bool,
 ) -> None:
     method, data = methods["prune.l1"], Pictures(small_cnn)
     images = next(data.calibration(64)).inputs
     before = OrtEngine(threads=1).open(small_cnn).run(images)["y"]
     errors = {}
     for reconstruct in (False, True):
-        parameters = method.Parameters(reconstruct=reconstruct, restore_batch_norm=False)
+        parameters = method.Parameters(reconstruct=reconstruct, restore_batch_norm=restore, statistics_samples=0)
         result = method(parameters).apply(small_cnn, plan_of(small_cnn, 0.5), tools_for(small_cnn, data=data))
         after = OrtEngine(threads=1).open(result.graph).run(images)["y"]
         errors[reconstruct] = float(np.square(after - before).mean())
