@@ -11,6 +11,9 @@ from workbench.domain.recipe import Step
 from workbench.domain.reports import InspectReport, ParameterSchema
 from workbench.project.state import ProjectState
 
+RECOMMENDED = ("decompose.auto", "prune.l1", "train.finetune", "quantize.ptq")
+"""Methods to begin with: what a run without steps takes, and what stands first in menus."""
+
 
 def settings_of(plan: Plan, report: InspectReport, knobs: tuple[Knob, ...] = FIRST_PARTY_KNOBS) -> LayerSettings:
     """Return every layer's settings under a plan.
@@ -31,11 +34,10 @@ def steps_for(plan: Plan, steps: tuple[Step, ...], methods: tuple[ParameterSchem
         return steps
     used = plan.knobs()
     order = ("decompose", "prune", "train", "quantize", "encode")
-    preferred = ("decompose.auto", "prune.l1", "train.finetune", "quantize.ptq")
     chosen: list[Step] = []
     for stage in order:
         offered = [method for method in methods if method.stage == stage]
-        offered.sort(key=lambda method: (method.id not in preferred, method.id))
+        offered.sort(key=lambda method: (method.id not in RECOMMENDED, method.id))
         if stage == "train":
             readers = offered if any(step.method.startswith("prune.") for step in chosen) else []
         else:

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QMenu, QToolButton, QWidget
 from workbench.domain.knobs import Knob, Setting
 from workbench.ui.models import numbers
 from workbench.ui.models.layer_table import LayerTable
+from workbench.ui.models.method_choices import MOST_BESIDE, method_tip, recommended_first
 from workbench.ui.session import Session
 
 _RATIOS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75)
@@ -56,22 +57,24 @@ def layer_menu(
 
 
 def sweep_menu(session: Session, layers: tuple[str, ...], parent: QWidget) -> QMenu:
-    """Return a menu with one entry per knob and method whose sensitivities can be measured."""
+    """Return a menu of the knobs and methods whose sensitivities can be measured, knobs of many methods one deeper."""
     of = f"of {numbers.plural(len(layers), 'layer')}" if layers else "of all layers"
     menu = QMenu(f"Measure sensitivity {of}", parent)
     menu.setToolTipsVisible(True)
     blocked = session.missing("model", "data", "methods")
     for knob in session.knobs:
-        for method in session.methods:
-            if knob.name not in method.knobs:
-                continue
-            values = ", ".join(numbers.setting_text(value, knob.unit) for value in knob.sweep or knob.choices)
-            action = menu.addAction(
-                f"{knob.title} by {method.title}: {values}",
-                partial(session.sweep, method.id, knob.name, layers=layers),
-            )
+        methods = recommended_first(method for method in session.methods if knob.name in method.knobs)
+        values = ", ".join(numbers.setting_text(value, knob.unit) for value in knob.sweep or knob.choices)
+        under = menu
+        if len(methods) > MOST_BESIDE:
+            under = menu.addMenu(f"{knob.title}: {values}")
+            under.setToolTipsVisible(True)
+            under.menuAction().setToolTip(blocked or knob.doc)
+        for method in methods:
+            text = method.title if under is not menu else f"{knob.title} by {method.title}: {values}"
+            action = under.addAction(text, partial(session.sweep, method.id, knob.name, layers=layers))
             action.setEnabled(blocked is None)
-            action.setToolTip(blocked or knob.doc)
+            action.setToolTip(blocked or method_tip(method) or knob.doc)
     if menu.isEmpty():
         action = menu.addAction(blocked or "No installed method reads a setting")
         action.setEnabled(False)

@@ -31,7 +31,8 @@ from workbench.project.commands import ReplaceRecipe, SetRun, SetSteps
 from workbench.project.state import Change
 from workbench.ui.files import open_recipe
 from workbench.ui.icons import icon
-from workbench.ui.models.recipe_steps import PRESETS, Preset, StepView, by_stage, moved, resolve_recipe
+from workbench.ui.models.method_choices import method_tip, stage_choices
+from workbench.ui.models.recipe_steps import PRESETS, Preset, StepView, moved, resolve_recipe
 from workbench.ui.panels.empty_state import Pages
 from workbench.ui.panels.export import ask_path
 from workbench.ui.panels.step_list import StepList
@@ -227,12 +228,17 @@ class RecipePanel(QWidget):
     def _fill_menus(self) -> None:
         menu = self.add.menu()
         menu.clear()
+        for before in menu.findChildren(QMenu, options=Qt.FindChildOption.FindDirectChildrenOnly):
+            before.deleteLater()
         menu.setToolTipsVisible(True)
-        for stage, methods in by_stage(self._session.methods):
+        for stage, choices in stage_choices(self._session.knobs, self._session.methods):
             menu.addSection(stage.capitalize())
-            for method in methods:
-                action = menu.addAction(method.title, partial(self.add_step, method.id))
-                action.setToolTip("\n".join(part for part in (method.summary, method.source) if part))
+            for choice in choices:
+                under = menu.addMenu(choice.title) if choice.own_menu else menu
+                under.setToolTipsVisible(True)
+                for method in choice.methods:
+                    action = under.addAction(method.title, partial(self.add_step, method.id))
+                    action.setToolTip(method_tip(method))
         self.add.setEnabled(bool(self._session.methods))
         menu = self.presets.menu()
         menu.clear()
