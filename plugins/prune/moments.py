@@ -46,7 +46,7 @@ class Reader:
         if shape is None or len(graph.consumers(weight)) > 1:
             return None
         if node.op == "Conv":
-            plain = node.attribute("group", 1) == 1 and node.attribute("auto_pad", "NOTSET") in ("NOTSET", "VALID")
+            plain = node.attribute("group", 1) == 1
             size = int(np.prod(shape[2:], dtype=np.int64))
             return Reader(node, node.inputs[0], weight, size) if plain and len(shape) == 4 else None
         plain = node.op == "MatMul" or (
@@ -119,9 +119,9 @@ class Moments:
 
     def _patches(self, array: np.ndarray) -> np.ndarray:
         stride, dilation = self._node.attribute("strides", (1, 1)), self._node.attribute("dilations", (1, 1))
-        pads = self._node.attribute("pads", (0, 0, 0, 0))
-        padded = np.pad(array, ((0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])))
         reach = [dilation[axis] * (self._kernel[axis] - 1) + 1 for axis in (0, 1)]
+        pads = [self._pads(axis, array.shape[2 + axis], stride[axis], reach[axis]) for axis in (0, 1)]
+        padded = np.pad(array, ((0, 0), (0, 0), *pads))
         sizes = [(padded.shape[2 + axis] - reach[axis]) // stride[axis] + 1 for axis in (0, 1)]
         taken = self._rng.permutation(sizes[0] * sizes[1])[:_ROWS_PER_SAMPLE]
         patches = []
@@ -129,6 +129,16 @@ class Moments:
             window = padded[:, :, top : top + reach[0] : dilation[0], left : left + reach[1] : dilation[1]]
             patches.append(window.reshape(len(array), -1))
         return np.concatenate(patches)
+
+    def _pads(self, axis: int, size: int, stride: int, reach: int) -> tuple[int, int]:
+        """Return how many zeros the convolution puts before and behind an axis of this size."""
+        rule = self._node.attribute("auto_pad", "NOTSET")
+        if rule == "NOTSET":
+            pads = self._node.attribute("pads", (0, 0, 0, 0))
+            return int(pads[axis]), int(pads[axis + 2])
+        total = max((-(-size // stride) - 1) * stride + reach - size, 0) if rule.startswith("SAME") else 0
+        small, large = total // 2, total - total // 2
+        return (large, small) if rule == "SAME_LOWER" else (small, large)
 
     @property
     def mean(self) -> np.ndarray:

@@ -62,9 +62,14 @@ def acting_sites(graph: ModelGraph, group: ChannelGroup) -> tuple[Site, ...]:
 
 
 def is_map(graph: ModelGraph, site: Site) -> bool:
-    """Whether a site's value is (n, channels, height, width) with more than one position."""
+    """Whether a site's value is (n, channels, height, width) with more than one position, as far as the file says."""
+    if site.place.axis != 1:
+        return False
     shape = graph.value(site.place.value).shape
-    return site.place.axis == 1 and shape is not None and len(shape) == 4 and shape[2:] != (1, 1)
+    if shape is not None:
+        return len(shape) == 4 and shape[2:] != (1, 1)
+    node = graph.node(site.layer)
+    return node.op in ("Conv", "ConvTranspose") and len(graph.constant_shape(node.inputs[1]) or ()) == 4
 
 
 def _activated(graph: ModelGraph, place: ChannelAxis) -> ChannelAxis:

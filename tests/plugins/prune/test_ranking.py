@@ -141,6 +141,39 @@ def test_any_criterion_can_have_the_rest_reconstructed(
     assert any("reconstructed by least squares" in note for note in result.notes)
 
 
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        "pads = [1, 1, 1, 1]",
+        'auto_pad = "SAME_UPPER", strides = [2, 2]',
+        'auto_pad = "SAME_LOWER", strides = [2, 2]',
+        'auto_pad = "VALID", dilations = [2, 1]',
+    ],
+)
+def test_moments_are_those_of_what_a_convolution_multiplies(
+    methods: dict[str, type[Method]],
+    graph_from: Graphs,
+    plan_of: Callable[..., LayerSettings],
+    tools_for: Callable,
+    attributes: str,
+) -> None:
+    rng = np.random.default_rng(1)
+    arrays = weights(2) | {"w3": rng.normal(size=(8, 8, 3, 3)).astype(np.float32), "b3": np.ones(8, np.float32)}
+    arrays["w1"][[2, 5]] *= 1e-4
+    arrays["w3"][:, [2, 5]] *= 1e-4
+    text = PLAIN.replace("p = Glob", f"c = Conv <{attributes}> (r, w3, b3)\n    p = Glob").replace(
+        "Pool (r)", "Pool (c)"
+    )
+    graph = graph_from(HEADER + text, arrays)
+    method = methods["prune.obs"]
+    plan = plan_of(graph, 0.0, {"Conv_0": 0.25})
+    result = method(method.Parameters(restore_batch_norm=False)).apply(graph, plan, tools_for(graph))
+    assert kept(result, graph) == [0, 1, 3, 4, 6, 7]
+    images = next(Pictures(graph).calibration(8)).inputs
+    outputs = [OrtEngine(threads=1).open(each).run(images)["y"] for each in (graph, result.graph)]
+    np.testing.assert_allclose(outputs[1], outputs[0], rtol=1e-2, atol=1e-2)
+
+
 def test_without_batch_norm_its_scale_is_refused(
     methods: dict[str, type[Method]], graph_from: Graphs, plan_of: Callable[..., LayerSettings], tools_for: Callable
 ) -> None:
