@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from pydantic import Field
@@ -35,6 +36,8 @@ from workbench.api import (
 )
 
 from .ranks import RankRule
+
+_FOLDED: WeakKeyDictionary[ModelGraph, ModelGraph] = WeakKeyDictionary()
 
 
 class FactorizationParameters(Parameters):
@@ -136,7 +139,7 @@ class Factorization(Method):
         Raises:
             RecipeError: a line for a layer that can't be factorised; names layer and reason.
         """
-        whole = fold_constants(graph)
+        whole = _folded(graph)
         chosen, notes = self._chosen(whole, plan, whole)
         if not chosen:
             notes = (*notes, f"No layer that {self.id} factorises has a rank_ratio below 1: nothing is factorised.")
@@ -152,7 +155,7 @@ class Factorization(Method):
         """
         tools.cancel.raise_if_cancelled()
         tools.progress.update(0.0, "choosing layers")
-        whole = fold_constants(graph)
+        whole = _folded(graph)
         chosen, notes = self._chosen(whole, plan, tools.reference)
         if not chosen:
             return MethodResult(graph, notes=("No layer is to be factorised.", *notes))
@@ -228,6 +231,13 @@ class Factorization(Method):
         if plan.number(layer, RANK_RATIO) < 1:
             return True
         return bool(self.parameters.energy) and RANK_RATIO.name in plan[layer] and not plan.explicit(layer, RANK_RATIO)
+
+
+def _folded(graph: ModelGraph) -> ModelGraph:
+    """Return the graph without computed constants, the same one for the same graph."""
+    if graph not in _FOLDED:
+        _FOLDED[graph] = fold_constants(graph)
+    return _FOLDED[graph]
 
 
 def _shape(graph: ModelGraph, node: Node) -> tuple[int, ...]:

@@ -6,12 +6,14 @@ Notation: y (positions, channels) over all samples and positions; covariance E[(
 from __future__ import annotations
 
 from collections.abc import Mapping
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from workbench.api import DataError, ModelGraph, Tools
 
 _MOMENT_BYTES = 1_000_000_000
+_REMEMBERED_CHANNELS = 512
 
 
 class Moments:
@@ -53,6 +55,10 @@ class Moments:
         return self._count > 0 and bool(np.isfinite(self._products).all())
 
 
+# A sweep splits the same layer at several ranks; graph, data and samples decide the moments alone.
+_SEEN: WeakKeyDictionary[ModelGraph, WeakKeyDictionary[object, dict[tuple[str, int], Moments]]] = WeakKeyDictionary()
+
+
 def observe(graph: ModelGraph, values: Mapping[str, tuple[int, int]], tools: Tools, samples: int) -> dict[str, Moments]:
     """Return the moments of the named values over the recipe's calibration samples.
 
@@ -72,8 +78,9 @@ def observe(graph: ModelGraph, values: Mapping[str, tuple[int, int]], tools: Too
             "calibration samples are needed, and the recipe names no data",
             action="Add `data:` to the recipe, or use decompose.svd, which looks at the weights alone.",
         )
-    found: dict[str, Moments] = {}
-    parts = _parts(values)
+    seen = _SEEN.setdefault(graph, WeakKeyDictionary()).setdefault(tools.data, {})
+    found = {value: seen[value, samples] for value in values if (value, samples) in seen}
+    parts = _parts({value: size for value, size in values.items() if value not in found})
     for number, part in enumerate(parts):
         observers = {value: Moments(values[value][0]) for value in part}
         tools.inference.observe(
@@ -92,6 +99,7 @@ def observe(graph: ModelGraph, values: Mapping[str, tuple[int, int]], tools: Too
             expected="finite activations",
             action="Check the preprocessing of the data.",
         )
+    seen.update({(value, samples): found[value] for value in values if values[value][1] <= _REMEMBERED_CHANNELS})
     return found
 
 
