@@ -73,7 +73,7 @@ class Ranking:
             DataError: labels are missing.
             CancelledError: cancelled.
         """
-        acting = graph if self.by_slopes else self._acting(graph)
+        acting = graph if self.by_slopes else self._acting(graph, tools)
         bare = TrainedSubject(acting, graph, tools, given_back=self._given_back)
         evidence = self._criterion.gather(bare, groups)
         subject = TrainedSubject(acting, graph, tools, evidence, self._given_back)
@@ -92,14 +92,14 @@ class Ranking:
                     names.add(layer.inputs[1])
         return frozenset(name for name in names if graph.is_constant(name))
 
-    def _acting(self, graph: ModelGraph) -> ModelGraph:
+    def _acting(self, graph: ModelGraph, tools: Tools) -> ModelGraph:
         """Return the graph with filters as they act, where normalisation was given back to them.
 
         Given-back normalisation came with filters of one length each, which say nothing; what a filter does is its
         direction times the scale of its normalisation.
         """
         arrays: dict[str, np.ndarray] = {}
-        scales = TrainedSubject(graph, graph, _NO_TOOLS, given_back=self._given_back).deviations()
+        scales = TrainedSubject(graph, graph, tools, given_back=self._given_back).deviations()
         for layer, scale in scales.items():
             name = graph.node(layer).inputs[1]
             weight = graph.constant(name)

@@ -100,6 +100,14 @@ class LiveUnits:
             if weight.grad is not None:
                 weight.grad.add_(weight.detach() * self._spread(entry, strength, elsewhere=0.0))
 
+    def pull_signs(self, group: str, names: frozenset[str], strength: float) -> None:
+        """Add to the gradients of the named weights, where units of the group are, their sign times a strength."""
+        for entry in self._entries(group, "all"):
+            weight = self.weights[entry.weight]
+            if entry.weight in names and weight.grad is not None:
+                there = self._spread(entry, np.ones(self.units[group]), elsewhere=0.0)
+                weight.grad.add_(weight.detach().sign() * there * strength)
+
     def arrays(self, names: Iterable[str]) -> dict[str, np.ndarray]:
         """Return copies of the named weights that are trained."""
         return {
