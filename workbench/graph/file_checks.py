@@ -6,7 +6,8 @@ The protobuf parser only says "failed"; these checks read just enough of the byt
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from math import prod
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import onnx
@@ -120,6 +121,8 @@ def check_header(proto: onnx.ModelProto, where: str) -> None:
         )
     if not proto.graph.node:
         raise ModelFileError("its graph is empty", where=where, expected="at least one operator")
+    if not proto.graph.output:
+        raise ModelFileError("its graph has no outputs", where=where, action="Export it again, with its outputs.")
     versions = {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in proto.opset_import}
     standard = any(node.domain in ("", "ai.onnx") for node in proto.graph.node)
     if "" in versions and versions[""] < 7:
@@ -142,23 +145,33 @@ def check_header(proto: onnx.ModelProto, where: str) -> None:
         )
 
 
-def tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Yield every stored tensor, those in attributes and subgraphs included."""
+def tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Yield every stored tensor, those in attributes, subgraphs and model-local functions included."""
+    yield from _in_graph(proto.graph)
+    for function in proto.functions:
+        yield from _in_nodes(function.node)
+
+
+def _in_graph(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     yield from graph.initializer
-    for node in graph.node:
+    yield from _in_nodes(graph.node)
+
+
+def _in_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    for node in nodes:
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t
             yield from attribute.tensors
             if attribute.HasField("g"):
-                yield from tensors(attribute.g)
+                yield from _in_graph(attribute.g)
             for body in attribute.graphs:
-                yield from tensors(body)
+                yield from _in_graph(body)
 
 
 def external_files(proto: onnx.ModelProto) -> tuple[str, ...]:
     """Return the locations of all external data files, sorted."""
-    return tuple(sorted({_entries(tensor).get("location", "") for tensor in tensors(proto.graph) if _external(tensor)}))
+    return tuple(sorted({_entries(tensor).get("location", "") for tensor in tensors(proto) if _external(tensor)}))
 
 
 def _external(tensor: onnx.TensorProto) -> bool:
@@ -169,25 +182,22 @@ def _entries(tensor: onnx.TensorProto) -> dict[str, str]:
     return {entry.key: entry.value for entry in tensor.external_data}
 
 
-def check_external_data(proto: onnx.ModelProto, folder: Path, where: str) -> None:
-    """Refuse external data that is missing, too short, or that lies outside the model's folder.
+def check_stored_data(proto: onnx.ModelProto, folder: Path, where: str) -> None:
+    """Refuse data that does not fit its shape, or external data that is missing or lies outside the model's folder.
 
     Raises:
         ModelFileError: names tensor and file.
     """
     sizes: dict[str, int] = {}
-    for tensor in tensors(proto.graph):
+    for tensor in tensors(proto):
         if not _external(tensor):
+            _check_raw_size(tensor, where)
             continue
         entries = _entries(tensor)
         location = entries.get("location", "")
         if location not in sizes:
             sizes[location] = _external_size(location, folder, tensor.name, where)
-        bits = _bits(tensor.data_type)
-        count = 1
-        for size in tensor.dims:
-            count *= size
-        needed = (count * bits + 7) // 8
+        needed = _needed_bytes(tensor, where)
         try:
             offset, length = int(entries.get("offset", 0)), int(entries.get("length", needed) or needed)
         except ValueError as error:
@@ -210,6 +220,34 @@ def check_external_data(proto: onnx.ModelProto, folder: Path, where: str) -> Non
                 found=f"{sizes[location]} bytes",
                 action="Copy the data file again.",
             )
+
+
+def _check_raw_size(tensor: onnx.TensorProto, where: str) -> None:
+    """Refuse a shape that promises more than there is before anyone makes room for it."""
+    if tensor.data_type in (onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING) or any(d < 0 for d in tensor.dims):
+        return  # onnx's checker has words for these
+    needed, found = _needed_bytes(tensor, where), len(tensor.raw_data)
+    lists = (tensor.float_data, tensor.int32_data, tensor.int64_data, tensor.double_data, tensor.uint64_data)
+    if needed != found and (found or (needed and not any(lists))):
+        raise ModelFileError(
+            f"the data of weight {tensor.name!r} does not fit its shape",
+            where=where,
+            expected=f"{needed} bytes for shape {tuple(tensor.dims)}",
+            found=f"{found} bytes",
+            action=_COPY_AGAIN,
+        )
+
+
+def _needed_bytes(tensor: onnx.TensorProto, where: str) -> int:
+    try:
+        bits = _bits(tensor.data_type)
+    except (ValueError, KeyError) as error:
+        raise ModelFileError(
+            f"weight {tensor.name!r} has an element type that does not exist",
+            where=where,
+            found=f"type {tensor.data_type}",
+        ) from error
+    return int((prod(tensor.dims) * bits + 7) // 8)
 
 
 def _external_size(location: str, folder: Path, tensor: str, where: str) -> int:

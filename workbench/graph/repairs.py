@@ -92,9 +92,10 @@ def _drop_repeated_constants(graph: onnx.GraphProto, where: str) -> Iterator[str
 
 
 def repair_model(model: ir.Model, where: str) -> list[str]:
-    """Inline functions, sort, drop default values of inputs, free negative sizes, name nodes; returns notes.
+    """Inline functions, sort, drop default values of inputs, lift constants, free negative sizes, name; returns notes.
 
     Raises:
+        ModelFileError: the graph has a cycle.
         UnsupportedGraphError: a model-local function can't be inlined.
     """
     notes: list[str] = []
@@ -107,8 +108,16 @@ def repair_model(model: ir.Model, where: str) -> list[str]:
         notes.append(f"{count} model-local functions were inlined.")
     for graph in model.graphs():
         if not _sorted(graph):
-            graph.sort()
+            try:
+                graph.sort()
+            except ValueError as error:
+                raise ModelFileError(
+                    "its operators wait for each other in a circle, so that none can be computed first",
+                    where=where,
+                    action="Export it again.",
+                ) from error
     _drop_defaults(model)
+    _lift_external_constants(model)
     for value in (*model.graph.inputs, *model.graph.outputs):
         if value.shape is not None and any(isinstance(size, int) and size < 0 for size in value.shape):
             value.shape = ir.Shape([None if isinstance(size, int) and size < 0 else size for size in value.shape])
@@ -149,6 +158,26 @@ def _drop_defaults(model: ir.Model) -> None:
         graph.inputs.clear()
         graph.inputs.extend(kept)
     model.ir_version = max(model.ir_version, 4)
+
+
+def _lift_external_constants(model: ir.Model) -> None:
+    """Make Constant nodes whose data lies in another file weights, the one place from which it is read and written."""
+    for graph in model.graphs():
+        for node in list(graph):
+            for name, attribute in node.attributes.items():
+                if attribute.type != ir.AttributeType.TENSOR or not isinstance(attribute.value, ir.ExternalTensor):
+                    continue
+                tensor, output = attribute.value, node.outputs[0]
+                if node.op_type == "Constant" and not output.is_graph_output():
+                    weight = ir.Value(
+                        name=output.name, shape=ir.Shape(tensor.shape.numpy()), type=ir.TensorType(tensor.dtype)
+                    )
+                    weight.const_value = tensor
+                    output.replace_all_uses_with(weight)
+                    graph.remove(node, safe=True)
+                    graph.register_initializer(weight)
+                    break
+                node.attributes[name] = ir.AttrTensor(name, ir.Tensor(tensor.numpy(), dtype=tensor.dtype))
 
 
 def _name_nodes(model: ir.Model) -> None:

@@ -14,7 +14,7 @@ from onnx_ir import external_data, serde
 
 from workbench.domain.errors import ModelFileError, StorageError
 from workbench.graph.check import check, unsupported_operators
-from workbench.graph.file_checks import check_external_data, check_header, external_files, parse
+from workbench.graph.file_checks import check_header, check_stored_data, external_files, parse
 from workbench.graph.model import ModelGraph
 from workbench.graph.passes.upgrade_opset import upgrade_opset
 from workbench.graph.repairs import repair_model, repair_proto
@@ -51,14 +51,15 @@ def open_model(path: str | os.PathLike[str]) -> ModelGraph:
     where = str(file)
     proto = parse(file)
     check_header(proto, where)
-    check_external_data(proto, file.parent, where)
+    check_stored_data(proto, file.parent, where)
     notes = repair_proto(proto, where)
     try:
         model = serde.deserialize_model(proto)
     except serde.SerdeError as error:
         cause = error.__cause__ or error
         raise ModelFileError(f"is not a valid graph: {cause}", where=where, action="Export it again.") from error
-    external_data.set_base_dir(model.graph, file.parent.absolute())
+    for graph in (model.graph, *(function.graph for function in model.functions.values())):
+        external_data.set_base_dir(graph, file.parent.absolute())
     notes.extend(repair_model(model, where))
     return ModelGraph(model, source=where, notes=notes)
 
@@ -92,7 +93,7 @@ def model_size_bytes(path: str | os.PathLike[str]) -> int:
 
 def _files(file: Path) -> tuple[Path, ...]:
     proto = parse(file)
-    check_external_data(proto, file.parent, str(file))
+    check_stored_data(proto, file.parent, str(file))
     return (file, *(file.parent / location for location in external_files(proto)))
 
 
