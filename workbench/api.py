@@ -3,6 +3,7 @@
 from workbench.data.metrics._base import Metric, class_scores, same_shape
 from workbench.data.readers._base import ArraySource, Reader, ReaderOptions, Request, Source, checked_arrays
 from workbench.domain.cancel import CancelToken, Progress
+from workbench.domain.channel_counts import kept_units, unit_step
 from workbench.domain.errors import (
     BadInputError,
     CancelledError,
@@ -154,6 +155,7 @@ __all__ = [
     "give_back_normalisation",
     "graph_cost",
     "insert_qdq",
+    "kept_units",
     "layer_nodes",
     "layer_weight",
     "linear_bias",
@@ -174,6 +176,7 @@ __all__ = [
     "sparsity_of",
     "store_half",
     "takes_shift",
+    "unit_step",
     "upgrade_opset",
     "why_not_factorizable",
     "with_new_statistics",

@@ -141,6 +141,8 @@ class DepthPruning(Method):
             "removed": [branch.id for branch in gone],
             "scores": scores,
             "plan": {"default": {}, "layers": {layer: {KEEP.name: "no"} for layer in layers}},
+            # Who takes the plan over must not have as many again ranked on top of it.
+            "settled": {"remove": 0},
         }
         return MethodResult(smaller, tuple(notes), details)
 

@@ -12,6 +12,8 @@ from workbench.api import ModelGraph
 from .selection import GroupRatio
 
 _BINS = 20
+SETTLED = {"scope": "layer", "target": "none"}
+"""Parameters that are answered by the plan that came of them: who takes that plan over sets them like this."""
 
 
 def group_details(

@@ -7,13 +7,22 @@ without one follow. Layers that hold the same channels lose the same ones, so a 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.api import PRUNE_RATIO, ChannelGroup, LayerSettings, ModelGraph, Origin, RecipeError, channel_groups
+from workbench.api import (
+    PRUNE_RATIO,
+    ChannelGroup,
+    LayerSettings,
+    ModelGraph,
+    Origin,
+    RecipeError,
+    channel_groups,
+    kept_units,
+    unit_step,
+)
 
 
 @dataclass(frozen=True)
@@ -131,15 +140,6 @@ def choose(
     return removal
 
 
-def kept_units(units: int, ratio: float, step: int) -> int:
-    """Return how many of `units` stay at `ratio`, as a multiple of `step` where there are that many."""
-    if step == 1:
-        return units - math.floor(ratio * units + 1e-9)
-    if units < step:
-        return units
-    return min(units, max(step, math.floor((1 - ratio) * units / step + 0.5) * step))
-
-
 def _step(group: ChannelGroup, stratum: tuple[int, ...], multiple: int) -> int:
     together = max((len(member.positions[stratum[0]]) for member in group.out_members), default=1)
-    return multiple // math.gcd(multiple, max(together, 1))
+    return unit_step(multiple, together)

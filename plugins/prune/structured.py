@@ -30,7 +30,7 @@ from .allocation import Budget, allocate, as_plan, check_reachable
 from .moments import observe_moments
 from .parameters import PruningParameters
 from .reconstruction import RECONSTRUCTION_SAMPLES, reconstructed
-from .report import group_details, parameter_count
+from .report import SETTLED, group_details, parameter_count
 from .scores import combined
 from .selection import GroupRatio, choose, group_ratios
 from .subject import Subject
@@ -131,6 +131,7 @@ class ChannelPruning(Method):
         details: dict[str, Any] = {
             "groups": group_details(ratios, removal, scores),
             "plan": as_plan(ratios, list(plan)).model_dump(mode="json"),
+            "settled": SETTLED,
             "params_before": before,
             "params_after": after,
         }

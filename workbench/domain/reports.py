@@ -51,6 +51,7 @@ class LayerReport(_Report):
         blocked: Why its output channels can't be pruned, naming the node; None when they can.
         branch: Id of the part that can be left out with it, a residual block or a run of layers; None if there is none.
         path: Module hierarchy from the exporter's metadata, outermost first; () when there is none.
+        refusals: Why knobs that layers of its operator have can't be turned on this one, by knob.
     """
 
     name: str
@@ -69,17 +70,28 @@ class LayerReport(_Report):
     blocked: str | None = None
     branch: str | None = None
     path: tuple[str, ...] = ()
+    refusals: dict[str, str] = Field(default_factory=dict)
 
 
 class GroupMember(_Report):
-    """One side of a layer that loses channels with its group."""
+    """One side of a layer that loses channels with its group.
+
+    Attributes:
+        per_unit: On the "out" side, how many of the layer's channels a unit of each stratum takes, 0 for a stratum
+            that the layer has no part in.
+    """
 
     layer: str
     axis: Literal["out", "in"]
+    per_unit: tuple[int, ...] = ()
 
 
 class GroupReport(_Report):
-    """Channels that must be removed together; `unit` channels go at a time."""
+    """Channels that must be removed together; `unit` channels go at a time.
+
+    Attributes:
+        strata: Units of each stratum: units that the same layers hold, of which a ratio takes its share.
+    """
 
     id: str
     channels: int
@@ -87,6 +99,7 @@ class GroupReport(_Report):
     layers: tuple[GroupMember, ...]
     prunable: bool
     reason: str | None = None
+    strata: tuple[int, ...] = ()
 
 
 class NodeCost(_Report):
@@ -182,11 +195,40 @@ class LayerState(_Report):
 
 
 class LayerChange(_Report):
-    """A layer before and after; `after` is None for a layer that is gone."""
+    """A layer before and after.
+
+    Attributes:
+        after: None for a layer that is gone.
+        channels: Along how many positions of its output the original's layer can lose some; 0 where none was lost.
+        removed_channels: Those of them that are gone.
+        factors: Layers that do its work together with what kept its name.
+        branch: The branch that it left with, or None.
+    """
 
     name: str
     before: LayerState
     after: LayerState | None
+    channels: int = 0
+    removed_channels: tuple[int, ...] = ()
+    factors: tuple[str, ...] = ()
+    branch: str | None = None
+
+
+class NewLayer(_Report):
+    """A layer that the original lacks; `origin` is the layer it was derived from, or None."""
+
+    name: str
+    op: str
+    origin: str | None
+    state: LayerState
+
+
+class OperatorChange(_Report):
+    """How many nodes of an operator there were and are."""
+
+    op: str
+    before: int
+    after: int
 
 
 class CandidateFile(_Report):
@@ -210,6 +252,8 @@ class CandidateReport(_Report):
     latency: ModelLatency | None = None
     latency_report: LatencyReport | None = None
     layers: tuple[LayerChange, ...] = ()
+    new_layers: tuple[NewLayer, ...] = ()
+    operators: tuple[OperatorChange, ...] = ()
     steps: tuple[StepReport, ...] = ()
     recipe_sha256: str
     warnings: tuple[str, ...] = ()

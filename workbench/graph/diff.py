@@ -1,8 +1,15 @@
-"""What compression did to each layer: weight shapes and precisions before and after, joined by layer name."""
+"""What compression did to a graph: layers before and after, joined by name, layers that are new, operators."""
 
 from __future__ import annotations
 
-from workbench.domain.reports import LayerChange, LayerState
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from workbench.domain.derived_layers import original_name
+from workbench.domain.reports import LayerChange, LayerState, NewLayer, OperatorChange
+from workbench.graph.branches import branch_of_layers, find_branches
+from workbench.graph.kept import Kept, kept
 from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph, Node
 from workbench.graph.weights import Weight, stored
@@ -26,11 +33,43 @@ _DTYPE_BITS = {
 
 
 def layer_changes(before: ModelGraph, after: ModelGraph) -> tuple[LayerChange, ...]:
-    """Return every layer of `before` with its state in both graphs; `after` is None for a layer that is gone."""
-    new = layer_states(after)
+    """Return every layer of `before` with its state in both graphs, its removed channels, factors and branch."""
+    old, new = layer_states(before), layer_states(after)
+    # Branches are only looked for where a layer went: it takes the graph's shapes.
+    branches = branch_of_layers(find_branches(before)) if old.keys() - new.keys() else {}
+    notes = {node.name: kept(node.metadata) for node in after.nodes}
+    factors: dict[str, list[str]] = {}
+    for name in new.keys() - old.keys():
+        factors.setdefault(original_name(name) or "", []).append(name)
     return tuple(
-        LayerChange(name=name, before=state, after=new.get(name)) for name, state in layer_states(before).items()
+        LayerChange(
+            name=name,
+            before=state,
+            after=new.get(name),
+            **_lost(notes.get(name)),
+            factors=tuple(sorted(factors.get(name, ()))),
+            branch=branches[name].id if name not in new and name in branches else None,
+        )
+        for name, state in old.items()
     )
+
+
+def new_layers(before: ModelGraph, after: ModelGraph) -> tuple[NewLayer, ...]:
+    """Return the layers of `after` that `before` lacks, in graph order, with the layer that each was derived from."""
+    old, new = layer_states(before), layer_states(after)
+    operators = {node.name: node.op for node in after.nodes}
+    found = []
+    for name, state in new.items():
+        if name not in old:
+            origin = original_name(name)
+            found.append(NewLayer(name=name, op=operators[name], origin=origin if origin in old else None, state=state))
+    return tuple(found)
+
+
+def operator_changes(before: ModelGraph, after: ModelGraph) -> tuple[OperatorChange, ...]:
+    """Return the operators of which there are more or fewer nodes than before, by name."""
+    old, new = Counter(node.op for node in before.nodes), Counter(node.op for node in after.nodes)
+    return tuple(OperatorChange(op=op, before=old[op], after=new[op]) for op in sorted(old | new) if old[op] != new[op])
 
 
 def layer_states(graph: ModelGraph) -> dict[str, LayerState]:
@@ -42,6 +81,17 @@ def layer_states(graph: ModelGraph) -> dict[str, LayerState]:
             activation_bits=_activation_bits(graph, node),
         )
         for node, weight in layer_nodes(graph)
+    }
+
+
+def _lost(note: Kept | None) -> Mapping[str, Any]:
+    """Return the fields of a LayerChange that say which channels are gone."""
+    if note is None:
+        return {}
+    stays = set(note.positions.tolist())
+    return {
+        "channels": note.count,
+        "removed_channels": tuple(channel for channel in range(note.count) if channel not in stays),
     }
 
 

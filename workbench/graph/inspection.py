@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from workbench.domain.errors import BadInputError
+from workbench.domain.knobs import RANK_RATIO
 from workbench.domain.reports import GroupReport, InspectReport, LayerDetail, LayerReport, ModelSummary, TensorReport
 from workbench.graph.branches import with_branches
 from workbench.graph.channels import blocked_layers, group_reports
@@ -17,6 +18,7 @@ from workbench.graph.cost import GraphCost, graph_cost
 from workbench.graph.layers import find_layers, layer_nodes
 from workbench.graph.layout import layout
 from workbench.graph.model import ModelGraph, Subgraph, ValueInfo
+from workbench.graph.passes.factorize import why_not_factorizable
 from workbench.graph.shapes import OpenDimension, open_dimensions, sample_shapes
 from workbench.graph.storage import model_sha256, model_size_bytes, open_model
 from workbench.graph.weights import weight_values
@@ -50,7 +52,7 @@ def inspect_model(
         model=_summary(graph, path, cost),
         inputs=tuple(_tensor(info) for info in graph.inputs),
         outputs=tuple(_tensor(info) for info in graph.outputs),
-        layers=_with_groups(with_branches(layers, graph), groups, blocked_layers(graph)),
+        layers=_with_refusals(_with_groups(with_branches(layers, graph), groups, blocked_layers(graph)), graph),
         groups=groups,
         costs=cost.nodes,
         uncounted_ops=cost.uncounted_ops,
@@ -137,6 +139,16 @@ def _with_groups(
         layer.model_copy(update={"group": group_of.get(layer.name), "blocked": blocked.get(layer.name)})
         for layer in layers
     )
+
+
+def _with_refusals(layers: tuple[LayerReport, ...], graph: ModelGraph) -> tuple[LayerReport, ...]:
+    """Say of layers whose operator can be factorised why this one can't be."""
+    found = []
+    for layer in layers:
+        reason = why_not_factorizable(graph, layer.name) if RANK_RATIO.name in layer.knobs else None
+        refusals = {} if reason is None else {RANK_RATIO.name: reason}
+        found.append(layer.model_copy(update={"refusals": refusals}) if refusals else layer)
+    return tuple(found)
 
 
 def _tensor(info: ValueInfo) -> TensorReport:

@@ -41,6 +41,19 @@ def knobs_for(layer: LayerReport, registry: MethodRegistry) -> tuple[str, ...]:
     return tuple(knob.name for knob in registry.knobs if obstacle(layer, knob, registry) is None)
 
 
+def with_knobs(layer: LayerReport, registry: MethodRegistry) -> LayerReport:
+    """Return a layer as the graph room describes it with the knobs that can be turned on it, and why others can't."""
+    refusals = dict(layer.refusals)
+    for knob in registry.knobs:
+        # What its operator lacks, or its group or branch forbids, is said of it anyway.
+        if knob.name in layer.knobs or knob.name not in _BY_OPERATOR:
+            reason = obstacle(layer, knob, registry)
+            if reason is not None and knob.coupling == "none":
+                refusals.setdefault(knob.name, reason)
+    knobs = tuple(name for name in knobs_for(layer, registry) if name not in refusals)
+    return layer.model_copy(update={"knobs": knobs, "refusals": refusals})
+
+
 def obstacle(layer: LayerReport, knob: Knob, registry: MethodRegistry) -> str | None:
     """Return why `knob` can't be turned on `layer` by any method, or None if it can.
 

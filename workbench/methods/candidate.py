@@ -17,7 +17,7 @@ from workbench.domain.recipe import Recipe
 from workbench.domain.reports import CandidateFile, CandidateReport
 from workbench.engines.contracts import InferenceEngine, TrainingEngine
 from workbench.graph.check import require_runtime_support
-from workbench.graph.diff import layer_changes
+from workbench.graph.diff import layer_changes, new_layers, operator_changes
 from workbench.graph.inspection import summary
 from workbench.graph.model import ModelGraph
 from workbench.graph.passes.drop_traces import drop_traces
@@ -131,6 +131,8 @@ def make_candidate(
         latency=None if report is None else report.models[1],
         latency_report=report,
         layers=layer_changes(original, exported),
+        new_layers=new_layers(original, exported),
+        operators=operator_changes(original, exported),
         steps=result.steps,
         recipe_sha256=recipe.sha256(),
         warnings=(*result.warnings, *warnings),

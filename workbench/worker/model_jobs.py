@@ -11,7 +11,7 @@ from workbench.graph.inspection import inspect_model, layer_detail, summary
 from workbench.graph.storage import model_sha256, open_model
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import DrawJob, ImportJob, InspectJob, LayerDetailJob
-from workbench.methods.applicability import faults, knobs_for
+from workbench.methods.applicability import faults, with_knobs
 from workbench.worker.imported_archives import imported_archive, is_archive, remember_import
 from workbench.worker.installed_methods import installed_methods
 
@@ -24,7 +24,7 @@ def inspect(spec: InspectJob, context: JobContext) -> dict[str, Any]:
     context.cancel.raise_if_cancelled()
     # The graph knows the knobs that fit an operator; which ones can be turned is for the installed methods to say.
     registry, _ = installed_methods()
-    layers = tuple(layer.model_copy(update={"knobs": knobs_for(layer, registry)}) for layer in report.layers)
+    layers = tuple(with_knobs(layer, registry) for layer in report.layers)
     notes = (*report.notes, *(str(fault) for fault in faults(report.layers, registry)))
     return report.model_copy(update={"layers": layers, "notes": notes}).model_dump(mode="json")
 

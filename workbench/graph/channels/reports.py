@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workbench.domain.reports import GroupMember, GroupReport
 from workbench.graph.channels.analysis import analyse
-from workbench.graph.channels.group import ChannelGroup
+from workbench.graph.channels.group import ChannelGroup, Member
 from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph, Node
 
@@ -16,12 +16,18 @@ def group_reports(graph: ModelGraph) -> tuple[GroupReport, ...]:
             id=group.id,
             channels=group.channels,
             unit=group.unit,
-            layers=tuple(GroupMember(layer=member.layer, axis=member.axis) for member in group.members),
+            layers=tuple(_member(group, member) for member in group.members),
             prunable=group.prunable,
             reason=group.reason,
+            strata=tuple(len(stratum) for stratum in group.strata),
         )
         for group in analyse(graph).groups
     )
+
+
+def _member(group: ChannelGroup, member: Member) -> GroupMember:
+    takes = () if member.axis == "in" else tuple(len(member.positions[stratum[0]]) for stratum in group.strata)
+    return GroupMember(layer=member.layer, axis=member.axis, per_unit=takes)
 
 
 def layer_groups(graph: ModelGraph) -> dict[str, tuple[ChannelGroup, ...]]:

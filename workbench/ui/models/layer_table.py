@@ -21,8 +21,6 @@ from workbench.project.commands import SetSettings
 from workbench.project.state import ProjectState, Sensitivities
 from workbench.ui.models import numbers
 
-"""Knobs that change output channels, and with them every layer of the channel group."""
-
 FIXED_COLUMNS = ("Layer", "Op", "Shape", "Params", "MACs")
 
 
@@ -194,6 +192,9 @@ def not_settable(layer: LayerReport, knob: Knob) -> str | None:
         return f"Its channels can't be removed: {layer.blocked}"
     if knob.coupling == "branch" and layer.branch is None:
         return "It is in no residual branch, nor in a run of layers that keeps its shape"
+    if knob.name in layer.refusals:
+        reason = layer.refusals[knob.name]
+        return reason[:1].upper() + reason[1:]
     if knob.name not in layer.knobs:
         return f"{layer.op} layers have no {knob.title.lower()} setting"
     return None
