@@ -23,8 +23,8 @@ from workbench.graph.channels.uniting import unite
 from workbench.graph.model import ModelGraph, Subgraph
 from workbench.graph.passes.fold_constants import fold_constants
 from workbench.graph.passes.straighten_reshapes import straighten_reshapes
+from workbench.graph.shapes import static_values
 from workbench.graph.statics import Statics
-from workbench.graph.statics import analyse as analyse_statics
 
 Unit = Literal["head", "dimension"]
 
@@ -141,7 +141,7 @@ def analyse(graph: ModelGraph, unit: Unit = "head") -> Analysis:
 
 def _analyse(original: ModelGraph, unit: Unit) -> Analysis:
     graph = straighten_reshapes(fold_constants(original))
-    statics = analyse_statics(graph.edit(), source=graph.source)
+    statics = static_values(graph)
     flow = Flow(graph, statics.shapes, head_axes(graph, statics.shapes), unit == "head")
     _enter(graph, flow)
     for node in graph.nodes:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from workbench.graph.model import Dimension, ModelGraph
+from workbench.graph.model import Dimension, ModelGraph, Node
 from workbench.graph.shapes import static_values
 from workbench.graph.statics import Statics
 from workbench.graph.surgery import add_initializer, free_name, remove_unused
@@ -25,7 +25,7 @@ def straighten_reshapes(graph: ModelGraph) -> ModelGraph:
 
     The result of a chain keeps its name. Graphs without such chains are returned as they are.
     """
-    if not any(node.op == "Transpose" for node in graph.nodes):
+    if not any(_between_reshapes(graph, node) for node in graph.nodes if node.op == "Transpose"):
         return graph
     statics = static_values(graph)
     model = graph.edit()
@@ -34,6 +34,11 @@ def straighten_reshapes(graph: ModelGraph) -> ModelGraph:
         return graph
     remove_unused(model)
     return graph.edited(model)
+
+
+def _between_reshapes(graph: ModelGraph, transpose: Node) -> bool:
+    first, readers = graph.producer(transpose.inputs[0]), graph.consumers(transpose.outputs[0])
+    return first is not None and first.op == "Reshape" and any(reader.op == "Reshape" for reader in readers)
 
 
 def _straighten(model: ir.Model, transpose: ir.Node, statics: Statics) -> bool:
