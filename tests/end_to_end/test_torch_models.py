@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from workbench.project.document import Document
+
 FACTORY = """\
 from pathlib import Path
 import torch
@@ -58,3 +60,16 @@ def test_archive_is_a_model_for_every_verb_once_it_was_imported(desk: Path, fact
     (desk / "net.pt2").write_bytes((desk / "net.pt2").read_bytes()[:1000])
     done = workbench(desk, *evaluate)
     assert (done.status, done.err.count("\n")) == (2, 1)
+
+
+def test_imported_model_is_recorded_in_a_project(desk: Path, factory: Path, workbench) -> None:
+    arguments = ("import", "net.py:net", "--out", "net.onnx", "--trust", "--quiet")
+    done = workbench(desk, *arguments, "--project", "nowhere/p.mcw")
+    assert (done.status, done.out) == (1, "")
+    assert not (desk / "net.onnx").exists()
+    assert workbench(desk, *arguments, "--project", "p.mcw").status == 0
+    with Document.open(desk / "p.mcw") as document:
+        assert document.state.model is not None
+        assert document.state.model.path == str(desk / "net.onnx")
+        assert document.state.inspect is not None
+        assert [layer.op for layer in document.state.inspect.layers] == ["Conv", "Gemm"]

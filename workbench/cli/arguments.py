@@ -121,7 +121,7 @@ def parser() -> argparse.ArgumentParser:
     check = actions.add_parser("check", help="run the compliance suite on a plugin folder", parents=[common])
     check.add_argument("folder", metavar="FOLDER")
 
-    imports = verb("import", "turn a torch.export archive or a Python factory into ONNX")
+    imports = verb("import", "turn a torch.export archive or a Python factory into ONNX", project=True)
     imports.add_argument("source", metavar="SOURCE", help="MODEL.pt2, or path.py:function")
     imports.add_argument("--out", metavar="MODEL.onnx", required=True)
     imports.add_argument("--trust", action="store_true", help="run the factory's code without asking")

@@ -71,6 +71,10 @@ class Recording:
         if self._document is not None:
             self._document.close()
 
+    def imported(self) -> None:
+        """Keep the model, and a description of it."""
+        self._opened()
+
     def inspected(self, report: InspectReport) -> None:
         """Keep the description of the model."""
         if (document := self._opened()) is not None:

@@ -14,7 +14,7 @@ from workbench.cli import formats
 from workbench.cli.console import Console, table
 from workbench.cli.demo import demo
 from workbench.cli.project_verbs import project
-from workbench.cli.recording import Recording, name_and_value, whole_number
+from workbench.cli.recording import Recording, name_and_value, require_writable, whole_number
 from workbench.data.description_file import read_data_description
 from workbench.data.yaml_text import read_scalar
 from workbench.domain.cancel import CancelToken, Progress
@@ -167,8 +167,13 @@ def _import(options: argparse.Namespace, console: Console, cancel: CancelToken) 
         print(f"Importing may run code from {name if factory else options.source}.", file=sys.stderr)
         trusted = _confirm("Do you trust where it comes from? [y/N] ")
     spec = ImportJob(source=source, out=_absolute(options.out), trusted=trusted)
+    recorded = argparse.Namespace(project=options.project, model=options.out)
+    if options.project is not None:
+        require_writable(Path(_absolute(options.project)))
     payload = run_job(spec, context(console, cancel))
     model = ModelSummary.model_validate(payload)
+    with Recording(recorded) as recording:
+        recording.imported()
     console.result(payload, f"{model.path}: {formats.count(model.params)} parameters, opset {model.opset}")
     return 0
 
