@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from workbench.api import ModelGraph, Node, Parameters, Progress, Tools
 
 from .layout import Layout
 from .observed import SecondMoments, observe
+from .paired import Readings, observe_pair
 from .sparsification import Outcome, Sparsification, matrices_of, stored_like
 from .subjects import Subject
 from .surgeon import inverse_root, make_sparse, shares
@@ -30,11 +32,12 @@ class SparseGptParameters(Parameters):
         description="Training samples that the second moments of what the layers read are taken from.",
         json_schema_extra={"unit": "samples"},
     )
-    inputs: Literal["sparse", "dense"] = Field(
-        default="sparse",
+    inputs: Literal["matched", "sparse", "dense"] = Field(
+        default="matched",
         title="Inputs",
-        description="Make each layer fit what it reads after the layers before it were made sparse, as published, "
-        "which runs the calibration samples once a layer; dense takes what the model read before, in one go.",
+        description="Let each layer, reading what the sparse layers before it compute, come close to what it computed "
+        "in the dense model (matched) or to what its dense weights would compute now (sparse, as published); both run "
+        "the calibration samples once a layer. dense takes what the dense model reads, in one go.",
     )
     damping: float = Field(
         default=0.01,
@@ -62,7 +65,9 @@ class SparseGpt(Sparsification):
     """Chooses zeros by the optimal brain surgeon and lets the columns after each make up for it.
 
     The second moments of convolutions are those of their unfolded patches. Where a layer has a stored bias of its own
-    they are taken about the mean, and the bias takes up (W - W') · mean exactly.
+    they are taken about the mean, and the bias takes up the mean of the error exactly. With `matched` inputs, zeros
+    are made in the weights that come closest to the dense model's output from what the layer reads by then:
+    W + W (E[x z^T] - E[z z^T]) E[z z^T]^-1, x read in the dense model, z now.
     """
 
     id = "prune.sparsegpt"
@@ -83,27 +88,37 @@ class SparseGpt(Sparsification):
     def sparse(self, graph: ModelGraph, subjects: tuple[Subject, ...], tools: Tools) -> Outcome:
         """Return the graph with zeros and updated weights, layer by layer from the input on."""
         layers: dict[str, dict[str, float]] = {}
-        biases = 0
+        biases, dense = 0, graph
         goes = self._goes(subjects)
         for number, go in enumerate(goes):
             part = tools.progress.part(number / len(goes), (number + 1) / len(goes), go[0].name)
-            samples = self.parameters.calibration_samples
-            moments = observe(graph, go, SecondMoments, tools, samples, part.part(0.0, 0.7, "calibration"))
+            seen = self._readings(dense, graph, go, tools, part.part(0.0, 0.7, "calibration"))
             arrays: dict[str, np.ndarray] = {}
             for subject in go:
                 bias = _own_bias(graph, subject) if self.parameters.update_bias else None
-                weight = matrices_of(graph, subject)
-                seen = moments[subject.weight]
-                after, error = self._updated(subject, weight, seen, bias is not None, tools)
+                weight, readings = matrices_of(graph, subject), seen[subject.weight]
+                about = readings if bias is None else readings.centered()
+                after, error = self._updated(subject, weight, about, tools)
                 arrays[subject.weight] = stored_like(graph, subject, after)
                 layers[subject.name] = {"output_error": round(error, 6)}
                 if bias is not None:
-                    arrays[bias[0]] = _shifted(graph, *bias, weight - after, seen.mean())
+                    shift = _row_sums(weight, readings.dense_mean) - _row_sums(after, readings.mean)
+                    arrays[bias[0]] = _shifted(graph, *bias, shift)
                     biases += 1
-            _done(part, go)
+            part.update(1.0, go[-1].name)
             graph = graph.with_initializers(arrays)
         notes = (f"Biases of {biases} layers took up the mean of the error.",) if biases else ()
         return Outcome(graph, notes, layers)
+
+    def _readings(
+        self, dense: ModelGraph, graph: ModelGraph, go: list[Subject], tools: Tools, progress: Progress
+    ) -> Mapping[str, Readings]:
+        samples = self.parameters.calibration_samples
+        if self.parameters.inputs == "matched":
+            return {subject.weight: observe_pair(dense, graph, subject, tools, samples, progress) for subject in go}
+        read = dense if self.parameters.inputs == "dense" else graph
+        moments = observe(read, go, SecondMoments, tools, samples, progress)
+        return {weight: Readings.alone(found) for weight, found in moments.items()}
 
     def _goes(self, subjects: tuple[Subject, ...]) -> list[list[Subject]]:
         """Return which layers are observed together: one by one, or as many as 1 GB of moments holds."""
@@ -111,7 +126,7 @@ class SparseGpt(Sparsification):
         room = 0
         for subject in subjects:
             size = 8 * subject.layout.groups * subject.layout.columns**2
-            if not goes or self.parameters.inputs == "sparse" or size > room:
+            if not goes or self.parameters.inputs != "dense" or size > room:
                 goes.append([])
                 room = _MOMENT_BYTES
             goes[-1].append(subject)
@@ -119,27 +134,24 @@ class SparseGpt(Sparsification):
         return goes
 
     def _updated(
-        self, subject: Subject, weight: np.ndarray, seen: SecondMoments, centered: bool, tools: Tools
+        self, subject: Subject, weight: np.ndarray, readings: Readings, tools: Tools
     ) -> tuple[np.ndarray, float]:
-        """Return the sparse matrices and the relative root-mean-square error of what the layer computes."""
+        """Return the sparse matrices, and the relative root-mean-square error that their zeros cause in the output."""
         layout, parameters = subject.layout, self.parameters
         counts = shares(subject.target, layout.groups, layout.outputs, layout.columns)
         after = np.empty_like(weight)
         lost = total = 0.0
-        moments, means = seen.second(), seen.mean()
         for group, count in enumerate(counts):
-            second = moments[group] - np.outer(means[group], means[group]) if centered else moments[group]
+            second, before = readings.second[group], weight[group]
             root = inverse_root(second, parameters.damping)
+            if readings.cross is not readings.second:
+                before = before + before @ (readings.cross[group] - second) @ root.T @ root
             pause = tools.cancel.raise_if_cancelled
-            after[group] = make_sparse(weight[group], root, subject.target, count, parameters.block_columns, pause)
-            change = weight[group] - after[group]
+            after[group] = make_sparse(before, root, subject.target, count, parameters.block_columns, pause)
+            change = before - after[group]
             lost += float(np.sum((change @ second) * change))
-            total += float(np.sum((weight[group] @ second) * weight[group]))
+            total += float(np.sum((before @ second) * before))
         return after, float(np.sqrt(max(lost, 0.0) / total)) if total > 0 else 0.0
-
-
-def _done(part: Progress, go: list[Subject]) -> None:
-    part.update(1.0, go[-1].name)
 
 
 def _own_bias(graph: ModelGraph, subject: Subject) -> tuple[str, float] | None:
@@ -171,9 +183,13 @@ def _sole_add(graph: ModelGraph, node: Node) -> Node | None:
     return readers[0] if readers[0].inputs.count(node.outputs[0]) == 1 else None
 
 
-def _shifted(graph: ModelGraph, name: str, gain: float, change: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Return the bias that takes up the mean of what the change (groups, out, columns) took from the output."""
+def _row_sums(matrices: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return what matrices (groups, out, columns) make of a mean (groups, columns): (groups, out)."""
+    return np.asarray(np.einsum("goc,gc->go", matrices, mean))
+
+
+def _shifted(graph: ModelGraph, name: str, gain: float, shift: np.ndarray) -> np.ndarray:
+    """Return the bias that shifts the layer's output by `shift` (groups, out)."""
     bias = graph.constant(name)
     assert bias is not None
-    shift = np.einsum("goc,gc->go", change, mean).reshape(bias.shape)
-    return np.asarray((bias.astype(np.float64) + shift / gain).astype(bias.dtype))
+    return np.asarray((bias.astype(np.float64) + shift.reshape(bias.shape) / gain).astype(bias.dtype))

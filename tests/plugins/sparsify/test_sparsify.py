@@ -108,9 +108,13 @@ def test_the_more_is_known_the_smaller_the_error(bench, mlp, wanted) -> None:
 
 def test_errors_fall_on_convolutions_too(bench, cnn) -> None:
     plan = bench.plan(cnn, {"sparsity": 0.5})
-    magnitude, _, sparsegpt = (bench.error(cnn, bench.applied(id, cnn, plan)) for id in METHODS)
-    dense = bench.error(cnn, bench.applied("prune.sparsegpt", cnn, plan, inputs="dense"))
-    assert max(sparsegpt, dense) < magnitude
+    magnitude = bench.error(cnn, bench.applied("prune.magnitude", cnn, plan))
+    matched, sparse, dense = (
+        bench.error(cnn, bench.applied("prune.sparsegpt", cnn, plan, inputs=inputs))
+        for inputs in ("matched", "sparse", "dense")
+    )
+    assert matched < min(sparse, dense)
+    assert max(sparse, dense) < magnitude
 
 
 def test_what_stays_makes_up_for_a_zero_as_well_as_it_can(module) -> None:
