@@ -225,7 +225,7 @@ class Flow:
         if self.graph.constant_shape(name) is not None:
             return name
         producer = self.graph.producer(name)
-        if producer is not None and producer.op in ("DequantizeLinear", "Cast", "Identity"):
+        if producer is not None and producer.op in ("QuantizeLinear", "DequantizeLinear", "Cast", "Identity"):
             return self._weight(producer.inputs[0])
         return ""
 
