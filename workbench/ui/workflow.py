@@ -11,7 +11,7 @@ from workbench.domain.recipe import Step
 from workbench.domain.reports import InspectReport, ParameterSchema
 from workbench.project.state import ProjectState
 
-RECOMMENDED = ("decompose.auto", "prune.l1", "train.finetune", "quantize.ptq")
+RECOMMENDED = ("decompose.auto", "prune.l1", "prune.sparsegpt", "train.finetune", "quantize.ptq")
 """Methods to begin with: what a run without steps takes, and what stands first in menus."""
 
 
@@ -25,7 +25,7 @@ def settings_of(plan: Plan, report: InspectReport, knobs: tuple[Knob, ...] = FIR
 
 
 def steps_for(plan: Plan, steps: tuple[Step, ...], methods: tuple[ParameterSchema, ...]) -> tuple[Step, ...]:
-    """Return `steps`, or, where there are none yet, one step per stage that reads a knob of the plan.
+    """Return `steps`, or, where there are none yet, for each stage the steps it takes to read the plan's knobs.
 
     A pruning is followed by a training step where a method for it is installed, because a pruned network that was
     not trained again is rarely of use.
@@ -39,11 +39,14 @@ def steps_for(plan: Plan, steps: tuple[Step, ...], methods: tuple[ParameterSchem
         offered = [method for method in methods if method.stage == stage]
         offered.sort(key=lambda method: (method.id not in RECOMMENDED, method.id))
         if stage == "train":
-            readers = offered if any(step.method.startswith("prune.") for step in chosen) else []
-        else:
-            readers = [method for method in offered if used & set(method.knobs)]
-        if readers:
-            chosen.append(Step(method=readers[0].id))
+            pruned = any(step.method.startswith("prune.") for step in chosen)
+            chosen.extend(Step(method=method.id) for method in offered[:1] if pruned)
+            continue
+        unread = set(used)
+        for method in offered:
+            if unread & set(method.knobs):
+                chosen.append(Step(method=method.id))
+                unread -= set(method.knobs)
     return tuple(chosen)
 
 
