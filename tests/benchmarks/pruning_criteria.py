@@ -3,7 +3,26 @@
 usage: python tests/benchmarks/pruning_criteria.py [--only prune.l1 …] [--scope layer|global] [--images 3000]
 
 The folded ResNet-20 gets batch norm back, loses half of the inner channels of every block (`--scope global`: the same
-number of multiplications, spread by one ranking of all inner channels), and its statistics are taken anew.
+number of multiplications, spread by one ranking of all inner channels), and its statistics are taken anew. Latest top-1
+on 3,000 test images (original 0.917), MACs 0.505 to 0.510 of the original's; lasso and obs reconstruct by themselves:
+
+    criterion         per layer  per layer, --set reconstruct=true  --scope global
+    l1                  0.580              0.766                        0.514
+    l2                  0.562                                           -
+    geometric_median    0.396                                           -
+    bn_scale            0.499                                           -
+    apoz                0.514                                           -
+    mean_activation     0.572              0.713                        0.387
+    feature_rank        0.530                                           -
+    taylor              0.555              0.749                        0.474
+    fisher              0.543                                           0.526
+    obd                 0.558                                           0.501
+    lasso                 -                0.772                        0.334
+    obs                   -                0.801                        0.685
+    random              0.447                                           -
+
+Without training an even share of every layer keeps more than a global ranking, which thins few layers out. One thread,
+beside other work: 10 to 45 s each. Slopes of ResNet-56 (28 groups, prune.taylor, 1,024 images): 8.5 s of one core.
 """
 
 from __future__ import annotations
