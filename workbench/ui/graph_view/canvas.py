@@ -127,10 +127,12 @@ class GraphCanvas(ZoomingView):
         """Id of the box that was selected last, or None."""
         return self._marks.selected[-1] if self._marks.selected else None
 
-    def set_selected(self, ids: tuple[str, ...], coupled_ids: frozenset[str]) -> None:
+    def set_selected(
+        self, ids: tuple[str, ...], coupled_ids: frozenset[str], beside_ids: frozenset[str] = frozenset()
+    ) -> None:
         """Mark these boxes, and those that go with them."""
         self._marks.selected = ids
-        self._marks.coupled = coupled_ids
+        self._marks.coupled, self._marks.beside = coupled_ids, beside_ids
         self._scene.update()
 
     def set_hits(self, ids: Iterable[str]) -> None:

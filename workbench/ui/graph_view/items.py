@@ -1,4 +1,4 @@
-"""The two layers of the scene: the picture itself, and the marks (selection, coupled group, search hits) above it.
+"""The two layers of the scene: the picture itself, and the marks (selection, group, branch, search hits) above it.
 
 Each is one item for the whole graph that paints what is exposed, so that ten thousand nodes cost no ten thousand items.
 """
@@ -41,7 +41,7 @@ class GraphItem(QGraphicsItem):
 
 
 class MarksItem(QGraphicsItem):
-    """Selection, coupled group, hits of the search, and the box under the pointer."""
+    """Selection, coupled group (dashed), branch (dotted), hits of the search, and the box under the pointer."""
 
     def __init__(self, painter: PicturePainter, theme: Theme) -> None:
         super().__init__()
@@ -49,6 +49,7 @@ class MarksItem(QGraphicsItem):
         self._theme = theme
         self.selected: tuple[str, ...] = ()
         self.coupled: frozenset[str] = frozenset()
+        self.beside: frozenset[str] = frozenset()
         self.hits: frozenset[str] = frozenset()
         self._hovered: str | None = None
         self.setZValue(1)
@@ -94,6 +95,9 @@ class MarksItem(QGraphicsItem):
         dashed = QPen(accent, width, Qt.PenStyle.DashLine)
         dashed.setDashPattern([3, 2])
         self._outline(painter, structure, self.coupled, dashed, 3.0)
+        dotted = QPen(self._theme.color("text"), width, Qt.PenStyle.DotLine)
+        dotted.setDashPattern([1, 2])
+        self._outline(painter, structure, self.beside, dotted, 6.0)
         self._outline(painter, structure, self.hits, QPen(self._theme.color("warning"), width), 3.0)
         if self._hovered is not None:
             self._outline(painter, structure, (self._hovered,), QPen(self._theme.color("muted"), width * 0.7), 1.0)

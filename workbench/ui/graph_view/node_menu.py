@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QMenu
 
 from workbench.domain.knobs import Knob, Setting
 from workbench.project.commands import SetSettings
-from workbench.ui.graph_view.picture import coupled
+from workbench.ui.graph_view.picture import beside, coupled
 from workbench.ui.models import numbers
 from workbench.ui.session import Session
 
@@ -52,6 +52,15 @@ def node_menu(view: GraphView, session: Session, id: str | None) -> QMenu:
         else "No other layer shares its output channels"
     )
     select.triggered.connect(lambda: session.selection.set_layers((*sorted(group), *layers)))
+    branch = beside(report, layers)
+    select = menu.addAction("Select branch")
+    select.setEnabled(bool(branch))
+    select.setToolTip(
+        f"Also select the {numbers.plural(len(branch), 'layer')} that can only be left out together with this one"
+        if branch
+        else "No other layer is in a branch with it"
+    )
+    select.triggered.connect(lambda: session.selection.set_layers((*sorted(branch), *layers)))
     show = menu.addAction("Show in table")
     show.setEnabled(bool(layers))
     if not layers:

@@ -55,6 +55,15 @@ def coupled(report: InspectReport | None, layers: Iterable[str]) -> frozenset[st
     return frozenset(layer.name for layer in report.layers if layer.group in groups) - chosen
 
 
+def beside(report: InspectReport | None, layers: Iterable[str]) -> frozenset[str]:
+    """Return the layers, without `layers` themselves, that can only be left out together with them."""
+    if report is None:
+        return frozenset()
+    chosen = set(layers)
+    branches = {layer.branch for layer in report.layers if layer.name in chosen and layer.branch is not None}
+    return frozenset(layer.name for layer in report.layers if layer.branch in branches) - chosen
+
+
 def tooltip(report: InspectReport, box: Box, fill: Fill | None) -> tuple[str, ...]:
     """Return the lines that hovering over a box shows: name, operator, shapes and costs, group, overlay value."""
     if box.members:
@@ -73,6 +82,9 @@ def tooltip(report: InspectReport, box: Box, fill: Fill | None) -> tuple[str, ..
             if group is not None:
                 members = len({member.layer for member in group.layers if member.axis == "out"})
                 lines.append(f"Group {group.id}: {numbers.plural(members, 'layer')}, {group.channels} channels")
+        if layer.branch is not None:
+            members = sum(other.branch == layer.branch for other in report.layers)
+            lines.append(f"Branch {layer.branch}: {numbers.plural(members, 'layer')}, can be left out")
     else:
         cost = next((cost for cost in report.costs if cost.name == box.id), None)
         if cost is not None and cost.counted and (cost.macs or cost.params):

@@ -26,7 +26,7 @@ from workbench.ui.graph_view.folding import Focus, Folding, landmark
 from workbench.ui.graph_view.legend import LegendView
 from workbench.ui.graph_view.minimap import Minimap
 from workbench.ui.graph_view.node_menu import node_menu
-from workbench.ui.graph_view.picture import coupled, resolve, tooltip
+from workbench.ui.graph_view.picture import beside, coupled, resolve, tooltip
 from workbench.ui.graph_view.search import SearchField
 from workbench.ui.graph_view.structure import Structure, folded_structure, structure_of
 from workbench.ui.icons import icon
@@ -296,8 +296,9 @@ class GraphView(QWidget):
 
     def _selection_changed(self, layers: tuple[str, ...]) -> None:
         shown = self._structure.shown(layers)
-        group = self._structure.shown(coupled(self._session.state.inspect, layers))
-        self.canvas.set_selected(shown, frozenset(group).difference(shown))
+        report = self._session.state.inspect
+        group, branch = (self._structure.shown(found(report, layers)) for found in (coupled, beside))
+        self.canvas.set_selected(shown, frozenset(group).difference(shown), frozenset(branch).difference(shown))
         if layers and not self.canvas.hasFocus():
             self.canvas.reveal(self._structure.shown(layers[-1:])[0])
 

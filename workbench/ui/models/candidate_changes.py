@@ -15,9 +15,18 @@ def layer_changes(candidate: Candidate | None, layer: str) -> tuple[Fact, ...]:
     if change is None:
         return ()
     if change.after is None:
+        if change.branch is not None:
+            return (Fact("Layer", "left out", f"With its branch, up to {change.branch}"),)
         return (Fact("Layer", "gone", "The candidate has no such layer any more"),)
     before, after = change.before, change.after
     facts = [Fact("Weight", moved(numbers.shape_text(before.weight_shape), numbers.shape_text(after.weight_shape)))]
+    if change.removed_channels:
+        stay = change.channels - len(change.removed_channels)
+        gone = f"Removed channels: {numbers.ranges_text(change.removed_channels)}"
+        facts.append(Fact("Channels", f"{stay} of {change.channels} stay", gone))
+    if change.factors:
+        tip = "New layers that do its work together with the one that kept its name"
+        facts.append(Fact("Factors", ", ".join((*change.factors, layer)), tip))
     facts.append(Fact("Weight bits", moved(f"{before.bits:g}", f"{after.bits:g}")))
     facts.append(Fact("Activation bits", moved(f"{before.activation_bits:g}", f"{after.activation_bits:g}")))
     latency = candidate.report.latency

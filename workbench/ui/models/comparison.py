@@ -1,4 +1,4 @@
-"""Candidates side by side as plain rows: what was measured, the steps, and every layer's shape and settings."""
+"""Candidates side by side as plain rows: what was measured, the steps, and what became of the graph."""
 
 from __future__ import annotations
 
@@ -57,14 +57,15 @@ def compare_candidates(state: ProjectState, ids: Sequence[str]) -> Comparison:
     chosen = [entry for id in ids for entry in state.candidates if entry.id == id and not entry.deleted]
     if not chosen:
         return Comparison((ORIGINAL,), ())
-    return Comparison(
-        (ORIGINAL, *(entry.name for entry in chosen)),
-        (
-            Section("Measured on the exported file", tuple(_measured(state, chosen))),
-            Section("Steps", tuple(_steps(chosen))),
-            Section("Layers: weight shape, weight bits / activation bits", tuple(_layers(chosen))),
-        ),
+    sections = (
+        Section("Measured on the exported file", tuple(_measured(state, chosen))),
+        Section("Steps", tuple(_steps(chosen))),
+        Section("Layers: weight shape, weight bits / activation bits", tuple(_layers(chosen))),
+        Section("New layers", tuple(_new_layers(chosen))),
+        Section("Removed output channels", tuple(_channels(chosen))),
+        Section("Operators", tuple(_operators(chosen))),
     )
+    return Comparison((ORIGINAL, *(entry.name for entry in chosen)), tuple(entry for entry in sections if entry.rows))
 
 
 def _measured(state: ProjectState, chosen: Sequence[Candidate]) -> Iterable[Row]:
@@ -144,8 +145,45 @@ def _layers(chosen: Sequence[Candidate]) -> Iterable[Row]:
         cells = []
         for layers in changes:
             after = layers[name].after if name in layers else before
-            cells.append("removed" if after is None else _state_text(after))
+            cells.append(_gone_text(layers[name].branch) if after is None else _state_text(after))
         yield Row(name, (_state_text(before), *cells))
+
+
+def _new_layers(chosen: Sequence[Candidate]) -> Iterable[Row]:
+    found = [{layer.name: layer for layer in entry.report.new_layers} for entry in chosen]
+    for name in dict.fromkeys(name for layers in found for name in layers):
+        cells = []
+        for layers in found:
+            layer = layers.get(name)
+            of = "" if layer is None or layer.origin is None else f"   of {layer.origin}"
+            cells.append(numbers.NOTHING if layer is None else f"{layer.op}   {_state_text(layer.state)}{of}")
+        yield Row(name, (numbers.NOTHING, *cells))
+
+
+def _channels(chosen: Sequence[Candidate]) -> Iterable[Row]:
+    found = [{change.name: change for change in entry.report.layers} for entry in chosen]
+    for name in dict.fromkeys(name for layers in found for name in layers):
+        changes = [layers.get(name) for layers in found]
+        count = max((change.channels for change in changes if change is not None), default=0)
+        if not count:
+            continue
+        cells = []
+        for change in changes:
+            gone = () if change is None else change.removed_channels
+            text = f"{len(gone)} of {count}: {numbers.ranges_text(gone)}" if gone else "none"
+            cells.append(_gone_text(change.branch) if change is not None and change.after is None else text)
+        yield Row(name, ("none", *cells))
+
+
+def _operators(chosen: Sequence[Candidate]) -> Iterable[Row]:
+    found = [{change.op: change for change in entry.report.operators} for entry in chosen]
+    for op in sorted({op for changes in found for op in changes}):
+        before = next(changes[op].before for changes in found if op in changes)
+        yield Row(op, (str(before), *(str(changes[op].after if op in changes else before) for changes in found)))
+
+
+def _gone_text(branch: str | None) -> str:
+    return "removed" if branch is None else f"left out with {branch}"
 
 
 def _state_text(state: LayerState) -> str:

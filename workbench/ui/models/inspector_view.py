@@ -7,36 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from workbench.domain.knobs import Knob, Setting
-from workbench.domain.reports import InspectReport, LayerReport, TensorReport
+from workbench.domain.knobs import PRUNE_RATIO, Knob, Setting
+from workbench.domain.reports import InspectReport, LayerReport, ParameterSchema, TensorReport
 from workbench.project.state import Candidate, ProjectState
 from workbench.ui import colors
 from workbench.ui.models import numbers
 from workbench.ui.models.candidate_changes import candidate_facts, layer_changes
+from workbench.ui.models.channel_counts import ChannelCounts, channel_counts, multiple_of
 from workbench.ui.models.facts import Fact, exact, with_share
+from workbench.ui.models.importance import Importance, layer_importance
 from workbench.ui.models.layer_geometry import geometry_facts
 from workbench.ui.models.layer_table import LayerRow, LayerTable
+from workbench.ui.models.layer_ties import BranchView, GroupView, Limit, Member, branch_view, group_view, limits
+from workbench.ui.models.result_plan import result_plans, take_over_title
 
 Kind = Literal["none", "model", "layer", "layers", "node"]
-
-
-@dataclass(frozen=True)
-class Member:
-    """A layer or node that a click selects; `note` says how it is part of what is shown."""
-
-    name: str
-    label: str
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class GroupView:
-    """The channels that go together with the layer's outputs, and whose they are."""
-
-    id: str
-    channels: int
-    unit: int
-    members: tuple[Member, ...]
 
 
 @dataclass(frozen=True)
@@ -48,6 +33,7 @@ class KnobView:
         own: Whether a line of the plan gives it to at least one of them.
         reason: Why it can't be turned on any of them; None when it can.
         note: What an edit reaches beyond the selection, or leaves out of it.
+        counts: The channels that a share of them is taken of, where one layer is selected.
     """
 
     knob: Knob
@@ -55,6 +41,7 @@ class KnobView:
     own: bool
     reason: str | None = None
     note: str = ""
+    counts: ChannelCounts | None = None
 
 
 @dataclass(frozen=True)
@@ -67,9 +54,13 @@ class Inspection:
         current: The layer whose plots are shown, or None.
         layers: All selected layers, which an edit changes.
         chosen: The selected layers as links, where there are several.
+        branch: The branch that can be left out with the layer.
         blocked: Why the layer's channels can't be pruned.
+        limits: What can't be done with the layer, and why, in sentences that name the node.
         neighbours: Sections of nodes before and after a selected node.
         changes: What the selected candidate did, under the title `candidate`.
+        importance: What the candidate's pruning found of the layer's channels, step by step.
+        take_over: What the act is called that puts the candidate's results into the plan; "" where it has none.
     """
 
     kind: Kind = "none"
@@ -81,15 +72,23 @@ class Inspection:
     chosen: tuple[Member, ...] = ()
     facts: tuple[Fact, ...] = ()
     group: GroupView | None = None
+    branch: BranchView | None = None
     blocked: str | None = None
+    limits: tuple[Limit, ...] = ()
     knobs: tuple[KnobView, ...] = ()
     neighbours: tuple[tuple[str, tuple[Member, ...]], ...] = ()
     candidate: str = ""
     changes: tuple[Fact, ...] = ()
+    importance: tuple[Importance, ...] = ()
+    take_over: str = ""
 
 
 def resolve_inspection(
-    state: ProjectState, table: LayerTable, selected: Sequence[str], candidate: Candidate | None = None
+    state: ProjectState,
+    table: LayerTable,
+    selected: Sequence[str],
+    candidate: Candidate | None = None,
+    methods: Iterable[ParameterSchema] = (),
 ) -> Inspection:
     """Return the snapshot.
 
@@ -98,6 +97,7 @@ def resolve_inspection(
         table: The same document as the layer table shows it; settings and labels are taken from there.
         selected: Names of layers or other nodes, the current one last; names that the model lacks are left out.
         candidate: The selected candidate.
+        methods: The known methods, whose defaults say how channel counts are rounded.
     """
     report = state.inspect
     if report is None:
@@ -105,7 +105,7 @@ def resolve_inspection(
     layers = {layer.name: layer for layer in report.layers}
     chosen = [name for name in selected if name in layers]
     if len(chosen) == 1 and len(selected) == 1:
-        return _layer(state, report, layers[chosen[0]], table, candidate)
+        return _layer(state, report, layers[chosen[0]], table, candidate, methods)
     if chosen:
         return _layers(state, report, chosen, table)
     if selected and (node := _node(state, report, selected[-1])) is not None:
@@ -120,8 +120,12 @@ def as_text(inspection: Inspection) -> str:
     if inspection.group is not None:
         lines.append(f"Channel group\t{inspection.group.id}")
         lines.extend(f"Member\t{member.name}\t{member.note}" for member in inspection.group.members)
+    if inspection.branch is not None:
+        lines.append(f"Branch\t{inspection.branch.id}")
+        lines.extend(f"Branch layer\t{member.name}" for member in inspection.branch.members)
     if inspection.blocked:
         lines.append(f"Can't be pruned\t{inspection.blocked}")
+    lines.extend(limit.text.replace(": ", "\t", 1) for limit in inspection.limits if not limit.channels)
     for view in inspection.knobs:
         if view.reason is None:
             value = "several values" if view.value is None else numbers.setting_text(view.value, view.knob.unit)
@@ -134,7 +138,12 @@ def as_text(inspection: Inspection) -> str:
 
 
 def _layer(
-    state: ProjectState, report: InspectReport, layer: LayerReport, table: LayerTable, candidate: Candidate | None
+    state: ProjectState,
+    report: InspectReport,
+    layer: LayerReport,
+    table: LayerTable,
+    candidate: Candidate | None,
+    methods: Iterable[ParameterSchema],
 ) -> Inspection:
     labels = {row.name: row.label for row in table.rows}
     geometry = geometry_facts(layer)
@@ -174,11 +183,15 @@ def _layer(
         current=layer.name,
         layers=(layer.name,),
         facts=tuple(facts),
-        group=_group(report, layer, labels),
+        group=group_view(report, layer, labels),
+        branch=branch_view(report, layer, labels),
         blocked=layer.blocked,
-        knobs=_knobs(state, table, (layer.name,)),
+        limits=limits(report, layer, table.knobs),
+        knobs=_knobs(state, table, (layer.name,), channel_counts(report, layer.name, multiple_of(state, methods))),
         candidate=candidate.name if candidate is not None else "",
         changes=layer_changes(candidate, layer.name),
+        importance=layer_importance(candidate, report, layer.name),
+        take_over=_take_over(candidate),
     )
 
 
@@ -277,30 +290,25 @@ def _model(state: ProjectState, report: InspectReport, candidate: Candidate | No
         facts=tuple(facts),
         candidate="" if candidate is None else candidate.name,
         changes=candidate_facts(candidate),
+        take_over=_take_over(candidate),
     )
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 
+def _take_over(candidate: Candidate | None) -> str:
+    results = result_plans(candidate)
+    return take_over_title(results) if results else ""
+
+
 def _summary(layer: LayerReport, geometry: str) -> str:
     return f"{layer.op} {geometry}".rstrip() + f"  {numbers.count_text(layer.macs, 'MACs')}"
 
 
-def _group(report: InspectReport, layer: LayerReport, labels: dict[str, str]) -> GroupView | None:
-    group = next((group for group in report.groups if group.id == layer.group), None)
-    if group is None:
-        return None
-    sides: dict[str, list[str]] = {}
-    for member in group.layers:
-        sides.setdefault(member.layer, []).append({"out": "outputs", "in": "inputs"}[member.axis])
-    members = tuple(
-        Member(name, labels.get(name, name), " and ".join(dict.fromkeys(axes))) for name, axes in sides.items()
-    )
-    return GroupView(group.id, group.channels, group.unit, members)
-
-
-def _knobs(state: ProjectState, table: LayerTable, names: tuple[str, ...]) -> tuple[KnobView, ...]:
+def _knobs(
+    state: ProjectState, table: LayerTable, names: tuple[str, ...], counts: ChannelCounts | None = None
+) -> tuple[KnobView, ...]:
     rows: list[LayerRow] = [row for row in table.rows if row.name in set(names)]
     views = []
     for place, knob in enumerate(table.knobs):
@@ -313,6 +321,9 @@ def _knobs(state: ProjectState, table: LayerTable, names: tuple[str, ...]) -> tu
         notes = []
         if len(able) < len(cells):
             notes.append(f"Reaches {len(able)} of {len(cells)} selected layers")
+        own = counts if knob.name == PRUNE_RATIO.name else None
+        if own is not None and isinstance(able[0].value, float) and able[0].value > 0:
+            notes.append(own.text(able[0].value))
         if len(names) == 1 and able[0].note:
             notes.append(able[0].note)
         turned = any(cell.own or cell.value != knob.untouched for cell in able)
@@ -325,6 +336,7 @@ def _knobs(state: ProjectState, table: LayerTable, names: tuple[str, ...]) -> tu
                 next(iter(values)) if len(values) == 1 else None,
                 any(cell.own for cell in able),
                 note=". ".join(notes),
+                counts=own,
             )
         )
     return tuple(views)

@@ -43,6 +43,7 @@ class LayerModel(QAbstractTableModel):
         self._theme = theme
         self._table = LayerTable()
         self._together: frozenset[str] = frozenset()
+        self._beside: frozenset[str] = frozenset()
         self._macs = (1.0, "")
         self._bold = QFont()
         self._bold.setWeight(QFont.Weight.DemiBold)
@@ -66,10 +67,10 @@ class LayerModel(QAbstractTableModel):
         self._repaint()
         self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, len(table.columns) - 1)
 
-    def mark_together(self, layers: frozenset[str]) -> None:
-        """Mark the layers that would move along with the selection."""
-        if layers != self._together:
-            self._together = layers
+    def mark_together(self, layers: frozenset[str], beside: frozenset[str] = frozenset()) -> None:
+        """Mark the layers that lose channels with the selection, and those that can only be left out with it."""
+        if (layers, beside) != (self._together, self._beside):
+            self._together, self._beside = layers, beside
             self._repaint()
 
     def _repaint(self) -> None:
@@ -144,6 +145,8 @@ class LayerModel(QAbstractTableModel):
             return self._bold if cell.own else None
         if role == Qt.ItemDataRole.ForegroundRole:
             return self._theme.color("faint" if cell.reason else "text" if cell.own else "muted")
+        if role == Qt.ItemDataRole.BackgroundRole and knob.coupling == "branch" and row.name in self._beside:
+            return self._theme.color("selection")
         if role == Qt.ItemDataRole.ToolTipRole:
             if cell.reason:
                 return cell.reason

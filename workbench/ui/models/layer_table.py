@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from workbench.domain.errors import RecipeError
-from workbench.domain.knobs import PRUNE_RATIO, Knob, Setting
+from workbench.domain.knobs import KEEP, PRUNE_RATIO, Knob, Setting
 from workbench.domain.measurements import Interval
 from workbench.domain.plan import Plan
 from workbench.domain.reports import InspectReport, LayerReport, ParameterSchema
@@ -53,7 +53,12 @@ class Drop:
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One layer as the table shows it; `coupled` are the other layers that lose channels with it."""
+    """One layer as the table shows it.
+
+    Attributes:
+        coupled: The other layers that lose channels with it.
+        beside: The other layers of its branch, which can only be left out together.
+    """
 
     name: str
     label: str
@@ -66,6 +71,7 @@ class LayerRow:
     group: str
     coupled: tuple[str, ...]
     blocked: str | None
+    beside: tuple[str, ...] = ()
 
     @property
     def worst_drop(self) -> float | None:
@@ -135,7 +141,7 @@ def resolve_layers(
     settings, problems = _settings(state.plan, report, knobs)
     sensitivities = state.sensitivities[sweep] if 0 <= sweep < len(state.sensitivities) else None
     drops = _drops(sensitivities, knobs)
-    together = {knob.name: _together(report, knob) for knob in (*shown, PRUNE_RATIO)}
+    together = {knob.name: _together(report, knob) for knob in (*shown, PRUNE_RATIO, KEEP)}
     rows = tuple(_row(layer, shown, settings[layer.name], labels, drops, together) for layer in report.layers)
     known = {method.id: method for method in methods}
     read = {knob for step in state.steps if step.enabled and step.method in known for knob in known[step.method].knobs}
@@ -260,6 +266,7 @@ def _row(
         group=layer.group or "",
         coupled=coupled,
         blocked=layer.blocked,
+        beside=partners[KEEP.name],
     )
 
 

@@ -197,6 +197,17 @@ def common_prefix(values: Iterable[float]) -> tuple[float, str]:
     return next(((factor, prefix) for factor, prefix in _PREFIXES if top >= factor), (1.0, ""))
 
 
+def ranges_text(values: Sequence[int]) -> str:
+    """Return ascending whole numbers with runs drawn together, e.g. "0, 3, 7–9"."""
+    runs: list[list[int]] = []
+    for number in values:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(f"{first}" if first == last else f"{first}\N{EN DASH}{last}" for first, last in runs)
+
+
 def plural(count: int, one: str, many: str | None = None) -> str:
     """Return "1 layer", "21 layers"."""
     return f"{exact_text(count)} {one if count == 1 else many or one + 's'}"

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QMenu,
+    QPushButton,
     QScrollArea,
     QToolButton,
     QVBoxLayout,
@@ -26,6 +27,7 @@ from workbench.ui.panels.empty_state import Pages
 from workbench.ui.panels.export import copy_text
 from workbench.ui.panels.inspector_sections import FactsGrid, KnobRows, Links, empty_layout
 from workbench.ui.panels.inspector_tabs import LayerTabs
+from workbench.ui.panels.result_plans import use_results
 from workbench.ui.session import Session
 from workbench.ui.theme import title_font
 
@@ -76,8 +78,18 @@ class InspectorPanel(QWidget):
         self.group.setWordWrap(True)
         self.show_group = QToolButton()
         self.show_group.setText("Show")
-        self.show_group.setToolTip("Select every layer of the channel group")
+        self.show_group.setToolTip("Select every layer of the channel group; the graph outlines them with dashes")
         self.members = Links()
+        self.branch = QLabel()
+        self.branch.setWordWrap(True)
+        self.show_branch = QToolButton()
+        self.show_branch.setText("Show")
+        self.show_branch.setToolTip("Select every layer of the branch; the graph outlines them with dots")
+        self.branch_members = Links()
+        self.limits = _wrapped("")
+        self.limit_nodes = Links()
+        self.take_over = QPushButton()
+        self.take_over.setToolTip("Put what this candidate's run decided for each layer into the plan; can be undone")
         self.knobs_title = _title("Settings")
         self.knobs = KnobRows()
         self.tabs = LayerTabs(session)
@@ -97,11 +109,13 @@ class InspectorPanel(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self._pages)
 
-        for links in (self.chosen, self.members):
+        for links in (self.chosen, self.members, self.branch_members, self.limit_nodes):
             links.chosen.connect(self._select)
         for grid in (self.facts, self.changes):
             grid.copyAsked.connect(lambda what, text: copy_text(session, text, what))
         self.show_group.clicked.connect(self.select_group)
+        self.show_branch.clicked.connect(self.select_branch)
+        self.take_over.clicked.connect(self.use_results)
         self.knobs.chosen.connect(self.apply_setting)
         session.documentChanged.connect(self._document_changed)
         session.methodsChanged.connect(self.refresh)
@@ -125,7 +139,9 @@ class InspectorPanel(QWidget):
         if self._resolved is None or any(a is not b for a, b in zip(self._resolved, resolved, strict=True)):
             self._table = resolve_layers(state, session.knobs, session.methods)
             self._resolved = resolved
-        self.inspection = resolve_inspection(state, self._table, session.selection.layers, session.candidate())
+        self.inspection = resolve_inspection(
+            state, self._table, session.selection.layers, session.candidate(), session.methods
+        )
         if self.inspection.kind == "none":
             self._pages.show_empty(
                 "Nothing to inspect yet",
@@ -157,6 +173,19 @@ class InspectorPanel(QWidget):
             names = [member.name for member in group.members if member.name != current]
             self._session.selection.set_layers((*names, current))
 
+    def select_branch(self) -> None:
+        """Select every layer that can only be left out together, the current one last."""
+        branch, current = self.inspection.branch, self.inspection.current
+        if branch is not None and current is not None:
+            names = [member.name for member in branch.members if member.name != current]
+            self._session.selection.set_layers((*names, current))
+
+    def use_results(self) -> None:
+        """Put what the selected candidate's run decided into the plan."""
+        candidate = self._session.candidate()
+        if candidate is not None:
+            use_results(self._session, candidate)
+
     def copy_name(self) -> None:
         """Put the exact name of the selection on the clipboard."""
         copy_text(self._session, self.inspection.name, "name")
@@ -176,10 +205,11 @@ class InspectorPanel(QWidget):
         names.addWidget(self.subtitle)
         head.addLayout(names, 1)
         head.addWidget(self.more, 0, Qt.AlignmentFlag.AlignTop)
-        group = QHBoxLayout()
-        group.setSpacing(8)
-        group.addWidget(self.group, 1)
-        group.addWidget(self.show_group, 0, Qt.AlignmentFlag.AlignTop)
+        group, branch = QHBoxLayout(), QHBoxLayout()
+        for row, text, show in ((group, self.group, self.show_group), (branch, self.branch, self.show_branch)):
+            row.setSpacing(8)
+            row.addWidget(text, 1)
+            row.addWidget(show, 0, Qt.AlignmentFlag.AlignTop)
         self.knobs_title.setContentsMargins(0, 4, 0, 0)
         column = QVBoxLayout(content)
         column.setContentsMargins(12, 8, 12, 12)
@@ -190,10 +220,15 @@ class InspectorPanel(QWidget):
         column.addWidget(self.blocked)
         column.addLayout(group)
         column.addWidget(self.members)
+        column.addLayout(branch)
+        column.addWidget(self.branch_members)
+        column.addWidget(self.limits)
+        column.addWidget(self.limit_nodes)
         column.addWidget(self.knobs_title)
         column.addWidget(self.knobs)
         column.addWidget(self.candidate)
         column.addWidget(self.changes)
+        column.addWidget(self.take_over, 0, Qt.AlignmentFlag.AlignLeft)
         column.addWidget(self.tabs)
         column.addWidget(self.facts_title)
         column.addWidget(self.facts)
@@ -211,7 +246,10 @@ class InspectorPanel(QWidget):
         self.candidate.setVisible(bool(found.candidate))
         self.candidate.set_full(f"In {found.candidate}" if found.changes else f"{found.candidate} says nothing of it")
         self.changes.set_facts(found.changes)
+        self.take_over.setVisible(bool(found.take_over))
+        self.take_over.setText(found.take_over)
         self._show_group(found)
+        self._show_branch(found)
         self._show_neighbours(found)
         self.knobs_title.setVisible(bool(found.knobs))
         self.knobs_title.setText(
@@ -234,6 +272,24 @@ class InspectorPanel(QWidget):
             self.group.setText(f"Channel group: {count}, {numbers.plural(group.channels, 'channel')}{unit}")
             self.group.setToolTip(f"Group {group.id}: these channels can only be removed together")
             self.members.set_members(tuple(member for member in group.members if member.name != found.current))
+
+    def _show_branch(self, found: Inspection) -> None:
+        branch = found.branch
+        for widget in (self.branch, self.show_branch):
+            widget.setVisible(branch is not None)
+        others = () if branch is None else tuple(member for member in branch.members if member.name != found.current)
+        self.show_branch.setVisible(bool(others))
+        self.branch_members.setVisible(bool(others))
+        self.branch_members.set_members(others)
+        if branch is not None:
+            self.branch.setText(branch.text)
+            self.branch.setToolTip(f"Up to {branch.id}: the setting Keep leaves all of it out")
+        # The label above says it of channels already.
+        self.limits.setText("\n".join(limit.text for limit in found.limits if not limit.channels))
+        self.limits.setVisible(bool(self.limits.text()))
+        nodes = tuple(dict.fromkeys(node for limit in found.limits for node in limit.nodes))
+        self.limit_nodes.setVisible(bool(nodes))
+        self.limit_nodes.set_members(nodes)
 
     def _show_neighbours(self, found: Inspection) -> None:
         empty_layout(self._neighbours)

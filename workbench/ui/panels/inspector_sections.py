@@ -10,7 +10,8 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QLayout, QSlider
 
 from workbench.domain.knobs import Knob
 from workbench.ui.models.facts import Fact
-from workbench.ui.models.inspector_view import KnobView, Member
+from workbench.ui.models.inspector_view import KnobView
+from workbench.ui.models.layer_ties import Member
 from workbench.ui.panels.elided import ElidedLabel, ElidedLink
 from workbench.ui.panels.knob_editor import KnobEditor
 from workbench.ui.panels.wheel_guard import guard_wheel
@@ -196,8 +197,10 @@ class KnobRows(QWidget):
         name, knob = view.knob.name, view.knob
         editor, reset, state = self.editors[name], self.resets[name], self.states[name]
         editor.setEnabled(view.reason is None)
-        editor.setToolTip(view.reason or f"{knob.doc}\nAllowed: {knob.describe_range()}")
+        told = "" if view.counts is None or not isinstance(view.value, float) else f"\n{view.counts.text(view.value)}"
+        editor.setToolTip(view.reason or f"{knob.doc}\nAllowed: {knob.describe_range()}{told}")
         self._titles[name].setEnabled(view.reason is None)
+        editor.set_counts(view.counts)
         if view.value != editor.value() or view.value is None:
             editor.set_value(view.value if view.reason is None else knob.untouched)
         state.setText("" if view.reason else "several" if view.value is None else "own" if view.own else "default")

@@ -9,7 +9,9 @@ from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from workbench.domain.reports import LayerDetail
+from workbench.ui.models.importance import Importance
 from workbench.ui.models.layer_curves import Chart
+from workbench.ui.panels.inspector_importance import ImportancePlot
 from workbench.ui.panels.inspector_plots import CurvesPlot, HistogramPlot, NormsPlot, SmallPlot
 from workbench.ui.theme import Theme
 from workbench.ui.turns import Turns
@@ -18,7 +20,7 @@ _USUAL_CHARTS = 3
 
 
 class PlotStack(QWidget):
-    """Shows a layer's charts, or its histogram, or its channels.
+    """Shows a layer's charts, or its histogram, or its channels, or how important they were found.
 
     A plot that was made before is filled at once; each one that is missing is made in a turn of the event loop of its
     own, so that no selection keeps the window from answering.
@@ -40,6 +42,8 @@ class PlotStack(QWidget):
         self._filled: dict[int, object] = {}
         self._histogram: HistogramPlot | None = None
         self._norms: NormsPlot | None = None
+        self._ranking: Importance | None = None
+        self._importance: ImportancePlot | None = None
         self._prepared = False
         self._turns = Turns(self)
         self._column = QVBoxLayout(self)
@@ -54,7 +58,7 @@ class PlotStack(QWidget):
     @property
     def plots(self) -> list[SmallPlot]:
         """The plots that are shown, from top to bottom."""
-        made = (*self._curves, self._histogram, self._norms)
+        made = (*self._curves, self._histogram, self._norms, self._importance)
         return [plot for plot in made if plot is not None and not plot.isHidden()]
 
     def prepare(self) -> None:
@@ -65,7 +69,7 @@ class PlotStack(QWidget):
 
     def show_charts(self, charts: Sequence[tuple[Chart, str]]) -> None:
         """Show curves, each below its caption in rich text."""
-        self._detail = self._norms_of = None
+        self._forget()
         self._charts = tuple(charts)
         self._hide_others(len(charts))
         for place in range(len(charts)):
@@ -73,24 +77,34 @@ class PlotStack(QWidget):
 
     def show_histogram(self, detail: LayerDetail) -> None:
         """Show how a layer's weights are spread."""
-        self._charts, self._norms_of = (), None
+        self._forget()
         self._detail = detail
         self._hide_others()
         self._soon(self._show_histogram, self._histogram is not None)
 
     def show_norms(self, detail: LayerDetail, pruned: float | None) -> None:
         """Show a layer's channels, and the share of them that the plan removes."""
-        self._charts, self._detail = (), None
+        self._forget()
         self._norms_of = (detail, pruned)
         self._hide_others()
         self._soon(self._show_norms, self._norms is not None)
 
+    def show_importance(self, importance: Importance) -> None:
+        """Show how important a candidate's pruning found a layer's channels."""
+        self._forget()
+        self._ranking = importance
+        self._hide_others()
+        self._soon(self._show_importance, self._importance is not None)
+
     def clear(self) -> None:
         """Show nothing."""
-        self._charts, self._detail, self._norms_of = (), None, None
+        self._forget()
         self._hide_others()
 
     # --- within -------------------------------------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        self._charts, self._detail, self._norms_of, self._ranking = (), None, None, None
 
     def _soon(self, show: Callable[[], None], made: bool) -> None:
         if made:
@@ -106,6 +120,8 @@ class PlotStack(QWidget):
             self._histogram.hide()
         if self._norms is not None and self._norms_of is None:
             self._norms.hide()
+        if self._importance is not None and self._ranking is None:
+            self._importance.hide()
 
     def _show_chart(self, place: int) -> None:
         """Fill the plot at a place, which is made if it is missing; what is wanted may have changed meanwhile."""
@@ -143,6 +159,14 @@ class PlotStack(QWidget):
         if self._norms_of is not None:
             self._norms.set_detail(*self._norms_of)
             self._norms.show()
+
+    def _show_importance(self) -> None:
+        if self._importance is None:
+            self._importance = ImportancePlot(self._theme)
+            self._add(self._importance, self._column.count())
+        if self._ranking is not None:
+            self._importance.set_importance(self._ranking)
+            self._importance.show()
 
     def _add(self, plot: SmallPlot, place: int) -> None:
         plot.hide()

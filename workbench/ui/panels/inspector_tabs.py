@@ -1,4 +1,4 @@
-"""The current layer's plots as tabs: sensitivity, weights, channels; a worker reads weights once they are looked at."""
+"""The current layer's plots as tabs: sensitivity, weights, channels, importance; a worker reads weights when needed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from workbench.ui.panels.inspector_stack import PlotStack
 from workbench.ui.panels.layer_menu import replace_menu, sweep_menu
 from workbench.ui.session import Session
 
-SENSITIVITY, WEIGHTS, CHANNELS = range(3)
+SENSITIVITY, WEIGHTS, CHANNELS, IMPORTANCE = range(4)
 _SETTLE_MS = 120
 _MOST_DETAILS = 512
 
@@ -46,8 +46,10 @@ class LayerTabs(QWidget):
             ("Sensitivity", "How much the metric loses when one setting of this layer changes"),
             ("Weights", "How the layer's weights are spread"),
             ("Channels", "How much each output channel weighs"),
+            ("Importance", "How the selected candidate's pruning ranked the channels, and where it cut"),
         ):
             self.tabs.setTabToolTip(self.tabs.addTab(title), tip)
+        self.tabs.setTabVisible(IMPORTANCE, False)
         self.busy = QProgressBar()
         self.busy.setRange(0, 0)
         self.busy.setTextVisible(False)
@@ -92,6 +94,7 @@ class LayerTabs(QWidget):
         self._inspection = inspection
         self._layer = next((layer for layer in layers if layer.name == inspection.current), None)
         self.setVisible(self._layer is not None)
+        self.tabs.setTabVisible(IMPORTANCE, bool(inspection.importance))
         self._refresh()
 
     def measure_layer(self) -> None:
@@ -123,6 +126,8 @@ class LayerTabs(QWidget):
             return
         if self.tabs.currentIndex() == SENSITIVITY:
             self._show_curves(self._layer)
+        elif self.tabs.currentIndex() == IMPORTANCE:
+            self._show_importance()
         else:
             self._show_weights(self._layer)
 
@@ -159,6 +164,16 @@ class LayerTabs(QWidget):
         if self._changed((charts, session.methods)):
             self.stack.show_charts([(chart, _caption(chart, session)) for chart in charts])
 
+    def _show_importance(self) -> None:
+        if not self._inspection.importance:
+            self._show_nothing()
+            return
+        last = self._inspection.importance[-1]
+        title = next((method.title for method in self._session.methods if method.id == last.method), last.method)
+        self._say(f"{title} in {self._inspection.candidate}: {numbers.plural(last.units, 'unit')} ranked.")
+        if self._changed(("importance", last)):
+            self.stack.show_importance(last)
+
     def _show_weights(self, layer: LayerReport) -> None:
         key = self._key(layer.name)
         detail = self._details.get(key)
@@ -194,7 +209,7 @@ class LayerTabs(QWidget):
 
     def _read_weights(self) -> None:
         """Ask a worker for the weights, unless they are here or on their way, or nobody looks any more."""
-        if self._layer is None or self.tabs.currentIndex() == SENSITIVITY:
+        if self._layer is None or self.tabs.currentIndex() not in (WEIGHTS, CHANNELS):
             return
         key = self._key(self._layer.name)
         if key in self._details or key in self._pending:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLineEdit, QSlider, QWidget
+from PySide6.QtCore import QPoint, Qt, Signal
+from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLineEdit, QSlider, QToolTip, QWidget
 
 from workbench.domain.knobs import Knob, Setting
 from workbench.ui.models import numbers
+from workbench.ui.models.channel_counts import ChannelCounts
 from workbench.ui.models.layer_delegates import setting_spin_box, spin_factor, spin_value
 
 _STEPS = 1000
@@ -25,6 +26,7 @@ class KnobEditor(QWidget):
         super().__init__(parent)
         self._knob = knob
         self._quiet = False
+        self._counts: ChannelCounts | None = None
         self._combo: QComboBox | None = None
         self._slider: QSlider | None = None
         self._spin: QDoubleSpinBox | None = None
@@ -71,6 +73,15 @@ class KnobEditor(QWidget):
         finally:
             self._quiet = False
 
+    def set_counts(self, counts: ChannelCounts | None) -> None:
+        """Say beside a share how many channels it leaves, and let the slider stop where the recipe rounds to."""
+        self._counts = counts
+
+    def _tell(self, value: float) -> None:
+        if self._counts is not None and self._slider is not None and self._slider.isSliderDown():
+            place = QPoint(self._slider.width() // 2, self._slider.height())
+            QToolTip.showText(self._slider.mapToGlobal(place), self._counts.text(value), self._slider)
+
     def _build_combo(self, layout: QHBoxLayout) -> None:
         self._combo = QComboBox()
         self._combo.setPlaceholderText("Several values")
@@ -102,9 +113,12 @@ class KnobEditor(QWidget):
         value = low + (high - low) * place / _STEPS
         if self._knob.step:
             value = min(max(round(value / self._knob.step) * self._knob.step, low), high)
+        if self._counts is not None:
+            value = self._counts.snapped(value)
         self._quiet = True
         self._spin.setValue(value * spin_factor(self._knob))
         self._quiet = False
+        self._tell(value)
         if not self._slider.isSliderDown():
             self._send()
 

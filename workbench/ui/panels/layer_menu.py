@@ -47,6 +47,11 @@ def layer_menu(
     group.setEnabled(len(together) > len(layers))
     if not group.isEnabled():
         group.setToolTip("These layers are coupled to no other layer")
+    beside = tuple(dict.fromkeys(name for layer in layers if layer in rows for name in (layer, *rows[layer].beside)))
+    branch = menu.addAction("Select branch", lambda: session.selection.set_layers(beside))
+    branch.setEnabled(len(beside) > len(layers))
+    if not branch.isEnabled():
+        branch.setToolTip("No other layer is in a branch with these")
     menu.addMenu(sweep_menu(session, layers, menu))
     menu.addSeparator()
     menu.addAction("Copy", copy)

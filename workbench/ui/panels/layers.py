@@ -357,7 +357,9 @@ class LayersPanel(QWidget):
         chosen = self.selected()
         rows = {row.name: row for row in self.model.table.rows}
         together = {other for name in chosen for other in rows[name].coupled}
-        self.model.mark_together(frozenset(together | set(chosen)) if together else frozenset())
+        beside = {other for name in chosen for other in rows[name].beside}
+        marks = (frozenset(others | set(chosen)) if others else frozenset() for others in (together, beside))
+        self.model.mark_together(*marks)
         self.bulk.set_selected(len(chosen))
         replace_menu(self.measure, sweep_menu(self._session, chosen, self))
         self._update_footer()

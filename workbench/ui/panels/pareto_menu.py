@@ -13,7 +13,9 @@ from workbench.domain.errors import WorkbenchError
 from workbench.methods.recipe_file import write_recipe
 from workbench.project.commands import mark_candidates
 from workbench.project.state import Candidate
+from workbench.ui.models.result_plan import result_plans, take_over_title
 from workbench.ui.panels.export import ask_path
+from workbench.ui.panels.result_plans import use_results
 from workbench.ui.session import Session
 
 
@@ -75,6 +77,10 @@ def _add_entries(menu: QMenu, session: Session, chosen: list[Candidate], actions
     one = chosen[-1]
     menu.addAction("Show settings", partial(actions.show, one.id))
     menu.addAction("Restore as plan", partial(session.restore_candidate_plan, one.id))
+    results = result_plans(one)
+    if results:
+        take = menu.addAction(take_over_title(results), partial(use_results, session, one))
+        take.setToolTip("Put what the run decided for each layer into the plan; can be undone")
     menu.addSeparator()
     menu.addAction(
         "Export file…",
