@@ -16,13 +16,13 @@ on 3,000 test images (original 0.917), MACs 0.505 to 0.510 of the original's; la
     feature_rank        0.530                                           -
     taylor              0.555              0.749                        0.474
     fisher              0.543                                           0.526
-    obd                 0.558                                           0.501
+    obd                 0.558              0.738                        0.501
     lasso                 -                0.772                        0.334
     obs                   -                0.801                        0.685
-    random              0.447                                           -
+    random              0.447              0.660                        -
 
-Without training an even share of every layer keeps more than a global ranking, which thins few layers out. One thread,
-beside other work: 10 to 45 s each. Slopes of ResNet-56 (28 groups, prune.taylor, 1,024 images): 8.5 s of one core.
+Without training an even share of every layer keeps more than a global ranking here. One thread, on a busy machine: 10
+to 45 s each. Slopes of ResNet-56 (28 groups, prune.taylor, 1,024 images): 8.5 s of one core.
 """
 
 from __future__ import annotations
