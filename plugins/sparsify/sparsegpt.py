@@ -18,7 +18,7 @@ from .subjects import Subject
 from .surgeon import inverse_root, make_sparse, shares
 
 _MOMENT_BYTES = 1_000_000_000
-_WIDEST = 16_384
+_WIDEST = 12_288
 
 
 class SparseGptParameters(Parameters):

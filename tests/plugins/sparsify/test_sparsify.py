@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from tests.plugins.sparsify.conftest import Samples, tools
 from workbench.api import CancelledError, CancelToken, DataError, ModelGraph, RecipeError, sparsity_of
 from workbench.engines.inference_ort.engine import OrtEngine
+from workbench.methods.applicability import layer_knobs
+from workbench.methods.registry import MethodRegistry
 
 METHODS = ("prune.magnitude", "prune.wanda", "prune.sparsegpt")
 
@@ -213,3 +215,47 @@ def test_missing_data_and_cancel(bench, mlp) -> None:
         if id != "prune.magnitude":
             with pytest.raises(DataError, match="names no data"):
                 method.apply(mlp, plan, tools(mlp))
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float64])
+def test_weights_keep_their_type(bench, graph_from, kind) -> None:
+    name = {np.float16: "float16", np.float64: "double"}[kind]
+    text = f"""<ir_version: 9, opset_import: ["" : 17]>
+        net ({name}[batch,8] x) => ({name}[batch,12] y) {{ [one] y = MatMul (x, w) }}"""
+    graph = graph_from(text, {"w": np.random.default_rng(0).normal(size=(8, 12)).astype(kind)})
+    for id in METHODS:
+        result = bench.applied(id, graph, bench.plan(graph, {"sparsity": 0.5}))
+        assert result.graph.constant("w").dtype == kind
+        assert zeros_in(result.graph, "w").sum() == 48
+
+
+def test_quantized_layers_and_stacked_matrices_are_refused(bench, graph_from) -> None:
+    rng = np.random.default_rng(0)
+    text = """<ir_version: 9, opset_import: ["" : 17]>
+        net (float[batch,8] x) => (float[2,batch,8] y) {
+            w = DequantizeLinear (q, scale)
+            [coded] a = MatMul (x, w)
+            [stack] y = MatMul (a, v)
+        }"""
+    arrays = {"q": rng.integers(-9, 9, (8, 8)).astype(np.int8), "scale": np.float32(0.1)}
+    graph = graph_from(text, {**arrays, "v": rng.normal(size=(2, 8, 8)).astype(np.float32)})
+    for layer, reason in (("coded", "quantized already"), ("stack", "3 dimensions instead of 2")):
+        with pytest.raises(RecipeError, match=rf"layer '{layer}'.*{reason}"):
+            bench.applied("prune.magnitude", graph, bench.plan(graph, {}, **{layer: {"sparsity": 0.5}}))
+    result = bench.applied("prune.magnitude", graph, bench.plan(graph, {"sparsity": 0.5}))
+    assert result.graph.to_bytes() == graph.to_bytes()
+    assert result.notes[0] == "No weight was set to zero."
+
+
+def test_the_knobs_stand_where_a_method_can_turn_them(bench, mlp) -> None:
+    known = MethodRegistry()
+    for method in bench.methods.values():
+        known.register(method, "sparsify")
+    assert all(knobs == ("sparsity", "sparsity_pattern") for knobs in layer_knobs(mlp, known).values())
+
+
+def test_a_go_of_moments_reads_the_dense_model(bench, module, mlp, monkeypatch) -> None:
+    plan = bench.plan(mlp, {"sparsity": 0.5})
+    together = bench.applied("prune.sparsegpt", mlp, plan, inputs="dense").graph.to_bytes()
+    monkeypatch.setattr(module("sparsegpt"), "_MOMENT_BYTES", 1)
+    assert bench.applied("prune.sparsegpt", mlp, plan, inputs="dense").graph.to_bytes() == together
