@@ -20,6 +20,7 @@ from workbench.api import (
     Method,
     MethodResult,
     ModelGraph,
+    Origin,
     Progress,
     RecipeError,
     Requirement,
@@ -32,7 +33,7 @@ from workbench.api import (
 )
 
 from .allocation import Budget, allocate, as_plan, check_reachable
-from .report import group_details, parameter_count
+from .report import SETTLED, group_details, parameter_count
 from .schedule_parameters import ScheduleParameters
 from .schedule_ranking import Ranking, Scores, criterion_of
 from .schedule_training import Training, history
@@ -138,7 +139,9 @@ class ScheduledPruning(Method):
         chosen, notes = self._chosen(graph, plan)
         budget = Budget.of(self.parameters.ranking(), graph)
         if budget is not None:
-            check_reachable(folded_graph(graph), chosen, self.parameters.ranking(), budget)
+            check_reachable(folded_graph(graph), chosen, self.parameters.ranking(), budget, _held(plan))
+        elif self.parameters.scope == "global" and chosen and all(entry.fixed for entry in chosen):
+            notes = (*notes, "Scope global has no effect: the plan gives every layer a ratio of its own.")
         if not self.parameters.epochs:
             notes = (*notes, "There are 0 epochs behind the removal: what was lost is not trained back.")
         return notes
@@ -158,6 +161,7 @@ class ScheduledPruning(Method):
         notes: list[str] = []
         found, skipped = self._chosen(graph, plan)
         if not found:
+            self.check(graph, plan)
             return MethodResult(graph, notes=("No layer has a prune ratio above 0; nothing was trained.", *skipped))
         ground = self._ground(graph, plan, training, notes)
         ahead, behind = self.epochs_before, self.parameters.epochs
@@ -226,7 +230,9 @@ class ScheduledPruning(Method):
         judging.progress.update(0.0)
         scores = ranking.scores(full, [entry.group for entry in ratios], judging)
         budget = Budget.of(chosen.ranking(), tools.reference)
-        final = allocate(full, ratios, scores, chosen.ranking(), budget, tools.cancel.raise_if_cancelled)
+        final = allocate(
+            full, ratios, scores, chosen.ranking(), budget, _held(plan), poll=tools.cancel.raise_if_cancelled
+        )
         return Ground(
             full, final, scores, ranking, training, replace(tools, progress=Progress()), chosen.channel_multiple
         )
@@ -241,10 +247,16 @@ class ScheduledPruning(Method):
         return {
             "groups": group_details(ground.ratios, sparse.removal, sparse.scores),
             "plan": as_plan(ground.ratios, layers).model_dump(mode="json"),
+            "settled": SETTLED,
             "params_before": parameter_count(ground.graph),
             "params_after": parameter_count(smaller),
             **sparse.details,
         }
+
+
+def _held(plan: LayerSettings) -> tuple[str, ...]:
+    """Return the layers that a line or glob of the plan holds at their ratio."""
+    return tuple(layer for layer in plan if plan.origin(layer, PRUNE_RATIO) is not Origin.DEFAULT)
 
 
 def removed(graph: ModelGraph, removal: Removal) -> ModelGraph:
