@@ -27,9 +27,9 @@ class FineTuneParameters(Parameters):
     """How to fine-tune; the defaults suit a convolutional network that lost half of its multiplications."""
 
     epochs: int = Field(3, ge=0, le=1000, title="Epochs", description="Passes over the training samples.")
-    # ResNet-20 from its folded file, all inner channels halved, 3 epochs of 20,000 images, batch 64, top-1 by learning
-    # rate: 0.004 → 0.891, 0.01 → 0.888 at feature distillation 10; by feature distillation: none 0.882 (at
-    # 0.002), 2 → 0.889 and 10 → 0.891 (at 0.004), 30 → 0.897 and 100 → 0.897 (at 0.006). Longer trainings on less data bear more.
+    # ResNet-20 from its folded file, all inner channels halved, 3 epochs of 20,000 images, batch 64. Top-1 by learning
+    # rate, at feature distillation 10: 0.004 → 0.891, 0.01 → 0.888. By feature distillation: none 0.882 (at 0.002),
+    # 2 → 0.889 and 10 → 0.891 (at 0.004), 30 → 0.897 and 100 → 0.897 (at 0.006). Longer trainings bear more.
     learning_rate: float = Field(
         0.006,
         gt=0,

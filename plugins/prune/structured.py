@@ -22,8 +22,9 @@ from workbench.api import (
     Stage,
     Tools,
     folded_graph,
-    give_back_normalisation,
+    normalised,
     remove_channels,
+    with_new_statistics,
 )
 
 from .allocation import Budget, allocate, as_plan, check_reachable
@@ -122,7 +123,8 @@ class ChannelPruning(Method):
         tools.progress.update(0.68, "removing channels")
         whole = self._reconstructed(subject, [entry.group for entry in ratios], removal, tools, notes)
         smaller = remove_channels(whole, removal) if removal else whole
-        smaller = self._with_new_statistics(smaller, tools, notes)
+        measuring = replace(tools, progress=tools.progress.part(0.7, 1.0, "batch-norm statistics"))
+        smaller = with_new_statistics(smaller, measuring, self.parameters.statistics_samples, notes)
         before, after = parameter_count(subject.graph), parameter_count(smaller)
         gone, total = sum(map(len, removal.values())), sum(entry.group.units for entry in ratios)
         notes.insert(
@@ -152,28 +154,18 @@ class ChannelPruning(Method):
         return chosen, notes
 
     def _subject(self, weights: ModelGraph, groups: Sequence[ChannelGroup], tools: Tools, notes: list[str]) -> Subject:
-        normalised = self._with_normalisation(weights, tools, notes)
+        whole = self._with_normalisation(weights, tools, notes)
         gathering = replace(tools, progress=tools.progress.part(0.2, 0.6, "ranking channels"))
         gathering.progress.update(0.0)
-        subject = Subject(weights, normalised, gathering)
+        subject = Subject(weights, whole, gathering)
         return replace(subject, evidence=self.gather(subject, groups))
 
     def _with_normalisation(self, graph: ModelGraph, tools: Tools, notes: list[str]) -> ModelGraph:
         """Give folded convolutions their normalisation back; given back after pruning it helps much less."""
         if not self.parameters.restore_batch_norm:
             return graph
-        missing = tools.training.unsupported(graph)
-        if missing:
-            notes.append(f"Batch norm was not given back: can't run {', '.join(missing[:3])} in training.")
-            return graph
         measuring = replace(tools, progress=tools.progress.part(0.0, 0.2, "batch-norm statistics"))
-        samples = max(self.parameters.statistics_samples, 64)
-        restored, added = give_back_normalisation(graph, measuring, samples)
-        if added:
-            notes.append(f"Batch norm given back to folded convolutions, from up to {samples} samples.")
-        elif tools.data is None and not _has_batch_norm(graph):
-            notes.append("Batch norm was not given back, since the recipe names no data.")
-        return restored
+        return normalised(graph, measuring, self.parameters.statistics_samples, notes)
 
     def _reconstructed(
         self, subject: Subject, groups: Sequence[ChannelGroup], removal: Removal, tools: Tools, notes: list[str]
@@ -190,35 +182,7 @@ class ChannelPruning(Method):
         notes.append(f"{count} layers reconstructed by least squares.")
         return graph
 
-    def _with_new_statistics(self, graph: ModelGraph, tools: Tools, notes: list[str]) -> ModelGraph:
-        """Take batch-norm statistics anew: those of the wider network no longer hold behind the removed channels."""
-        samples = self.parameters.statistics_samples
-        if not samples or not _has_batch_norm(graph):
-            return graph
-        if tools.data is None:
-            notes.append("Batch-norm statistics are those of the original, since the recipe names no data.")
-            return graph
-        missing = tools.training.unsupported(graph)
-        if missing:
-            notes.append(
-                f"Batch-norm statistics are those of the original: can't run {', '.join(missing[:3])} in training."
-            )
-            return graph
-        fresh = tools.training.reestimate_batch_norm(
-            graph,
-            tools.data.calibration(samples),
-            progress=tools.progress.part(0.7, 1.0, "batch-norm statistics"),
-            total=samples,
-            cancel=tools.cancel,
-        )
-        notes.append(f"Batch-norm statistics taken anew from up to {samples} samples.")
-        return fresh
-
 
 def _held(plan: LayerSettings) -> list[str]:
     """Return the layers whose ratio a line or glob of the plan gives."""
     return [layer for layer in plan if plan.origin(layer, PRUNE_RATIO) is not Origin.DEFAULT]
-
-
-def _has_batch_norm(graph: ModelGraph) -> bool:
-    return any(node.op == "BatchNormalization" for node in graph.nodes)
