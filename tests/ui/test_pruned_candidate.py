@@ -169,6 +169,9 @@ def test_the_histogram_shows_for_a_pruned_candidate_and_leaves_as_table(qtbot, s
     assert panel.tabs.message.text() == "L1-norm channel pruning in Half: 32 units ranked."
     place = plot.box.mapViewToScene(plot.box.viewRect().center())
     assert "channels from 1 to 2" in plot.text_at(place)
+    session.selection.set_layers(("conv1",))
+    assert panel.tabs.message.text() == "Half ranked no channels of this layer."
+    session.selection.set_layers((INNER,))
     session.selection.set_candidate("c1")
     assert panel.tabs.tabs.currentIndex() == SENSITIVITY
     assert not any(isinstance(shown, ImportancePlot) for shown in panel.tabs.plots)

@@ -95,8 +95,9 @@ class MarksItem(QGraphicsItem):
         dashed = QPen(accent, width, Qt.PenStyle.DashLine)
         dashed.setDashPattern([3, 2])
         self._outline(painter, structure, self.coupled, dashed, 3.0)
-        dotted = QPen(self._theme.color("text"), width, Qt.PenStyle.DotLine)
-        dotted.setDashPattern([1, 2])
+        dotted = QPen(self._theme.color("text"), width, Qt.PenStyle.DashLine)
+        dotted.setCapStyle(Qt.PenCapStyle.RoundCap)
+        dotted.setDashPattern([0.01, 2.2])
         self._outline(painter, structure, self.beside, dotted, 6.0)
         self._outline(painter, structure, self.hits, QPen(self._theme.color("warning"), width), 3.0)
         if self._hovered is not None:

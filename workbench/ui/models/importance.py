@@ -53,6 +53,13 @@ class _Group(BaseModel):
     ratio: float = 0.0
 
 
+def says_importance(candidate: Candidate | None) -> bool:
+    """Whether some step of a candidate ranked channels, of whichever layer."""
+    return candidate is not None and any(
+        isinstance(step.details.get("groups"), dict) for step in candidate.report.steps
+    )
+
+
 def layer_importance(candidate: Candidate | None, report: InspectReport | None, layer: str) -> tuple[Importance, ...]:
     """Return what each pruning step of a candidate found of the layer's channel group; () where none said anything."""
     if candidate is None or report is None:

@@ -15,7 +15,7 @@ from workbench.ui.models import numbers
 from workbench.ui.models.candidate_changes import candidate_facts, layer_changes
 from workbench.ui.models.channel_counts import ChannelCounts, channel_counts, multiple_of
 from workbench.ui.models.facts import Fact, exact, with_share
-from workbench.ui.models.importance import Importance, layer_importance
+from workbench.ui.models.importance import Importance, layer_importance, says_importance
 from workbench.ui.models.layer_geometry import geometry_facts
 from workbench.ui.models.layer_table import LayerRow, LayerTable
 from workbench.ui.models.layer_ties import BranchView, GroupView, Limit, Member, branch_view, group_view, limits
@@ -60,6 +60,7 @@ class Inspection:
         neighbours: Sections of nodes before and after a selected node.
         changes: What the selected candidate did, under the title `candidate`.
         importance: What the candidate's pruning found of the layer's channels, step by step.
+        ranked: Whether it ranked channels at all, of this layer or of others.
         take_over: What the act is called that puts the candidate's results into the plan; "" where it has none.
     """
 
@@ -80,6 +81,7 @@ class Inspection:
     candidate: str = ""
     changes: tuple[Fact, ...] = ()
     importance: tuple[Importance, ...] = ()
+    ranked: bool = False
     take_over: str = ""
 
 
@@ -107,7 +109,7 @@ def resolve_inspection(
     if len(chosen) == 1 and len(selected) == 1:
         return _layer(state, report, layers[chosen[0]], table, candidate, methods)
     if chosen:
-        return _layers(state, report, chosen, table)
+        return _layers(state, report, chosen, table, candidate)
     if selected and (node := _node(state, report, selected[-1])) is not None:
         return node
     return _model(state, report, candidate)
@@ -191,11 +193,18 @@ def _layer(
         candidate=candidate.name if candidate is not None else "",
         changes=layer_changes(candidate, layer.name),
         importance=layer_importance(candidate, report, layer.name),
+        ranked=says_importance(candidate),
         take_over=_take_over(candidate),
     )
 
 
-def _layers(state: ProjectState, report: InspectReport, chosen: Sequence[str], table: LayerTable) -> Inspection:
+def _layers(
+    state: ProjectState,
+    report: InspectReport,
+    chosen: Sequence[str],
+    table: LayerTable,
+    candidate: Candidate | None,
+) -> Inspection:
     rows = {row.name: row for row in table.rows}
     members = [layer for layer in report.layers if layer.name in set(chosen)]
     params, macs = sum(layer.params for layer in members), sum(layer.macs for layer in members)
@@ -214,6 +223,10 @@ def _layers(state: ProjectState, report: InspectReport, chosen: Sequence[str], t
             Fact("Weight bytes", numbers.size_text(size), exact(size, "bytes in the file")),
         ),
         knobs=_knobs(state, table, tuple(chosen)),
+        candidate="" if candidate is None else candidate.name,
+        importance=layer_importance(candidate, report, chosen[-1]),
+        ranked=says_importance(candidate),
+        take_over=_take_over(candidate),
     )
 
 

@@ -32,22 +32,32 @@ class ImportancePlot(SmallPlot):
         found = self._importance
         edges = list(found.edges)
         both = [stays + goes for stays, goes in zip(found.kept, found.removed, strict=True)]
-        for place, counts in ((STAY, both), (GO, list(found.removed))):
+        # What stayed stands on what went, where a bin has both.
+        for place, base, counts in ((GO, [0] * len(both), found.removed), (STAY, list(found.removed), found.kept)):
             color = series_color(place, self._theme)
             soft = QColor(color)
-            soft.setAlphaF(0.6)
-            pen = pg.mkPen(color, width=1)
-            self.addItem(pg.PlotCurveItem(edges, counts, stepMode="center", fillLevel=0, brush=soft, pen=pen))
+            soft.setAlphaF(0.45)
+            shown = [bin for bin, count in enumerate(counts) if count]
+            self.addItem(
+                pg.BarGraphItem(
+                    x0=[edges[bin] for bin in shown],
+                    x1=[edges[bin + 1] for bin in shown],
+                    y0=[base[bin] for bin in shown],
+                    y1=[base[bin] + counts[bin] for bin in shown],
+                    brush=soft,
+                    pen=pg.mkPen(color, width=1),
+                )
+            )
         top = max([*both, 1])
         width = edges[-1] - edges[0] or 1.0
         self.box.setXRange(edges[0], edges[-1], padding=0.04)
-        # Room above the bars, where the words stand.
-        self.box.setYRange(0, 1.3 * top, padding=0)
-        self._word(f"{sum(found.removed)} went", GO, edges[0], 1.28 * top, 0.0)
-        self._word(f"{sum(found.kept)} stayed", STAY, edges[-1], 1.28 * top, 1.0)
+        # Room above the bars, where the words stand, and below them that of the line.
+        self.box.setYRange(0, 1.5 * top, padding=0)
+        self._word(f"{sum(found.removed)} went", GO, edges[0], 1.5 * top, 0.0)
+        self._word(f"{sum(found.kept)} stayed", STAY, edges[-1], 1.5 * top, 1.0)
         if found.cut is not None:
             # The highest that went lies on the line's left also where it is the end of a bin.
-            self.marker(min(found.cut, edges[-1] - 1e-6 * width), f"cut {found.cut:.3g}", low=True)
+            self.marker(min(found.cut, edges[-1] - 1e-6 * width), f"cut {found.cut:.3g}", height=0.76)
 
     def to_csv(self) -> str:
         """See SmallPlot."""

@@ -115,8 +115,8 @@ class SmallPlot(pg.PlotWidget):  # type: ignore[misc]  # pyqtgraph has no types
         """Leave the wheel to the panel, which scrolls."""
         event.ignore()
 
-    def marker(self, x: float, text: str, *, low: bool = False) -> None:
-        """Draw a dashed line across the plot with a word beside it, at its top or at its lower end."""
+    def marker(self, x: float, text: str, *, low: bool = False, height: float = 0.92) -> None:
+        """Draw a dashed line across the plot with a word beside it, at a share of its height or at its lower end."""
         line = pg.InfiniteLine(
             x,
             angle=90,
@@ -124,7 +124,7 @@ class SmallPlot(pg.PlotWidget):  # type: ignore[misc]  # pyqtgraph has no types
             label=text,
             labelOpts={
                 "color": self._theme.color("muted"),
-                "position": 0.08 if low else 0.92,
+                "position": 0.08 if low else height,
                 "anchors": [(0, 0.5), (1, 0.5)],
             },
         )

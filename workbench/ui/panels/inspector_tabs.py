@@ -42,11 +42,12 @@ class LayerTabs(QWidget):
         self.tabs = QTabBar()
         self.tabs.setDrawBase(False)
         self.tabs.setExpanding(False)
+        self.tabs.setUsesScrollButtons(False)
         for title, tip in (
             ("Sensitivity", "How much the metric loses when one setting of this layer changes"),
             ("Weights", "How the layer's weights are spread"),
             ("Channels", "How much each output channel weighs"),
-            ("Importance", "How the selected candidate's pruning ranked the channels, and where it cut"),
+            ("Cut", "How the selected candidate's pruning ranked the channels, and where it cut"),
         ):
             self.tabs.setTabToolTip(self.tabs.addTab(title), tip)
         self.tabs.setTabVisible(IMPORTANCE, False)
@@ -94,7 +95,10 @@ class LayerTabs(QWidget):
         self._inspection = inspection
         self._layer = next((layer for layer in layers if layer.name == inspection.current), None)
         self.setVisible(self._layer is not None)
-        self.tabs.setTabVisible(IMPORTANCE, bool(inspection.importance))
+        if not inspection.ranked and self.tabs.currentIndex() == IMPORTANCE:
+            # Hidden, it would hand over to a tab whose weights a worker has to read first.
+            self.tabs.setCurrentIndex(SENSITIVITY)
+        self.tabs.setTabVisible(IMPORTANCE, inspection.ranked)
         self._refresh()
 
     def measure_layer(self) -> None:
@@ -167,6 +171,7 @@ class LayerTabs(QWidget):
     def _show_importance(self) -> None:
         if not self._inspection.importance:
             self._show_nothing()
+            self._say(f"{self._inspection.candidate} ranked no channels of this layer.")
             return
         last = self._inspection.importance[-1]
         title = next((method.title for method in self._session.methods if method.id == last.method), last.method)
