@@ -60,13 +60,13 @@ def run(graph: ModelGraph, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]
 
 
 def removed_against_masked(
-    graph: ModelGraph, removal: Mapping[str, Sequence[int]], seed: int, unit: Unit = "head"
+    graph: ModelGraph, removal: Mapping[str, Sequence[int]], seed: int, unit: Unit = "head", open_size: int = 64
 ) -> float:
     """Return the largest difference of the two, relative to the largest output.
 
     A sigmoid far from zero gives numbers near 1e-7, of which it keeps no digit: that much is not counted.
     """
-    inputs = feeds(graph, seed)
+    inputs = feeds(graph, seed, open_size)
     removed = run(remove_channels(graph, removal, unit), inputs)
     masked = run(mask_channels(graph, removal, unit), inputs)
     assert [array.shape for array in removed] == [array.shape for array in masked]

@@ -55,6 +55,8 @@ LONG = (
     "ultraface_rfb320.onnx",
     "yolox_nano.onnx",
 )
+# gpt2_past has eight positions.
+OPEN_SIZES = {"gpt2_past.onnx": 4}
 UNITS: tuple[Unit, ...] = ("head", "dimension")
 
 
@@ -103,4 +105,4 @@ def _check(path: Path, choices: int = 3) -> None:
             return
         for seed in range(choices):
             removal = random_removal(groups, seed)
-            assert removed_against_masked(graph, removal, seed, unit) < TOLERANCE
+            assert removed_against_masked(graph, removal, seed, unit, OPEN_SIZES.get(path.name, 64)) < TOLERANCE
