@@ -18,6 +18,7 @@ from workbench.domain.plan import Plan
 from workbench.domain.reports import StepReport
 from workbench.project.document import Document
 from workbench.ui.bridge import JobsBridge
+from workbench.ui.graph_view import overlays
 from workbench.ui.graph_view.picture import beside, coupled
 from workbench.ui.models import numbers
 from workbench.ui.models.candidate_changes import layer_changes
@@ -241,6 +242,22 @@ def test_the_comparison_lists_what_became_of_the_graph(session):
     assert sections["Operators"] == {"Add": ("9", "9", "8")}
     plain = compare_candidates(session.state, ("c1",))
     assert [section.title for section in plain.sections][-1].startswith("Layers")
+
+
+def test_the_graph_can_be_coloured_by_what_became_of_each_layer(session):
+    state = session.state
+    offered = {entry.id: entry.title for entry in overlays.choices(state, FIRST_PARTY_KNOBS)}
+    assert "change:c6" in offered
+    assert "change:c1" not in offered
+    shown = overlays.overlay(f"change:{PRUNED}", state, None, FIRST_PARTY_KNOBS)
+    texts = {name: fill.text for name, fill in shown.fills.items()}
+    assert texts["layer1.1.conv1"] == "left out with layer1.1.add"
+    assert texts["node_linear"] == "factorised into 2 layers"
+    assert texts["conv1"] == "weight 16×3×3×3 → 8×3×3×3"
+    assert [label for _, label in shown.legend.swatches] == ["Smaller", "Factorised", "Left out"]
+    block = overlays.overlay(f"change:{PRUNED}", state, None, (), {"conv1": "b", "layer1.1.conv1": "b"})
+    assert block.fills["b"].text == "left out with layer1.1.add"
+    assert overlays.overlay("change:gone", state, None, ()).fills == {}
 
 
 def test_the_inspector_says_what_the_candidate_did_to_a_layer(session):

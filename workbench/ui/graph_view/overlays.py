@@ -13,6 +13,7 @@ from workbench.project.state import ProjectState, Sensitivities
 from workbench.ui import colors
 from workbench.ui.colors import Rgb
 from workbench.ui.models import numbers
+from workbench.ui.models.layer_fates import FATES, layer_fates, shown_candidates
 
 _LEGEND_STOPS = 24
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -93,6 +94,7 @@ def choices(state: ProjectState, knobs: Iterable[Knob]) -> tuple[OverlayChoice, 
             entries.append(OverlayChoice(f"drop:{entry.method}:{entry.knob}:{value}", title))
     if not state.sensitivities:
         entries.append(OverlayChoice("drop", "Sensitivity", "Run a sensitivity sweep first"))
+    entries += [OverlayChoice(f"change:{entry.id}", f"Change: {entry.name}") for entry in shown_candidates(state)]
     return tuple(entries)
 
 
@@ -123,6 +125,8 @@ def overlay(
         return _latency(state, owner)
     if kind == "knob" and settings is not None and knob is not None:
         return _settings(settings, owner, knob)
+    if kind == "change":
+        return _changes(state, owner, rest)
     if kind == "drop" and rest:
         method, name, value = rest.split(":", 2)
         for entry in state.sensitivities:
@@ -224,6 +228,24 @@ def _latency(state: ProjectState, owner: Mapping[str, str]) -> Overlay:
     note = _joined(measured, _SUM if owner else "")
     labels = ("0 %", f"{numbers.fixed(top * 50, 1)} %", f"{numbers.fixed(top * 100, 1)} %")
     return Overlay(fills, Legend("Share of latency", ramp=_ramp(colors.heat), labels=labels, note=note))
+
+
+_FATE_COLORS = dict(zip(FATES, map(colors.parse, ("#8d99a6", "#56b4e9", "#0072b2", "#e69f00", "#d55e00")), strict=True))
+
+
+def _changes(state: ProjectState, owner: Mapping[str, str], id: str) -> Overlay:
+    """Colour what became of each layer in a candidate; nothing where the candidate is gone."""
+    candidate = next((entry for entry in state.candidates if entry.id == id), None)
+    if candidate is None:
+        return Overlay({}, Legend("Change"))
+    fates = layer_fates(candidate)
+    fills = {name: Fill(_FATE_COLORS[found.fate], found.text) for name, found in fates.items()}
+    rank = {name: float(FATES.index(found.fate)) for name, found in fates.items()}
+    there = [fate for fate in FATES if any(found.fate == fate for found in fates.values())]
+    swatches = tuple((_FATE_COLORS[fate], fate[:1].upper() + fate[1:]) for fate in there)
+    note = _HIGHEST if owner else ""
+    title = f"Change in {candidate.name}"
+    return Overlay(_boxes_filled(fills, owner, rank), Legend(title, swatches=swatches, note=note))
 
 
 def _settings(settings: LayerSettings, owner: Mapping[str, str], knob: Knob) -> Overlay:

@@ -32,7 +32,7 @@ from workbench.ui.graph_view.structure import Structure, folded_structure, struc
 from workbench.ui.icons import icon
 from workbench.ui.session import Session
 
-_RELEVANT = Change.MODEL | Change.PLAN | Change.SENSITIVITY | Change.BASELINE
+_RELEVANT = Change.MODEL | Change.PLAN | Change.SENSITIVITY | Change.BASELINE | Change.CANDIDATES
 _EDGE = 8
 _MOST_HITS = 2000
 
