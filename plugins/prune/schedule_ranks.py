@@ -6,7 +6,7 @@ A single ranking of a network in training is noisy; the mean rank over time says
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -83,5 +83,4 @@ class MeanRanks:
 
 def is_due(step: int, steps: int, examinations: int) -> bool:
     """Whether one of so many examinations, spread evenly over the steps, stands behind this step (0, 1, …)."""
-    wanted: Sequence[int] = (step * examinations // steps, (step + 1) * examinations // steps)
-    return wanted[1] > wanted[0]
+    return (step + 1) * examinations // steps > step * examinations // steps
