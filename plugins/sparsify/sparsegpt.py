@@ -91,7 +91,7 @@ class SparseGpt(Sparsification):
         biases, dense = 0, graph
         goes = self._goes(subjects)
         for number, go in enumerate(goes):
-            part = tools.progress.part(number / len(goes), (number + 1) / len(goes), go[0].name)
+            part = tools.progress.part(number / len(goes), (number + 1) / len(goes), go[0].name if len(go) == 1 else "")
             seen = self._readings(dense, graph, go, tools, part.part(0.0, 0.7, "calibration"))
             arrays: dict[str, np.ndarray] = {}
             for subject in go:
