@@ -34,9 +34,10 @@ def feeds(graph: ModelGraph, seed: int, open_size: int = 64) -> dict[str, np.nda
     """Return random inputs; open batch sizes are 1, other open sizes `open_size`."""
     rng = np.random.default_rng(seed)
     result: dict[str, np.ndarray] = {}
+    batch = {info.shape[0] for info in graph.inputs if info.shape and isinstance(info.shape[0], str)}
     for info in graph.inputs:
         shape = [
-            size if isinstance(size, int) and size > 0 else (1 if axis == 0 else open_size)
+            size if isinstance(size, int) and size > 0 else (1 if axis == 0 or size in batch else open_size)
             for axis, size in enumerate(info.shape or ())
         ]
         kind = info.dtype or "float32"
