@@ -29,6 +29,14 @@ def _run() -> int:
         from workbench.ui.panels.front_picture import draw_front
 
         return draw_front(Path(arguments[1]), Path(arguments[2]))
+    if arguments[:1] == ["measure-memory"] and len(arguments) >= 4:
+        from workbench.devices.memory import main as measure_memory
+
+        return measure_memory(arguments[1:])
+    if arguments[:1] == ["probe-plugin"] and len(arguments) == 3:
+        from workbench.plugin_host.probe import main as probe
+
+        return probe(Path(arguments[1]), float(arguments[2]))
     if not arguments or (len(arguments) == 1 and Path(arguments[0]).suffix.lower() in _WINDOW_FILES):
         from workbench.app import main as window
 

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from workbench.domain.errors import WorkbenchError
+from workbench.domain.installation import own_command
 from workbench.project.places import cache_folder, data_folder
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from workbench.ui.main_window import MainWindow
     from workbench.ui.preferences import Preferences
 
-_WORKER = (sys.executable, "-m", "workbench", "worker")
+_WORKER = own_command("worker")
 _log = logging.getLogger("workbench")
 
 

@@ -1,4 +1,4 @@
-"""A metric and a reader that only a plugin knows serve every verb that takes data."""
+"""Plugins of the user's own on the command line: what they bring serves every verb, what they break stays theirs."""
 
 from __future__ import annotations
 
@@ -73,3 +73,16 @@ def test_every_verb_knows_a_plugins_metric_and_reader(desk: Path, workbench) -> 
     assert done.status == 2
     assert "Not loaded: plugin 'wrong': metric 'errors' can't be loaded: ModuleNotFoundError" in done.err
     assert "unknown reader 'mirrored'" in done.err.splitlines()[-1]
+
+
+def test_plugin_that_crashes_takes_nothing_else_down(desk: Path, workbench) -> None:
+    (desk / "wrong").mkdir()
+    (desk / "wrong" / "plugin.toml").write_text(MANIFEST, encoding="utf-8")
+    (desk / "wrong" / "data.py").write_text("import os\nos.abort()\n", encoding="utf-8")
+    places = {"WORKBENCH_PLUGINS": str(desk / "wrong")}
+    listed = workbench(desk, "plugin", "list", "--json", "--quiet", env=places).json
+    assert "quantize.ptq" in {method["id"] for method in listed["methods"]}
+    (failure,) = listed["failures"]
+    assert failure["where"] == "plugin 'wrong'"
+    assert "its import ends the process" in failure["message"]
+    assert workbench(desk, "inspect", "model.onnx", "--quiet", env=places).status == 0

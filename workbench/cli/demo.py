@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from workbench.cli.recording import add_candidate
 from workbench.data.description_file import read_data_description
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.errors import BadInputError, JobError, StorageError
-from workbench.domain.installation import shipped_folder
+from workbench.domain.installation import own_command, shipped_folder
 from workbench.domain.measurements import MetricMeasurement
 from workbench.domain.reports import CandidateReport, DemoReport, SweepReport
 from workbench.jobs.context import JobContext
@@ -118,7 +117,7 @@ def _best(made: list[tuple[str, CandidateReport]]) -> tuple[str, CandidateReport
 def _draw_front(project: Path, target: Path) -> None:
     """Draw the project's front as the window does, in a process of its own that needs no display."""
     environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
-    command = [sys.executable, "-m", "workbench", "draw-front", str(project), str(target)]
+    command = own_command("draw-front", str(project), str(target))
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode or not target.is_file():
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]

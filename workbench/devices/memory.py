@@ -1,14 +1,15 @@
 """Peak memory of a model, measured in a process of its own, where nothing else is counted along.
 
-Run as a module it is that process: it loads one model, runs it once and prints the bytes that this added.
+`main` is that process: it loads one model, runs it once and prints the bytes that this added.
 """
 
 from __future__ import annotations
 
 import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from workbench.domain.installation import own_command
 
 _TIMEOUT_S = 120
 _STATUS = Path("/proc/self/status")
@@ -19,18 +20,25 @@ def peak_memory_bytes(
 ) -> int | None:
     """Return the most resident memory that loading the model and one inference add to a process with the runtime.
 
-    Returns None where it can't be measured: another system than Linux, a frozen program (its executable is not
-    Python), or a child that failed.
+    Returns None where it can't be measured: another system than Linux, or a child that failed.
     """
-    if not _STATUS.exists() or getattr(sys, "frozen", False):
+    if not _STATUS.exists():
         return None
     sizes = [f"{name}={size}" for name, size in (dimensions or {}).items()]
-    command = [sys.executable, "-m", "workbench.devices.memory", str(path), str(batch), str(threads), *sizes]
+    command = own_command("measure-memory", str(path), str(batch), str(threads), *sizes)
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return int(done.stdout) if done.returncode == 0 and done.stdout.strip().isdigit() else None
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print what `peak_memory_bytes` asks for; the arguments are path, batch, threads and NAME=SIZE of dimensions."""
+    path, batch, threads, *sizes = arguments
+    dimensions = {name: int(size) for name, _, size in (text.rpartition("=") for text in sizes)}
+    print(_measure(Path(path), int(batch), int(threads), dimensions))
+    return 0
 
 
 def _measure(path: Path, batch: int, threads: int, dimensions: Mapping[str, int]) -> int:
@@ -48,9 +56,3 @@ def _status_bytes(key: str) -> int:
         if line.startswith(f"{key}:"):
             return int(line.split()[1]) * 1024
     raise OSError(f"{_STATUS} has no {key}")
-
-
-if __name__ == "__main__":
-    _path, _batch, _threads, *_sizes = sys.argv[1:]
-    _dimensions = {name: int(size) for name, _, size in (text.rpartition("=") for text in _sizes)}
-    print(_measure(Path(_path), int(_batch), int(_threads), _dimensions))

@@ -1,8 +1,19 @@
-"""Finds what is shipped with the program, in a source checkout, an editable install and an installed wheel alike."""
+"""Finds the program and what is shipped with it, in a checkout, an editable install and an installed wheel alike."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+
+_START = "import sys; sys.path.append(sys.argv.pop(1)); from workbench.__main__ import main; sys.exit(main())"
+
+
+def own_command(*arguments: str) -> tuple[str, ...]:
+    """Return the command of another process of this program.
+
+    Unlike `python -m` it imports nothing from the current folder, where a model's author may have put a `numpy.py`.
+    """
+    return (sys.executable, "-P", "-c", _START, str(Path(__file__).resolve().parents[2]), *arguments)
 
 
 def shipped_folder(name: str) -> Path | None:

@@ -12,14 +12,16 @@ from workbench.jobs.context import JobContext
 from workbench.methods.registry import MethodRegistry
 from workbench.plugin_host.loader import load_plugins
 from workbench.plugin_host.manifests import find_plugins
+from workbench.plugin_host.probe import sound_plugins
 
 
 @cache
 def installed_methods() -> tuple[MethodRegistry, tuple[WorkbenchError, ...]]:
     """Return the registry of all methods, and what kept other plugins from being loaded."""
     found = find_plugins()
-    registry, failures = load_plugins(found.manifests)
-    return registry, (*found.problems, *failures)
+    sound, unsound = sound_plugins(found.manifests)
+    registry, failures = load_plugins(sound)
+    return registry, (*found.problems, *unsound, *failures)
 
 
 def loaded_methods(context: JobContext) -> MethodRegistry:
