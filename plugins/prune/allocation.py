@@ -145,12 +145,24 @@ def _unreachable(budget: Budget, least: int, held: Sequence[str], parameters: Pr
     )
 
 
-def as_plan(ratios: Sequence[GroupRatio], layers: Sequence[str]) -> Plan:
-    """Return the ratios as plan lines for those of the groups' layers that the plan knows."""
+def as_plan(
+    ratios: Sequence[GroupRatio], layers: Sequence[str], removal: Mapping[str, Sequence[int]] | None = None
+) -> Plan:
+    """Return the ratios as plan lines for those of the groups' layers that the plan knows.
+
+    Args:
+        ratios: Of the groups.
+        layers: That the plan knows.
+        removal: The units that went, where they are known: the share that they are says the same again whatever channel
+            counts are rounded to. Groups of several strata, each of which was rounded, keep the ratio.
+    """
     plan = Plan()
     for entry in ratios:
+        ratio = entry.ratio
+        if removal is not None and len(entry.group.strata) == 1:
+            ratio = min(len(removal.get(entry.group.id, ())) / entry.group.units, PRUNE_RATIO.high or 1.0)
         names = dict.fromkeys(member.layer for member in entry.group.out_members)
-        plan = plan.with_settings([name for name in names if name in layers], PRUNE_RATIO.name, entry.ratio)
+        plan = plan.with_settings([name for name in names if name in layers], PRUNE_RATIO.name, ratio)
     return plan
 
 

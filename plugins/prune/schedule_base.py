@@ -246,7 +246,7 @@ class ScheduledPruning(Method):
     def _details(self, ground: Ground, sparse: Sparse, smaller: ModelGraph, layers: list[str]) -> dict[str, Any]:
         return {
             "groups": group_details(ground.ratios, sparse.removal, sparse.scores),
-            "plan": as_plan(ground.ratios, layers).model_dump(mode="json"),
+            "plan": as_plan(ground.ratios, layers, sparse.removal).model_dump(mode="json"),
             "settled": SETTLED,
             "params_before": parameter_count(ground.graph),
             "params_after": parameter_count(smaller),

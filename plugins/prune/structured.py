@@ -132,7 +132,7 @@ class ChannelPruning(Method):
         )
         details: dict[str, Any] = {
             "groups": group_details(ratios, removal, scores),
-            "plan": as_plan(ratios, list(plan)).model_dump(mode="json"),
+            "plan": as_plan(ratios, list(plan), removal).model_dump(mode="json"),
             "settled": SETTLED,
             "params_before": before,
             "params_after": after,

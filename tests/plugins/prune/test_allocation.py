@@ -70,6 +70,8 @@ def test_the_outcome_is_a_plan_that_gives_the_same_again(
         methods, resnet, plan_of(resnet), tools, scope="global", target="macs", target_ratio=0.6, channel_multiple=4
     )
     plan = Plan.model_validate(details["plan"])
+    inner = details["groups"]["node_conv2d_3"]
+    assert plan.layers["node_conv2d_3"]["prune_ratio"] == inner["removed_units"] / inner["units"]
     written = resolve(plan, {layer.name: layer.knobs for layer in find_layers(resnet)}, [PRUNE_RATIO])
     again, _ = run(methods, resnet, written, tools, channel_multiple=4)
     assert again.to_bytes() == once.to_bytes()

@@ -96,7 +96,7 @@ def limits(report: InspectReport, layer: LayerReport, knobs: Sequence[Knob]) -> 
         if knob.coupling == "branch" and layer.input_shape and layer.output_shape:
             before, after = (numbers.shape_text(shape) for shape in (layer.input_shape, layer.output_shape))
             if before != after:
-                reason = f"{reason}: it makes {after} of {before}"
+                reason = f"{reason}; it makes {after} of {before}"
         found.append(Limit(f"{verb}: {reason}", _named(report, reason), channels))
     return tuple(found)
 
