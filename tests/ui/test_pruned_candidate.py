@@ -249,6 +249,7 @@ def test_the_graph_can_be_coloured_by_what_became_of_each_layer(session):
     offered = {entry.id: entry.title for entry in overlays.choices(state, FIRST_PARTY_KNOBS)}
     assert "change:c6" in offered
     assert "change:c1" not in offered
+    assert "change:c1" in {entry.id for entry in overlays.choices(state, FIRST_PARTY_KNOBS, "change:c1")}
     shown = overlays.overlay(f"change:{PRUNED}", state, None, FIRST_PARTY_KNOBS)
     texts = {name: fill.text for name, fill in shown.fills.items()}
     assert texts["layer1.1.conv1"] == "left out with layer1.1.add"

@@ -15,6 +15,7 @@ from workbench.ui.actions import Actions
 WORDS = (
     ("Layer", "A node with weights that can be compressed: convolution, linear, embedding, recurrent."),
     ("Channel group", "Channels of several layers that must be removed together, because additions or joins tie them."),
+    ("Branch", "Layers that can only be left out together: one side of an addition, or a run that keeps its shape."),
     ("Knob, setting, plan", "What can be turned on a layer; one value of it; all settings of the model."),
     ("Method, step, recipe", "A compression algorithm; its place in the order; everything needed to repeat a run."),
     ("Candidate", "The compressed ONNX file of a recipe, with accuracy and latency measured on that very file."),

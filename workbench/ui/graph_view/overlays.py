@@ -73,8 +73,8 @@ class Overlay:
     legend: Legend
 
 
-def choices(state: ProjectState, knobs: Iterable[Knob]) -> tuple[OverlayChoice, ...]:
-    """Return all overlays in the order of the selector and of the keys 1 to 9."""
+def choices(state: ProjectState, knobs: Iterable[Knob], current: str = "") -> tuple[OverlayChoice, ...]:
+    """Return all overlays in the order of the selector and of the keys 1 to 9; `current` is the id of the one shown."""
     report = state.inspect
     counted = None if report is not None else "Open a model first"
     timed = None if state.baseline_latency is not None else "Measure the latency of the original first"
@@ -94,7 +94,10 @@ def choices(state: ProjectState, knobs: Iterable[Knob]) -> tuple[OverlayChoice, 
             entries.append(OverlayChoice(f"drop:{entry.method}:{entry.knob}:{value}", title))
     if not state.sensitivities:
         entries.append(OverlayChoice("drop", "Sensitivity", "Run a sensitivity sweep first"))
-    entries += [OverlayChoice(f"change:{entry.id}", f"Change: {entry.name}") for entry in shown_candidates(state)]
+    entries += [
+        OverlayChoice(f"change:{entry.id}", f"Change: {entry.name}")
+        for entry in shown_candidates(state, current.removeprefix("change:"))
+    ]
     return tuple(entries)
 
 

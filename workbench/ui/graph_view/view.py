@@ -237,7 +237,7 @@ class GraphView(QWidget):
         return self._blocks.why_no_fold()
 
     def _fill_chooser(self) -> None:
-        choices = overlays.choices(self._session.state, self._session.knobs)
+        choices = overlays.choices(self._session.state, self._session.knobs, self._overlay)
         if self._overlay not in {choice.id for choice in choices if choice.reason is None}:
             self._overlay = "operator"
         if choices != self._choices:

@@ -23,11 +23,14 @@ class LayerFate:
     text: str
 
 
-def shown_candidates(state: ProjectState) -> tuple[Candidate, ...]:
-    """Return the candidates whose changes the graph offers to show: starred ones and the latest three."""
+def shown_candidates(state: ProjectState, current: str = "") -> tuple[Candidate, ...]:
+    """Return the candidates whose changes the graph offers: the current one by its id, starred ones, the latest three.
+
+    A candidate whose changes are shown must not drop out because others were made meanwhile.
+    """
     there = [entry for entry in state.candidates if not entry.deleted]
     latest = there[-_LATEST:]
-    return tuple(entry for entry in there if entry.star or entry in latest)
+    return tuple(entry for entry in there if entry.star or entry.id == current or entry in latest)
 
 
 def layer_fates(candidate: Candidate) -> dict[str, LayerFate]:
