@@ -31,7 +31,8 @@ def test_every_verb_prints_its_json_and_records_in_one_project(desk: Path, workb
     has(report["model"], "path", "sha256", "opset", "params", "macs", "size_bytes")
     has(report["layers"][0], "name", "op", "weight", "weight_shape", "output_shape", "params", "macs", "knobs", "group")
     group = has(report["groups"][0], "id", "channels", "unit", "layers", "prunable", "reason")
-    assert {frozenset(member) for member in group["layers"]} == {frozenset({"layer", "axis"})}
+    for member in group["layers"]:
+        has(member, "layer", "axis")
 
     done = workbench(desk, "evaluate", "model.onnx", "--data", "data.yaml", *PROJECT)
     assert done.err == ""
