@@ -124,7 +124,8 @@ def _run(options: argparse.Namespace, console: Console, cancel: CancelToken) -> 
                 model=model.path,
                 model_sha256=model.sha256,
                 recipe=recipe,
-                out=str(Path(folder) / "candidate.onnx"),
+                # Big models keep this name in their structure, for the file of their weights.
+                out=str(Path(folder) / f"{recipe.sha256()[:16]}.onnx"),
                 threads=document.state.latency.threads,
                 batch=document.state.latency.batch,
                 dimensions=document.state.dimensions,

@@ -213,7 +213,7 @@ def add_candidate(
             document.artifacts.adopt(exported, sha256)
             report = _at(report, str(document.artifacts.path(sha256)))
         else:
-            document.artifacts.add(exported)
+            document.artifacts.add(exported, sha256)
     added = new_candidate(document.state, recipe, report, name)
     document.record(Change.CANDIDATES, candidates=(*document.state.candidates, added))
     return added
