@@ -22,7 +22,7 @@ def make_panels(session: Session, window: MainWindow) -> dict[str, Any]:
     """Return the panels by the names that the layouts use."""
     graph, layers, pareto, compare = (
         GraphView(session),
-        LayersPanel(session),
+        LayersPanel(session, window.preferences),
         ParetoPanel(session),
         ComparePanel(session),
     )

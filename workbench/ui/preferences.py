@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -66,6 +67,20 @@ class Preferences:
             self._settings.remove(f"layouts/{name}")
         else:
             self._settings.setValue(f"layouts/{name}", state)
+
+    def columns(self, table: str) -> dict[str, bool]:
+        """Return which columns of a table the user shows or hides, by heading; others are left to the table."""
+        chosen = {}
+        for key, shown in (("shown", True), ("hidden", False)):
+            value = self._settings.value(f"columns/{table}/{key}", "")
+            chosen.update(dict.fromkeys((title for title in str(value).split("\t") if title), shown))
+        return chosen
+
+    def set_columns(self, table: str, chosen: Mapping[str, bool]) -> None:
+        """Remember which columns of a table the user shows or hides."""
+        for key, shown in (("shown", True), ("hidden", False)):
+            titles = [title for title, wanted in chosen.items() if wanted is shown]
+            self._settings.setValue(f"columns/{table}/{key}", "\t".join(titles))
 
     def save(self) -> None:
         """Write to disk now."""

@@ -33,6 +33,7 @@ class GraphCanvas(ZoomingView):
         openRequested: Id of a box that was double-clicked.
         menuRequested: (id or None, global position) of a context menu.
         tooltipRequested: (id, global position) of the box that the pointer rests on.
+        resized: There is more or less room than before.
     """
 
     selectionRequested = Signal(tuple)
@@ -40,6 +41,7 @@ class GraphCanvas(ZoomingView):
     openRequested = Signal(str)
     menuRequested = Signal(object, QPoint)
     tooltipRequested = Signal(str, QPoint)
+    resized = Signal()
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -202,6 +204,8 @@ class GraphCanvas(ZoomingView):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Bring a picture into view that came while there was no room."""
         super().resizeEvent(event)
+        # What lies above the picture moves first: the beginning of a graph is shown beside it.
+        self.resized.emit()
         if self._fit_pending:
             self.show_start()
         self.viewChanged.emit()

@@ -75,6 +75,7 @@ class GraphView(QWidget):
         self.canvas.menuRequested.connect(self._show_menu)
         self.canvas.tooltipRequested.connect(self._show_tooltip)
         self.canvas.viewChanged.connect(self._update_zoom)
+        self.canvas.resized.connect(self._place)
         self.refresh()
 
     # --- building -----------------------------------------------------------------------------------------------

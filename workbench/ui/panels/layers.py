@@ -12,7 +12,6 @@ from PySide6.QtWidgets import (
     QApplication,
     QComboBox,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QLineEdit,
     QMenu,
@@ -26,17 +25,17 @@ from workbench.domain.knobs import Knob, Setting
 from workbench.project.commands import ReplacePlan
 from workbench.project.state import Change
 from workbench.ui.models import numbers
-from workbench.ui.models.layer_delegates import KnobDelegate, SensitivityDelegate
 from workbench.ui.models.layer_model import LayerModel
 from workbench.ui.models.layer_table import resolve_layers, setting_command, sweep_title, to_csv
 from workbench.ui.models.ranked_proxy import Ascending, RankedProxy
 from workbench.ui.panels.bulk_edit import BulkEditBar
-from workbench.ui.panels.column_widths import fit_columns
 from workbench.ui.panels.elided import ElidedLabel
 from workbench.ui.panels.empty_state import Pages
 from workbench.ui.panels.export import ask_path, copy_text, save_text, selected_as_text
 from workbench.ui.panels.heat_legend import HeatLegend
+from workbench.ui.panels.layer_columns import LayerColumns
 from workbench.ui.panels.layer_menu import layer_menu, replace_menu, sweep_menu
+from workbench.ui.preferences import Preferences
 from workbench.ui.session import Session
 
 _REFRESH = Change.MODEL | Change.PLAN | Change.SENSITIVITY | Change.RECIPE
@@ -47,7 +46,7 @@ class LayersPanel(QWidget):
 
     title = "Layers"
 
-    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+    def __init__(self, session: Session, preferences: Preferences | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
         self._following = False
@@ -65,10 +64,11 @@ class LayersPanel(QWidget):
         self.measure.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.more = QToolButton()
         self.more.setText("\N{MIDLINE HORIZONTAL ELLIPSIS}")
-        self.more.setToolTip("Copy or export the table")
+        self.more.setToolTip("Copy or export the table, choose its columns")
         self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.more.setMenu(self._export_menu())
         self.view = self._make_view()
+        self.columns = LayerColumns(self.view, session.theme, preferences)
         self.problems = QLabel()
         self.problems.setProperty("role", "warning")
         self.problems.setWordWrap(True)
@@ -107,12 +107,9 @@ class LayersPanel(QWidget):
             )
         else:
             self._pages.show_content()
-        columns = self.model.table.columns
-        self._sensitivity.set_table(table)
         self.model.set_table(table)
         self.proxy.rank()
-        if table.columns != columns:
-            self._set_columns()
+        self.columns.set_table(table)
         self._fill_sweeps()
         self.legend.set_scale(table.top_drop, table.metric)
         self.legend.setVisible(bool(table.sweep))
@@ -177,7 +174,6 @@ class LayersPanel(QWidget):
         header.setMinimumSectionSize(32)
         header.sectionClicked.connect(self._header_clicked)
         view.selectionModel().selectionChanged.connect(self._selection_changed)
-        self._sensitivity = SensitivityDelegate(self._session.theme, self)
         return view
 
     def _make_content(self) -> QWidget:
@@ -202,43 +198,20 @@ class LayersPanel(QWidget):
         layout.addLayout(foot)
         return content
 
-    def _set_columns(self) -> None:
-        """Give every knob column its editor and every column a width that fits its content."""
-        table = self.model.table
-        default = QTableView.itemDelegate(self.view)
-        for column in range(len(table.columns)):
-            knob = table.knob_at(column)
-            if knob is not None:
-                delegate = KnobDelegate(self._session.theme, self.view)
-                delegate.set_knob(knob)
-                self.view.setItemDelegateForColumn(column, delegate)
-            elif column == table.sensitivity_column:
-                self.view.setItemDelegateForColumn(column, self._sensitivity)
-            else:
-                self.view.setItemDelegateForColumn(column, default)
-        fit_columns(self.view)
-        header = self.view.horizontalHeader()
-        for column, title in enumerate(table.columns):
-            if title == "Layer":
-                self.view.setColumnWidth(column, min(max(self.view.columnWidth(column) + 12, 120), 220))
-            elif title == "Sensitivity":
-                self.view.setColumnWidth(column, 104)
-            # Where it stands after the knobs in the model, a reader looks for it first.
-        if header.visualIndex(table.sensitivity_column) != 1 and len(table.columns) > 1:
-            header.moveSection(header.visualIndex(table.sensitivity_column), 1)
-            for place, knob in enumerate(table.knobs):
-                logical = table.columns.index(knob.title)
-                header.moveSection(header.visualIndex(logical), 2 + place)
-        header.setStretchLastSection(True)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-
     def _export_menu(self) -> QMenu:
         menu = QMenu(self)
         menu.addAction("Copy", self._copy)
         menu.addAction("Copy as CSV", self._copy_csv)
         menu.addSeparator()
         menu.addAction("Export CSV…", self._export)
+        menu.addSeparator()
+        menu.addAction("Columns…", self._choose_columns)
         return menu
+
+    def _choose_columns(self) -> None:
+        menu = self.columns.menu()
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.popup(self.more.mapToGlobal(self.more.rect().bottomLeft()))
 
     # --- what the user does -------------------------------------------------------------------------------------
 

@@ -1,0 +1,131 @@
+"""Prints what pruning of the shared ResNets reaches, each figure beside what it should be.
+
+usage: python tests/benchmarks/pruning_resnet.py [--only NAME …] [--out FOLDER]
+
+Every row is a recipe that runs through the command line's own job, from the folded file to a file that was measured on
+the 10,000 test images of CIFAR-10; training sees the shared 20,000 images. Latency ratios at batch 1, 1 thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workbench.data.description_file import read_data_description
+from workbench.domain.plan import Plan
+from workbench.domain.recipe import Recipe, Step
+from workbench.domain.reports import CandidateReport
+from workbench.jobs.context import JobContext
+from workbench.jobs.specs import CompressJob
+from workbench.worker.dispatch import run_job
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+DATA = """
+task: classification
+metric: top1
+train: {{reader: npz, path: {data}/cifar10/train.npz, inputs: x, targets: y}}
+test:  {{reader: npz, path: {data}/cifar10/test.npz,  inputs: x, targets: y}}
+preprocess: {{scale: 255, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], layout: NHWC->NCHW}}
+augment: [flip, {{crop: 4}}]
+"""
+Line = dict[str, float | int | str]
+INTEGERS: Line = {"weight_bits": 8, "activation_bits": 8}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One candidate.
+
+    Attributes:
+        model: Name of the shared model.
+        inner: Prune ratio of the first convolution of every block, by stage.
+        left_out: Blocks (from 0) that are left out.
+        epochs: Of fine-tuning; 0 leaves it out.
+        integers: Whether the file is quantized to W8A8.
+        wanted: What the row should reach.
+    """
+
+    model: str
+    inner: tuple[float, float, float]
+    wanted: str
+    left_out: tuple[int, ...] = ()
+    epochs: int = 0
+    integers: bool = False
+    method: str = "prune.l1"
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+ROWS = {
+    "20-l1": Row("resnet20", (0.35, 0.35, 0.35), "1.5x fewer MACs, no training: what to beat"),
+    "20-3": Row("resnet20", (0.5, 0.5, 0.5625), ">= 0.890 at >= 2.0x", epochs=3),
+    "20-15": Row("resnet20", (0.5, 0.5, 0.5625), ">= 0.900 at >= 2.0x", epochs=15),
+    "20-int8": Row("resnet20", (0.0, 0.5, 0.5), ">= 0.895 at ratio <= 0.32", left_out=(1, 2), epochs=15, integers=True),
+    "56-20": Row("resnet56", (0.5, 0.5, 0.5625), ">= 0.923 at >= 2.1x", epochs=20),
+}
+
+
+def recipe(row: Row, data: Any) -> Recipe:
+    """Return a row's recipe."""
+    blocks = {"resnet20": 9, "resnet56": 27}[row.model]
+    lines: dict[str, Line] = {"*": {"prune_ratio": 0.0}}
+    for number in range(blocks):
+        first, second = f"node_conv2d_{2 * number + 1}", f"node_conv2d_{2 * number + 2}"
+        if number in row.left_out:
+            lines[first] = lines[second] = {"keep": "no"}
+        else:
+            lines[first] = {"prune_ratio": row.inner[number * 3 // blocks]}
+    steps = [Step(method="prune.depth")] if row.left_out else []
+    steps.append(Step(method=row.method, parameters=row.parameters))
+    if row.epochs:
+        steps.append(Step(method="train.finetune", parameters={"epochs": row.epochs}))
+    if row.integers:
+        steps.append(Step(method="quantize.ptq"))
+    plan = Plan(default=INTEGERS if row.integers else {}, layers=lines)
+    return Recipe(data=data, plan=plan, steps=tuple(steps))
+
+
+def main() -> None:
+    """Run the rows and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*", choices=list(ROWS))
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.out or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "data.yaml").write_text(DATA.format(data=SHARED))
+        data = read_data_description(folder / "data.yaml")
+        for name in options.only or ROWS:
+            row, began = ROWS[name], time.perf_counter()
+            model = SHARED / "models" / f"{row.model}_cifar10_folded.onnx"
+            spec = CompressJob(
+                model=str(model),
+                recipe=recipe(row, data),
+                out=str(folder / f"{name}.onnx"),
+                cache=str(folder / "steps"),
+                latency_seconds=8.0,
+            )
+            report = CandidateReport.model_validate(run_job(spec, JobContext(log=print)))
+            assert report.metric is not None
+            assert report.latency is not None
+            ratio = report.latency.ratio_to_first
+            figures = {
+                "name": name,
+                "top1": report.metric.value,
+                "macs_times_fewer": report.model.macs / report.candidate.macs,
+                "size_bytes": report.candidate.size_bytes,
+                "latency_ratio": ratio.median,
+                "latency_ratio_ci95": ratio.ci95,
+                "seconds": round(time.perf_counter() - began),
+                "wanted": row.wanted,
+            }
+            print(json.dumps(figures), flush=True)
+
+
+if __name__ == "__main__":
+    main()
