@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from workbench.cli.console import Console, format_seconds, table
+from workbench.domain.cancel import Progress
 from workbench.domain.errors import StorageError
 
 CHATTY = """
@@ -51,6 +52,14 @@ def test_progress_is_a_line_for_every_tenth(capsys) -> None:
     for step in range(101):
         console.progress(step / 100, "working")
     assert capsys.readouterr().err.splitlines() == [f"{10 * tenth:3d} %  working" for tenth in range(11)]
+
+
+def test_parts_that_add_up_to_the_whole_end_at_100(capsys) -> None:
+    console = Console(as_json=False, quiet=False, out=io.StringIO())
+    rest = Progress(console.progress).part(0.05, 1.0)
+    for number in range(3):
+        rest.part(number / 3, (number + 1) / 3).update(1.0)
+    assert [line.split()[0] for line in capsys.readouterr().err.splitlines()] == ["30", "60", "100"]
 
 
 def test_nothing_is_said_before_work_is_done_and_a_new_job_starts_again(capsys) -> None:

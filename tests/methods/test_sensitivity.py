@@ -14,7 +14,7 @@ from tests.fakes.methods import NoTraining, RoundWeights, cancelling_at, registr
 from workbench.data.dataset import open_split
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.data_description import DataDescription
-from workbench.domain.errors import CancelledError, PluginError, RecipeError
+from workbench.domain.errors import BadInputError, CancelledError, PluginError, RecipeError
 from workbench.domain.measurements import SensitivityPoint
 from workbench.domain.reports import SweepReport
 from workbench.engines.inference_ort import OrtEngine
@@ -182,3 +182,16 @@ def test_another_executor_can_take_over(small_cnn: ModelGraph, labelled: DataDes
     report = swept(small_cnn, labelled, engine, executor=Half(), layers=("Conv_2",))
     assert changed == [(), ("Conv_2",), ("Conv_2",)]
     assert report.points[0].samples == 100
+
+
+def test_a_store_that_holds_something_else_is_left_alone(
+    small_cnn: ModelGraph, labelled: DataDescription, engine: OrtEngine, tmp_path: Path
+) -> None:
+    store, log = tmp_path / "samples.npz", []
+    store.write_bytes(b"PK\x03\x04 an archive")
+    with pytest.raises(BadInputError, match=r"samples\.npz: is no store of sensitivities"):
+        swept(small_cnn, labelled, engine, store=store, progress=Progress(lambda share, text: log.append(share)))
+    assert store.read_bytes() == b"PK\x03\x04 an archive"
+    assert log == []  # nothing was evaluated before
+    with pytest.raises(BadInputError, match="the store can't be read"):
+        swept(small_cnn, labelled, engine, store=tmp_path)

@@ -12,6 +12,8 @@ from typing import Any, TextIO
 from workbench.domain.cancel import TimeLeft
 from workbench.domain.errors import StorageError
 
+_ROUNDING = 1e-6  # parts of a whole add up to a little less than it
+
 
 def protect_stdout() -> TextIO:
     """Return a stream to the real standard output and send all other writes (native libraries too) to stderr."""
@@ -89,8 +91,8 @@ class Console:
             line = f"[{'█' * filled}{'·' * (24 - filled)}] {fraction:4.0%}  {text[:60]}{tail}"
             print(f"\r\x1b[2K{line}", end="", file=sys.stderr, flush=True)
             self._drawn = True
-        elif fraction > 0 and int(fraction * 10) > self._last_tenth:
-            self._last_tenth = int(fraction * 10)
+        elif fraction > 0 and int(fraction * 10 + _ROUNDING) > self._last_tenth:
+            self._last_tenth = int(fraction * 10 + _ROUNDING)
             print(f"{self._last_tenth * 10:3d} %  {text}".rstrip(), file=sys.stderr, flush=True)
 
     def finish_progress(self) -> None:

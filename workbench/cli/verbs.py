@@ -117,7 +117,7 @@ def _sweep(options: argparse.Namespace, console: Console, cancel: CancelToken) -
         values=tuple(_value(text) for text in options.values.split(",")),
         layers=layers,
         samples=_samples(options.samples),
-        seed=options.seed,
+        seed=_within(options.seed, 0, 2**32 - 1, "--seed"),
         store=None if options.store is None else _absolute(options.store),
     )
     finished: list[SensitivityPoint] = []

@@ -123,6 +123,7 @@ def sweep(
     Raises:
         RecipeError: unknown method, parameter, knob or layer, a value out of range, or a knob that the method does not
             read.
+        BadInputError: the store is a file of another kind.
         StorageError: the store can't be written.
         CancelledError: `cancel` was set; finished points are in the store and were handed to `on_point`.
         WorkbenchError: not one point could be taken; the first one's error.
@@ -140,9 +141,9 @@ def sweep(
 
     part = chosen_samples(dataset, samples)
     runs = executor or WholeGraph(inference, part, Reference(inference, graph), threads)
-    baseline = runs.evaluate(graph, (), progress.part(0.0, 0.05, "original"), cancel)
     key = sweep_key(graph, applied, registry.get(method), turned, part.fingerprint, seed, data)
     kept = SweepStore(store, key)
+    baseline = runs.evaluate(graph, (), progress.part(0.0, 0.05, "original"), cancel)
     tools = Tools(
         reference=graph,
         data=data,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from workbench.domain.errors import StorageError
+from workbench.domain.errors import BadInputError, StorageError
 from workbench.domain.knobs import Knob, Setting
 from workbench.domain.measurements import SensitivityPoint
 from workbench.graph.model import ModelGraph
@@ -56,6 +56,9 @@ class SweepStore:
     Args:
         path: The file, or None to keep points in memory only.
         key: Of this sweep; lines of others are left alone.
+
+    Raises:
+        BadInputError: the file can't be read, or holds something else, to which nothing must be appended.
     """
 
     def __init__(self, path: Path | None, key: str) -> None:
@@ -85,7 +88,17 @@ class SweepStore:
         self._torn = False
 
     def _read(self, path: Path) -> None:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise BadInputError("the store can't be read", where=str(path), found=error.strerror) from error
+        if text and not text.startswith('{"key":'):
+            raise BadInputError(
+                "is no store of sensitivities",
+                where=str(path),
+                expected="a file that an earlier sweep wrote, or a new name",
+                found=f"a file that begins with {text[:12]!r}",
+            )
         self._torn = bool(text) and not text.endswith("\n")
         for line in text.splitlines():
             try:
