@@ -67,6 +67,9 @@ def test_imported_model_is_recorded_in_a_project(desk: Path, factory: Path, work
     done = workbench(desk, *arguments, "--project", "nowhere/p.mcw")
     assert (done.status, done.out) == (1, "")
     assert not (desk / "net.onnx").exists()
+    before = factory.read_bytes()
+    done = workbench(desk, "import", "net.py:net", "--out", "net.py", "--trust")
+    assert (done.status, factory.read_bytes()) == (2, before)
     assert workbench(desk, *arguments, "--project", "p.mcw").status == 0
     with Document.open(desk / "p.mcw") as document:
         assert document.state.model is not None

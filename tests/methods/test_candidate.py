@@ -126,6 +126,10 @@ def test_bad_places_and_data_are_refused_before_the_first_step(
         made(model_file, PRUNED, tmp_path / "none" / "a.onnx", engine)
     with pytest.raises(StorageError, match="can't be written"):
         made(model_file, PRUNED, tmp_path, engine)
+    (tmp_path / "data.yaml").write_text("metric: top1", encoding="utf-8")
+    with pytest.raises(BadInputError, match=r"data\.yaml: a model can't be written under this name"):
+        made(model_file, PRUNED, tmp_path / "data.yaml", engine)
+    assert (tmp_path / "data.yaml").read_text(encoding="utf-8") == "metric: top1"
     np.savez(tmp_path / "d.npz", x=np.zeros((20, 8, 8, 3), np.float32), y=np.zeros(20, int))
     with pytest.raises(DataError, match="NHWC->NCHW"):
         made(

@@ -18,6 +18,7 @@ from workbench.domain.recipe import Recipe
 from workbench.domain.reports import CandidateReport, InspectReport
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import CompressJob, InspectJob
+from workbench.methods.candidate import require_model_name
 from workbench.methods.recipe_file import read_recipe, write_recipe
 from workbench.project.commands import ReplacePlan, SetData, SetDimensions, SetModel, SetRun, SetSteps
 from workbench.project.copying import copy_whole
@@ -139,6 +140,7 @@ def _run(options: argparse.Namespace, console: Console, cancel: CancelToken) -> 
 
 
 def _export(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
+    require_model_name(Path(options.out))
     with Document.open(Path(options.file)) as document:
         shown = [candidate for candidate in document.state.candidates if not candidate.deleted]
         wanted = options.candidate

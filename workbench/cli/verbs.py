@@ -33,6 +33,7 @@ from workbench.jobs.specs import (
     ProfileJob,
     SweepJob,
 )
+from workbench.methods.candidate import require_model_name
 from workbench.methods.recipe_file import read_recipe
 from workbench.worker.dispatch import run_job
 
@@ -159,6 +160,7 @@ def _compress(options: argparse.Namespace, console: Console, cancel: CancelToken
 
 
 def _import(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
+    require_model_name(Path(options.out))
     name, colon, function = options.source.rpartition(":")
     factory = bool(colon) and name.endswith(".py")
     source = f"{_absolute(name)}:{function}" if factory else _absolute(options.source)

@@ -144,9 +144,10 @@ def _check_target(model_path: Path, out_path: Path) -> None:
     """Refuse a place that can't be written to before an hour of work, not after.
 
     Raises:
-        BadInputError: it is the original itself.
+        BadInputError: it is the original itself, or no model's name.
         StorageError: the folder does not exist or is read-only.
     """
+    require_model_name(out_path)
     if out_path.exists() and model_path.exists() and os.path.samefile(model_path, out_path):
         raise BadInputError(
             "the candidate would replace the original", where=str(out_path), action="Choose another name."
@@ -156,6 +157,16 @@ def _check_target(model_path: Path, out_path: Path) -> None:
         raise StorageError(f"the folder {folder} does not exist", where=str(out_path), action="Create it first.")
     if not os.access(folder, os.W_OK) or out_path.is_dir():
         raise StorageError("can't be written", where=str(out_path), action="Choose another folder or name.")
+
+
+def require_model_name(path: Path) -> None:
+    """Refuse to write a model under another kind of file's name: it may be the data or the recipe, mistyped.
+
+    Raises:
+        BadInputError: the name does not end in .onnx.
+    """
+    if path.suffix.lower() != ".onnx" and not path.is_dir():
+        raise BadInputError("a model can't be written under this name", where=str(path), expected="a name in .onnx")
 
 
 def _test_split(recipe: Recipe, original: ModelGraph) -> Dataset | None:
