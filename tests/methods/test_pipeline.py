@@ -238,10 +238,14 @@ class TestCache:
         folder, known = tmp_path / "cache", registry()
         run(small_cnn, Recipe(steps=steps("test.shake")), engine, known, cache=StepCache(folder))
         size = StepCache(folder).size_bytes()
+        own = {"labels.json": b"[1]", "labels.onnx": b"mine", "big.npz": b"0" * 3 * size}
+        for name, content in own.items():  # a folder that is the user's own, too
+            (folder / name).write_bytes(content)
         small = StepCache(folder, limit_bytes=int(2.5 * size))
         for seed in range(1, 5):
             run(small_cnn, Recipe(seed=seed, steps=steps("test.shake")), engine, known, cache=small)
         assert small.size_bytes() <= 2.5 * size
+        assert {name: (folder / name).read_bytes() for name in own} == own
         runs = Shake.runs
         run(small_cnn, Recipe(seed=4, steps=steps("test.shake")), engine, known, cache=small)
         assert Shake.runs == runs

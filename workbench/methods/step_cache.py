@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from workbench.graph.storage import open_model
 from workbench.methods.method import MethodResult
 
 _LIBRARIES: Final = ("numpy", "onnx", "onnx-ir", "onnxruntime", "torch", "scipy")
+_ENTRY: Final = re.compile(r"[0-9a-f]{64}\.(onnx|json)")
 DEFAULT_LIMIT_BYTES: Final = 4 * 1024**3
 _UNFINISHED: Final = ".epochs"
 _ABANDONED_SECONDS: Final = 7 * 24 * 3600
@@ -127,8 +129,8 @@ class StepCache:
         return self._folder / f"{key}{_UNFINISHED}"
 
     def size_bytes(self) -> int:
-        """Return the size of all entries."""
-        return sum(path.stat().st_size for path in self._folder.glob("*") if path.is_file())
+        """Return the size of all entries; other files of the folder are none of the cache's business."""
+        return sum(path.stat().st_size for path in self._folder.glob("*") if _ENTRY.fullmatch(path.name))
 
     def _files(self, key: str) -> tuple[Path, Path]:
         return self._folder / f"{key}.onnx", self._folder / f"{key}.json"
@@ -145,7 +147,8 @@ class StepCache:
                 if time.time() - unfinished.stat().st_mtime > _ABANDONED_SECONDS:
                     total -= unfinished.stat().st_size
                     unfinished.unlink(missing_ok=True)
-        notes = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        notes = [path for path in self._folder.glob("*.json") if _ENTRY.fullmatch(path.name)]
+        notes.sort(key=lambda path: path.stat().st_mtime_ns)
         for note in notes:
             if total <= self._limit:
                 return
