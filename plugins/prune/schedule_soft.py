@@ -1,5 +1,8 @@
 """Soft filter pruning: filters are zeroed after every epoch but go on learning, so that a wrong choice can be mended.
 
+Batch norm brings a filter that begins to grow to full strength at once, so each epoch begins with noise in all zeroed
+channels: soft pruning wants many epochs, and loses to the others in a few (see tests/benchmarks/pruning_schedules.py).
+
 Between epochs a zeroed channel is wholly absent, its normalisation and readers included; these are back with the first
 step of the next epoch, and with them the gradients by which the filter may grow again.
 """
@@ -47,7 +50,7 @@ class SoftFilterPruning(HookedPruning):
 
     id = "schedule.soft"
     title = "Soft filter pruning (SFP)"
-    summary = "Zeroes the least important filters after every epoch but trains them on; what is zero in the end goes."
+    summary = "Zeroes the least important filters after every epoch but trains them on; wants many epochs."
     source = "He et al., 2018, Soft Filter Pruning for Accelerating Deep Convolutional Neural Networks"
 
     def hook(self, ground: Ground) -> SoftHook:
