@@ -46,7 +46,7 @@ def exact(tensor: np.ndarray) -> Triple:
     longest = int(np.argmax(tensor.shape))
     others = [axis for axis in range(3) if axis != longest]
     first, second = (tensor.shape[axis] for axis in others)
-    found = [np.zeros(0)] * 3
+    found: list[np.ndarray] = [np.zeros(0)] * 3
     found[others[0]] = np.repeat(np.eye(first), second, axis=1)
     found[others[1]] = np.tile(np.eye(second), (1, first))
     found[longest] = np.moveaxis(tensor, longest, 0).reshape(tensor.shape[longest], -1)

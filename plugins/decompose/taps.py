@@ -39,12 +39,13 @@ class TapMeans:
         padded = np.pad(mean, margins)
         taps = np.empty((len(mean), *self._kernel))
         for place in product(*(range(size) for size in self._kernel)):
+            target: tuple[slice | int, ...] = (slice(None), *place)
             window: list[slice] = [slice(None)]
             for axis, tap in enumerate(place):
                 step, spread = self._strides[axis], self._dilations[axis]
                 last = padded.shape[axis + 1] - spread * (self._kernel[axis] - 1) - 1
                 window.append(slice(tap * spread, tap * spread + last // step * step + 1, step))
-            taps[(slice(None), *place)] = padded[tuple(window)].reshape(len(mean), -1).mean(axis=1)
+            taps[target] = padded[tuple(window)].reshape(len(mean), -1).mean(axis=1)
         self._sum = taps * len(array) + (0.0 if self._sum is None else self._sum)
         self._count += len(array)
 
