@@ -54,7 +54,7 @@ class ScheduleParameters(Parameters):
         json_schema_extra={"unit": "epochs"},
     )
     learning_rate: float = Field(
-        0.004,
+        0.006,
         gt=0,
         le=10,
         title="Learning rate",
@@ -99,7 +99,7 @@ class ScheduleParameters(Parameters):
         description="Softens both models' outputs for distillation, so that unlikely classes count too.",
     )
     feature_distillation: float = Field(
-        2.0,
+        30.0,
         ge=0,
         le=1000,
         title="Feature distillation",

@@ -292,3 +292,23 @@ class TestCache:
         run(small_cnn, recipe, engine, known, cache=cache)
         assert found == [False, True]
         assert {path.suffix for path in (tmp_path / "cache").iterdir()} == {".onnx", ".json"}
+
+    def test_what_a_cancel_cut_short_is_not_taken_for_the_result(
+        self, small_cnn: ModelGraph, engine: OrtEngine, tmp_path: Path
+    ) -> None:
+        cancel = CancelToken()
+
+        class CutShort(Shake):
+            """Is cancelled while it works and returns what it has."""
+
+            id = "test.cut_short"
+
+            def apply(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> MethodResult:
+                tools.cancel.cancel()
+                return super().apply(graph, plan, tools)
+
+        known, cache = registry(), StepCache(tmp_path / "cache")
+        known.register(CutShort, "tests")
+        recipe = Recipe(steps=steps("test.cut_short"))
+        run(small_cnn, recipe, engine, known, cache=cache, cancel=cancel)
+        assert cache.size_bytes() == 0

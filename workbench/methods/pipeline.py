@@ -175,7 +175,8 @@ def run_recipe(
                 checkpoint=None if cache is None else cache.checkpoint(key),
             )
             result = apply_method(method, entry, f"step {index + 1}", current, prepared.settings, tools)
-            if cache is not None:
+            # What a cancel cut short is not the step's result: a later run goes on from its checkpoint.
+            if cache is not None and not cancel.cancelled:
                 _keep(cache, key, result, log)
         seconds = time.perf_counter() - began
         current = result.graph
