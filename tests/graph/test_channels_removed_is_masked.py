@@ -92,6 +92,7 @@ def test_on_larger_zoo_models(shared: Path, name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*QUICK, *LONG])
+@pytest.mark.timeout(3600)
 def test_on_zoo_models_with_a_hundred_choices(shared: Path, name: str) -> None:
     _check(shared / "data" / "zoo" / name, choices=100)
 
