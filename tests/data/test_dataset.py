@@ -234,3 +234,8 @@ class TestFit:
         dataset = opened(tmp_path, preprocess={"layout": "NHWC->NCHW"}, options={"output": "scores"})
         with pytest.raises(DataError, match=r"no output 'scores'.*logits"):
             check_fit(dataset, (IMAGE,), (LOGITS,))
+
+
+def test_models_of_text_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="test: the model's input 'words' takes text"):
+        opened(tmp_path, model_inputs=(ValueInfo("words", "string", (None,)),))

@@ -217,6 +217,14 @@ def open_split(description: DataDescription, split: SplitName, model_inputs: Seq
             where=split,
             action=f"Add `{split}: {{reader: …, path: …, inputs: …, targets: …}}` to the DATA.yaml.",
         )
+    for info in model_inputs:
+        if info.dtype == "string":
+            raise DataError(
+                f"the model's input {info.name!r} takes text",
+                where=split,
+                expected="a tensor of numbers",
+                action="Export the model without its text processing.",
+            )
     wanted = _wanted(entry.inputs, model_inputs, split)
     request = Request(
         split=entry,
