@@ -239,3 +239,12 @@ class TestFit:
 def test_models_of_text_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="test: the model's input 'words' takes text"):
         opened(tmp_path, model_inputs=(ValueInfo("words", "string", (None,)),))
+
+
+def test_a_layout_that_spoils_what_fitted_is_the_one_to_remove(tmp_path: Path) -> None:
+    for layout, raw, wanted in (("NHWC->NCHW", (3, 6, 5), (3, 6, 5)), ("NCHW->NHWC", (6, 5, 3), (6, 5, 3))):
+        arrays = {"x": np.zeros((20, *raw), np.float32), "y": Y}
+        image = ValueInfo("image", "float32", (None, *wanted))
+        dataset = opened(tmp_path, arrays, preprocess={"layout": layout}, model_inputs=(image,))
+        with pytest.raises(DataError, match=rf"Remove preprocess\.layout \({layout}\)"):
+            check_fit(dataset, (image,))

@@ -34,7 +34,7 @@ def check_fit(dataset: Dataset, inputs: Sequence[ValueInfo], outputs: Sequence[V
                 f"a sample for input {info.name!r} has shape {_text(array.shape[1:])}",
                 where=dataset.split,
                 expected=_text(info.shape[1:]),
-                action=_hint(array.shape[1:], info.shape[1:]),
+                action=_hint(array.shape[1:], info.shape[1:], dataset.description.preprocess.layout),
             )
     chosen = [info for info in outputs if info.name == dataset.output] if dataset.output else list(outputs[:1])
     if dataset.output and outputs and not chosen:
@@ -56,8 +56,11 @@ def _text(shape: Sequence[Dimension]) -> str:
     return "(" + ", ".join("?" if size is None else str(size) for size in shape) + ")"
 
 
-def _hint(found: Sequence[int], wanted: Sequence[Dimension]) -> str:
+def _hint(found: Sequence[int], wanted: Sequence[Dimension], layout: str | None) -> str:
     """Return the advice that would make the shapes agree, or a general one."""
+    back = {"NHWC->NCHW": (1, 2, 0), "NCHW->NHWC": (2, 0, 1)}.get(layout or "")
+    if back is not None and len(found) == 3 and _fits([found[axis] for axis in back], wanted):
+        return f"Remove preprocess.layout ({layout}): the samples have the model's layout already."
     if len(found) == 3 and len(wanted) == 3:
         height, width, channels = found
         if _fits((channels, height, width), wanted):
