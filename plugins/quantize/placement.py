@@ -108,9 +108,9 @@ class _Placing:
                     if self._moves(node, value):
                         placed.integer_nodes.add(node.name)
         for root, readers in wants.items():
-            for name, index, bits in readers:
-                if bits < wanted[root]:
-                    placed.narrower[name, index] = (root, bits)
+            for name, index, fewer in readers:
+                if fewer < wanted[root]:
+                    placed.narrower[name, index] = (root, fewer)
         return placed
 
     def _movers(self) -> dict[str, str]:
@@ -125,21 +125,21 @@ class _Placing:
                 output: source
                 for output, source in found.items()
                 if not any(node.name in self._untouched for node in self._graph.consumers(output))
-                and all(
-                    other in found
-                    for other in self._graph.producer(output).outputs
-                    if other  # type: ignore[union-attr]
-                )
+                and all(other in found for other in self._outputs_beside(output))
             }
             if len(kept) == len(found):
                 return found
             found = kept
 
+    def _outputs_beside(self, output: str) -> tuple[str, ...]:
+        producer = self._graph.producer(output)
+        return () if producer is None else tuple(name for name in producer.outputs if name)
+
     def _movable(self, node: Node) -> bool:
         if self._graph.is_constant(node.inputs[0]):
             return False
         if node.op == "Resize":
-            return node.attribute("mode", "nearest") == "nearest"
+            return bool(node.attribute("mode", "nearest") == "nearest")
         if node.op == "MaxPool":
             return len([output for output in node.outputs if output]) == 1
         if node.op == "Pad":
