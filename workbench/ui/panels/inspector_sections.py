@@ -148,6 +148,10 @@ class KnobRows(QWidget):
         """Show these settings; editors stay while the knobs are the same, so that a drag or the focus is not lost."""
         if views == self._views:
             return
+        if not views:
+            # Nobody sees these rows now, and the next layer has most likely the same ones.
+            self._views = ()
+            return
         knobs = tuple(view.knob for view in views)
         if knobs != self._knobs:
             self._knobs = knobs
