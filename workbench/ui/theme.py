@@ -155,16 +155,18 @@ class Theme(QObject):
         """Give the application Fusion style, this palette, the fonts and the few rules that Fusion lacks."""
         application.setStyle("Fusion")
         application.setFont(body_font())
+        self._colour(application)
         self._dress(application)
 
-    def _dress(self, application: QApplication) -> None:
+    def _colour(self, application: QApplication) -> None:
         application.setPalette(palette_of(self.roles))
         # Fusion outlines spin boxes in a darker shade of the window, which does not show on a dark one.
         spin_box = palette_of(self.roles)
         spin_box.setColor(QPalette.ColorRole.Window, QColor(self.roles.border).lighter(140))
         # Declared to take bytes, it takes text only.
-        # Declared to take bytes, it takes text only.
         application.setPalette(spin_box, "QAbstractSpinBox")  # type: ignore[arg-type]
+
+    def _dress(self, application: QApplication) -> None:
         application.setStyleSheet(stylesheet(self.roles))
 
     def _wants_dark(self) -> bool:
@@ -186,7 +188,7 @@ class Theme(QObject):
             self.themeChanged.emit()
             return
         self._freeze(application, True)
-        self._turns.add([partial(self._undress, application), partial(self._dress, application)])
+        self._turns.add(partial(step, application) for step in (self._undress, self._colour, self._dress))
         self._turns.add([self.themeChanged.emit, partial(self._freeze, application, False)])
 
     @staticmethod
