@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QStackedWidget, QWidget
 
 from workbench.domain.knobs import Knob
 from workbench.ui.models import numbers
 from workbench.ui.panels.knob_editor import KnobEditor
 
+_GAP = 8
+_RESET_TIP = "Take the layers' own setting away, so that the plan's default shows again"
+_NO_LAYER = "Select layers in the table or the graph first"
+
 
 class BulkEditBar(QWidget):
-    """Knob, value, [Set], [Reset].
+    """Knob, value, [Set], [Reset]; where it is narrow, the slider goes first, then the count, then [Reset].
 
     Signals:
         requested: (knob name, setting, or None for "back to the default").
@@ -31,10 +36,16 @@ class BulkEditBar(QWidget):
         self._editors = QStackedWidget()
         self._set = QPushButton("Set")
         self._reset = QPushButton("Reset")
-        self._reset.setToolTip("Take the layers' own setting away, so that the plan's default shows again")
+        for button in (self._set, self._reset):
+            # Fusion makes buttons wider than a panel of 460 pixels can spare.
+            button.setMaximumWidth(button.fontMetrics().horizontalAdvance(button.text()) + 28)
+        self._knob.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        for button in (self._set, self._reset):
+            # As narrow as their words: in a narrow panel the number beside them must not be cut.
+            button.setFixedWidth(button.fontMetrics().horizontalAdvance(button.text()) + 26)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(8, 4, 8, 4)
-        layout.setSpacing(8)
+        layout.setSpacing(_GAP)
         layout.addWidget(self._caption)
         layout.addWidget(self._knob)
         layout.addWidget(self._editors, 1)
@@ -58,13 +69,36 @@ class BulkEditBar(QWidget):
             editor.set_value(knob.sweep[0] if knob.sweep else knob.untouched)
             self._editors.addWidget(editor)
             self._knob.addItem(knob.title, knob.name)
+        self._fit()
 
     def set_selected(self, count: int) -> None:
         """Say how many layers an edit reaches; without any, nothing can be set."""
         self._caption.setText(numbers.plural(count, "layer") if count else "No layer")
         for widget in (self._set, self._reset, self._knob, self._editors):
             widget.setEnabled(count > 0)
-        self._set.setToolTip("" if count else "Select layers in the table or the graph first")
+        self._set.setToolTip("" if count else _NO_LAYER)
+        self._reset.setToolTip(_RESET_TIP if count else _NO_LAYER)
+        self._knob.setToolTip("" if count else _NO_LAYER)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave out what does not fit, so that nothing is cut."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        editors = [editor for editor in map(self._editors.widget, range(self._editors.count()))]
+        plain = max((editor.width_without_slider() for editor in editors if isinstance(editor, KnobEditor)), default=0)
+        room = self.width() - 4 * _GAP - self._knob.sizeHint().width() - plain - self._set.maximumWidth()
+        for widget, width in (
+            (self._reset, self._reset.maximumWidth()),
+            (self._caption, self._caption.sizeHint().width()),
+        ):
+            room -= width + _GAP
+            widget.setVisible(room >= 0)
+        for editor in editors:
+            if isinstance(editor, KnobEditor):
+                editor.show_slider(room >= editor.slider_width)
 
     def _apply(self) -> None:
         editor = self._editors.currentWidget()
