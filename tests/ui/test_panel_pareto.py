@@ -285,8 +285,10 @@ def test_the_table_says_no_more_digits_than_the_interval_supports(desk):
     assert desk.cell("", "change") == "–"
     model = desk.panel.view.candidates
     heads = [model.headerData(column, Qt.Orientation.Horizontal) for column in range(len(COLUMNS))]
-    assert heads[1] == "Top-1 accuracy, %"
-    assert heads[6] == "Size, MB"
+    assert heads[COLUMNS.index("metric")] == "Top-1, %"
+    assert heads[COLUMNS.index("size")] == "Size, MB"
+    tip = model.headerData(COLUMNS.index("metric"), Qt.Orientation.Horizontal, Qt.ItemDataRole.ToolTipRole)
+    assert tip.startswith("Top-1 accuracy. ")
 
 
 def test_columns_sort(desk):

@@ -134,7 +134,7 @@ class Workspace(QMainWindow):
         across = Qt.Orientation.Horizontal
         self.resizeDocks(
             [docks["layers"], docks["graph"], docks["inspector"]],
-            [round(width * 0.36), round(width * 0.37), round(width * 0.27)],
+            [round(width * 0.38), round(width * 0.365), round(width * 0.255)],
             across,
         )
         self.resizeDocks([docks["pareto"], docks["recipe"]], [round(width * 0.60), round(width * 0.40)], across)

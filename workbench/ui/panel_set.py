@@ -27,7 +27,7 @@ def make_panels(session: Session, window: MainWindow) -> dict[str, Any]:
         ComparePanel(session),
     )
     inspector = InspectorPanel(session)
-    for panel in (graph, inspector):
+    for panel in (graph, inspector, layers, pareto):
         panel.openRequested.connect(partial(window.actions_.trigger, "model.open"))
     graph.tableRequested.connect(partial(window.bring, "layers"))
     pareto.compareRequested.connect(compare.set_candidates)

@@ -31,7 +31,7 @@ class PluginsDialog(QDialog):
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("Installed plugins")
-        self.resize(720, 420)
+        self.resize(min(960, max(parent.width() - 64, 720)), min(640, max(parent.height() - 96, 420)))
         found = find_plugins()
         loaded = {method.id: method for method in session.methods}
         self.tree = QTreeWidget()
@@ -40,11 +40,14 @@ class PluginsDialog(QDialog):
         for manifest in found.manifests:
             row = QTreeWidgetItem([manifest.title, manifest.summary, manifest.version, manifest.origin])
             row.setToolTip(0, str(manifest.folder))
+            row.setToolTip(1, manifest.summary)
             self.tree.addTopLevelItem(row)
             for method in manifest.methods:
                 known = loaded.get(method.id)
                 text = known.title if known is not None else "not loaded"
-                row.addChild(QTreeWidgetItem([method.id, text, "", ""]))
+                child = QTreeWidgetItem([method.id, text, "", ""])
+                child.setToolTip(1, text)
+                row.addChild(child)
         self.tree.expandAll()
         header = self.tree.header()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)

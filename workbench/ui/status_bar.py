@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QLabel, QStatusBar, QWidget
 
 from workbench.project.state import Candidate, ProjectState
 from workbench.ui.models import numbers
+from workbench.ui.panels.elided import ElidedLabel
 from workbench.ui.session import Session
 
 _SHOWN_MS = 6000
@@ -20,7 +21,8 @@ class StatusLine(QStatusBar):
         self._session = session
         self.setSizeGripEnabled(False)
         self.baseline = QLabel()
-        self.chosen = QLabel()
+        # A long name of a candidate must not make the window wider than the screen.
+        self.chosen = ElidedLabel()
         self.stored = QLabel()
         for label in (self.baseline, self.chosen, self.stored):
             label.setContentsMargins(8, 0, 8, 0)
@@ -42,7 +44,7 @@ class StatusLine(QStatusBar):
         state = self._session.state
         self.baseline.setText(baseline_text(state))
         candidate = self._session.candidate()
-        self.chosen.setText(candidate_text(candidate) if candidate is not None else plan_text(state))
+        self.chosen.set_full(candidate_text(candidate) if candidate is not None else plan_text(state))
         document = self._session.document
         fault = document.unsaved
         if fault is not None:

@@ -20,11 +20,11 @@ Index = QModelIndex | QPersistentModelIndex
 COLUMNS = (
     "name",
     "metric",
-    "change",
     "ratio",
+    "size",
+    "change",
     "latency",
     "threads",
-    "size",
     "macs",
     "params",
     "steps",
@@ -109,7 +109,7 @@ class CandidateModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return self._titles[key]
         if role == Qt.ItemDataRole.ToolTipRole:
-            return _TIPS[key]
+            return f"{numbers.metric_title(self._table.metric)}. {_TIPS[key]}" if key == "metric" else _TIPS[key]
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _LEFT if key in _WORDS else _RIGHT
         return None
@@ -196,7 +196,7 @@ class CandidateModel(QAbstractTableModel):
         }
         self._titles = {
             "name": "Candidate",
-            "metric": _titled(numbers.metric_title(metric), numbers.metric_unit(metric)),
+            "metric": _titled(numbers.metric_title(metric).removesuffix(" accuracy"), numbers.metric_unit(metric)),
             "change": _titled("Change", numbers.drop_unit(metric)),
             "ratio": "Latency ratio",
             "latency": "Latency, ms",

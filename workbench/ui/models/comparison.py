@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from workbench.domain.recipe import Step
 from workbench.domain.reports import LayerState
 from workbench.project.state import Candidate, ProjectState
 from workbench.ui.models import numbers
+from workbench.ui.models.layer_table import layer_labels
 
 Value = TypeVar("Value")
 
@@ -57,12 +58,13 @@ def compare_candidates(state: ProjectState, ids: Sequence[str]) -> Comparison:
     chosen = [entry for id in ids for entry in state.candidates if entry.id == id and not entry.deleted]
     if not chosen:
         return Comparison((ORIGINAL,), ())
+    labels = {} if state.inspect is None else layer_labels(state.inspect)
     sections = (
         Section("Measured on the exported file", tuple(_measured(state, chosen))),
         Section("Steps", tuple(_steps(chosen))),
-        Section("Layers: weight shape, weight bits / activation bits", tuple(_layers(chosen))),
+        Section("Layers: weight shape, weight bits / activation bits", tuple(_layers(chosen, labels))),
         Section("New layers", tuple(_new_layers(chosen))),
-        Section("Removed output channels", tuple(_channels(chosen))),
+        Section("Removed output channels", tuple(_channels(chosen, labels))),
         Section("Operators", tuple(_operators(chosen))),
     )
     return Comparison((ORIGINAL, *(entry.name for entry in chosen)), tuple(entry for entry in sections if entry.rows))
@@ -78,7 +80,7 @@ def _measured(state: ProjectState, chosen: Sequence[Candidate]) -> Iterable[Row]
         (_or_nothing(original, numbers.metric_text), *(_or_nothing(r.metric, numbers.metric_text) for r in reports)),
     )
     yield Row(
-        "Change on the same samples",
+        "Change, same samples",
         (
             numbers.NOTHING,
             *(_or_nothing(r.difference, lambda d: numbers.difference_text(d, metric)) for r in reports),
@@ -93,7 +95,7 @@ def _measured(state: ProjectState, chosen: Sequence[Candidate]) -> Iterable[Row]
         ),
     )
     yield Row(
-        "Latency, ratio to the original",
+        "Latency ratio",
         ("1", *(_or_nothing(r.latency, lambda entry: numbers.ratio_text(entry.ratio_to_first)) for r in reports)),
     )
     yield Row(
@@ -138,7 +140,7 @@ def _step_text(step: Step) -> str:
     return f"{step.method} ({values})"
 
 
-def _layers(chosen: Sequence[Candidate]) -> Iterable[Row]:
+def _layers(chosen: Sequence[Candidate], labels: Mapping[str, str]) -> Iterable[Row]:
     changes = [{change.name: change for change in entry.report.layers} for entry in chosen]
     for name in dict.fromkeys(name for layers in changes for name in layers):
         before = next(layers[name].before for layers in changes if name in layers)
@@ -146,7 +148,7 @@ def _layers(chosen: Sequence[Candidate]) -> Iterable[Row]:
         for layers in changes:
             after = layers[name].after if name in layers else before
             cells.append(_gone_text(layers[name].branch) if after is None else _state_text(after))
-        yield Row(name, (_state_text(before), *cells))
+        yield Row(labels.get(name, name), (_state_text(before), *cells))
 
 
 def _new_layers(chosen: Sequence[Candidate]) -> Iterable[Row]:
@@ -160,7 +162,7 @@ def _new_layers(chosen: Sequence[Candidate]) -> Iterable[Row]:
         yield Row(name, (numbers.NOTHING, *cells))
 
 
-def _channels(chosen: Sequence[Candidate]) -> Iterable[Row]:
+def _channels(chosen: Sequence[Candidate], labels: Mapping[str, str]) -> Iterable[Row]:
     found = [{change.name: change for change in entry.report.layers} for entry in chosen]
     for name in dict.fromkeys(name for layers in found for name in layers):
         changes = [layers.get(name) for layers in found]
@@ -172,7 +174,7 @@ def _channels(chosen: Sequence[Candidate]) -> Iterable[Row]:
             gone = () if change is None else change.removed_channels
             text = f"{len(gone)} of {count}: {numbers.ranges_text(gone)}" if gone else "none"
             cells.append(_gone_text(change.branch) if change is not None and change.after is None else text)
-        yield Row(name, ("none", *cells))
+        yield Row(labels.get(name, name), ("none", *cells))
 
 
 def _operators(chosen: Sequence[Candidate]) -> Iterable[Row]:

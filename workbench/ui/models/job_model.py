@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from datetime import UTC, datetime
 from typing import Any
 
@@ -65,6 +67,18 @@ class JobModel(QAbstractTableModel):
     def record(self, row: int) -> JobRecord | None:
         """Return the job of a row, or None for a row that is gone."""
         return self._records[row] if 0 <= row < len(self._records) else None
+
+    def to_csv(self) -> str:
+        """Return all rows, newest first, as CSV: job, state, seconds of work, error."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(("job", "state", "seconds", "error"))
+        now = datetime.now(UTC)
+        for record in self._records:
+            started = record.started
+            seconds = "" if started is None else f"{((record.ended or now) - started).total_seconds():.3f}"
+            writer.writerow((record.title, record.state, seconds, "" if record.error is None else str(record.error)))
+        return out.getvalue()
 
     def row_of(self, job: str) -> int:
         """Return a job's row, or -1."""

@@ -31,12 +31,19 @@ class Box:
 
 @dataclass(frozen=True)
 class Label:
-    """A text of a size that belongs to a point; earlier labels get the better places."""
+    """A text of a size that belongs to a point; earlier labels get the better places.
+
+    Attributes:
+        x, y: The point.
+        width, height: Of the text.
+        ring: How far the point's own mark reaches beyond the usual, e.g. with a ring around it.
+    """
 
     x: float
     y: float
     width: float
     height: float
+    ring: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,7 @@ def _overlap(box: Box, edges: npt.NDArray[np.float64]) -> float:
 
 def _beside(label: Label, across: int, down: int, gap: float) -> Box:
     # On a diagonal the label starts nearer, because it is already clear of the point's row.
-    reach = gap * (0.75 if across and down else 1.0)
+    reach = gap * (0.75 if across and down else 1.0) + label.ring
     left = label.x + reach if across > 0 else label.x - reach - label.width if across < 0 else label.x - label.width / 2
     top = label.y + reach * 0.5 if down > 0 else label.y - reach * 0.5 - label.height
     if not down:

@@ -131,6 +131,8 @@ class SensitivityDelegate(QStyledItemDelegate):
                 height = max(share * cell.height(), 1.5)
                 bar = QRectF(cell.left() + place * slot + 1, cell.bottom() - height, slot - 2, height)
                 painter.fillRect(bar, QColor(*colors.heat(share)))
+                # The mild end of the scale is as dark as the dark look: an edge shows the curve on either.
+                painter.fillRect(QRectF(bar.left(), bar.top(), bar.width(), 1.0), self._theme.color("muted"))
         painter.restore()
 
 

@@ -145,8 +145,9 @@ class LayerModel(QAbstractTableModel):
             return self._bold if cell.own else None
         if role == Qt.ItemDataRole.ForegroundRole:
             return self._theme.color("faint" if cell.reason else "text" if cell.own else "muted")
-        if role == Qt.ItemDataRole.BackgroundRole and knob.coupling == "branch" and row.name in self._beside:
-            return self._theme.color("selection")
+        if role == Qt.ItemDataRole.BackgroundRole:
+            moved = {"channels": self._together, "branch": self._beside}.get(knob.coupling, frozenset())
+            return self._theme.color("selection") if row.name in moved else None
         if role == Qt.ItemDataRole.ToolTipRole:
             if cell.reason:
                 return cell.reason

@@ -36,9 +36,6 @@ class BulkEditBar(QWidget):
         self._editors = QStackedWidget()
         self._set = QPushButton("Set")
         self._reset = QPushButton("Reset")
-        for button in (self._set, self._reset):
-            # Fusion makes buttons wider than a panel of 460 pixels can spare.
-            button.setMaximumWidth(button.fontMetrics().horizontalAdvance(button.text()) + 28)
         self._knob.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         for button in (self._set, self._reset):
             # As narrow as their words: in a narrow panel the number beside them must not be cut.
@@ -87,9 +84,10 @@ class BulkEditBar(QWidget):
         self._fit()
 
     def _fit(self) -> None:
-        editors = [editor for editor in map(self._editors.widget, range(self._editors.count()))]
-        plain = max((editor.width_without_slider() for editor in editors if isinstance(editor, KnobEditor)), default=0)
-        room = self.width() - 4 * _GAP - self._knob.sizeHint().width() - plain - self._set.maximumWidth()
+        pages = map(self._editors.widget, range(self._editors.count()))
+        editors = [page for page in pages if isinstance(page, KnobEditor)]
+        widest = max((editor.width_without_slider() for editor in editors), default=0)
+        room = self.width() - 4 * _GAP - self._knob.sizeHint().width() - widest - self._set.maximumWidth()
         for widget, width in (
             (self._reset, self._reset.maximumWidth()),
             (self._caption, self._caption.sizeHint().width()),
@@ -97,8 +95,7 @@ class BulkEditBar(QWidget):
             room -= width + _GAP
             widget.setVisible(room >= 0)
         for editor in editors:
-            if isinstance(editor, KnobEditor):
-                editor.show_slider(room >= editor.slider_width)
+            editor.show_slider(room + widest >= editor.width_without_slider() + editor.slider_width)
 
     def _apply(self) -> None:
         editor = self._editors.currentWidget()

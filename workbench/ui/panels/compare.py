@@ -25,6 +25,8 @@ from workbench.ui.panels.empty_state import Pages
 from workbench.ui.panels.export import ask_path, copy_text, save_text
 from workbench.ui.session import Session
 
+_TITLES_PX, _VALUES_PX = 190, 280
+
 
 class ComparePanel(QWidget):
     """A column per candidate, the original first."""
@@ -55,6 +57,10 @@ class ComparePanel(QWidget):
         self.tree = QTreeWidget()
         self.tree.setRootIsDecorated(True)
         self.tree.setUniformRowHeights(True)
+        self.tree.setIndentation(12)
+        self.tree.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.tree.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.tree.customContextMenuRequested.connect(lambda at: menu.popup(self.tree.viewport().mapToGlobal(at)))
         self.tree.setAlternatingRowColors(True)
         self.tree.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         bar = QHBoxLayout()
@@ -156,7 +162,9 @@ class ComparePanel(QWidget):
         self.tree.header().setStretchLastSection(False)
         self.tree.header().resizeSections(QHeaderView.ResizeMode.ResizeToContents)
         for column in range(self.tree.columnCount()):
-            self.tree.setColumnWidth(column, min(self.tree.columnWidth(column) + 16, 320))
+            # A narrow panel has room for the original and a candidate beside the titles.
+            most = _TITLES_PX if column == 0 else _VALUES_PX
+            self.tree.setColumnWidth(column, min(self.tree.columnWidth(column) + 4, most))
 
     def _candidate_chosen(self, id: object) -> None:
         if isinstance(id, str) and id not in self._ids:

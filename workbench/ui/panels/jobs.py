@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, Qt, QTimer
 from PySide6.QtGui import QKeySequence, QPainter, QShortcut
 from PySide6.QtWidgets import (
@@ -24,11 +26,13 @@ from workbench.jobs.record import JobRecord
 from workbench.ui.models import numbers
 from workbench.ui.models.job_model import PROGRESS_ROLE, JobModel, state_text
 from workbench.ui.panels.empty_state import Pages
-from workbench.ui.panels.export import copy_text, selected_as_text
+from workbench.ui.panels.export import ask_path, copy_text, save_text, selected_as_text
 from workbench.ui.session import Session
 from workbench.ui.theme import Theme
 
 _TICK_MS = 1000
+_STOP = "Stop the selected job; what it has finished is kept (Del)"
+_FINISHED = "This job has ended or is ending already; select one that runs or waits"
 
 
 class JobsPanel(QWidget):
@@ -50,7 +54,6 @@ class JobsPanel(QWidget):
         self.count = QLabel()
         self.count.setProperty("role", "muted")
         self.cancel = QPushButton("Cancel")
-        self.cancel.setToolTip("Stop the selected job; what it has finished is kept (Del)")
         self.cancel.clicked.connect(self.cancel_selected)
         split = QSplitter(Qt.Orientation.Vertical)
         split.addWidget(self.view)
@@ -168,12 +171,20 @@ class JobsPanel(QWidget):
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         cancel = menu.addAction("Cancel", lambda: self._session.jobs.cancel(record.id))
         cancel.setEnabled(not record.finished)
+        menu.setToolTipsVisible(True)
+        cancel.setToolTip("" if cancel.isEnabled() else _FINISHED)
         menu.addSeparator()
         menu.addAction("Copy log", lambda: copy_text(self._session, _log_text(record), "log"))
         if record.error is not None:
             menu.addAction("Copy error", lambda: copy_text(self._session, str(record.error), "error"))
-        menu.addAction("Copy table", self._copy)
+        menu.addAction("Copy row", self._copy)
+        menu.addAction("Copy table", lambda: copy_text(self._session, self.model.to_csv(), "jobs as CSV"))
+        menu.addAction("Export CSV…", lambda: ask_path(self, "Export jobs", "jobs.csv", "CSV (*.csv)", self.export_csv))
         menu.popup(self.view.viewport().mapToGlobal(place))
+
+    def export_csv(self, path: Path) -> None:
+        """Write all jobs as CSV."""
+        save_text(self._session, path, self.model.to_csv())
 
     def _copy(self) -> None:
         copy_text(self._session, selected_as_text(self.view), "jobs")
@@ -194,6 +205,7 @@ class JobsPanel(QWidget):
         record = self.selected()
         stoppable = record is not None and not record.finished and not record.cancelling
         self.cancel.setEnabled(stoppable)
+        self.cancel.setToolTip(_STOP if stoppable else "Select a job" if record is None else _FINISHED)
         text = "" if record is None else _log_text(record)
         if text != self.log.toPlainText():
             bar = self.log.verticalScrollBar()

@@ -11,6 +11,8 @@ from workbench.ui.models.channel_counts import ChannelCounts
 from workbench.ui.models.layer_delegates import setting_spin_box, spin_factor, spin_value
 
 _STEPS = 1000
+_SLIDER = 64
+_SPIN = 84
 
 
 class KnobEditor(QWidget):
@@ -77,6 +79,21 @@ class KnobEditor(QWidget):
         """Say beside a share how many channels it leaves, and let the slider stop where the recipe rounds to."""
         self._counts = counts
 
+    @property
+    def slider_width(self) -> int:
+        """Pixels that the slider needs beside the rest."""
+        return _SLIDER + 8 if self._slider is not None else 0
+
+    def width_without_slider(self) -> int:
+        """Return the least width, in pixels, of what must always show."""
+        shown = self._combo or self._spin or self._line
+        return 0 if shown is None else shown.minimumSizeHint().width() if shown is not self._spin else _SPIN
+
+    def show_slider(self, on: bool) -> None:
+        """Show the slider or leave its room to others; the number beside it stays."""
+        if self._slider is not None:
+            self._slider.setVisible(on)
+
     def _tell(self, value: float) -> None:
         if self._counts is not None and self._slider is not None and self._slider.isSliderDown():
             place = QPoint(self._slider.width() // 2, self._slider.height())
@@ -94,13 +111,13 @@ class KnobEditor(QWidget):
 
     def _build_range(self, layout: QHBoxLayout) -> None:
         self._spin = setting_spin_box(self._knob)
-        self._spin.setMinimumWidth(84)
+        self._spin.setMinimumWidth(_SPIN)
         self._spin.valueChanged.connect(self._spin_changed)
         if self._knob.low is not None and self._knob.high is not None:
             self._slider = QSlider(Qt.Orientation.Horizontal)
             self._slider.setRange(0, _STEPS)
             self._slider.setPageStep(_STEPS // 10)
-            self._slider.setMinimumWidth(72)
+            self._slider.setMinimumWidth(_SLIDER)
             self._slider.valueChanged.connect(self._slider_moved)
             self._slider.sliderReleased.connect(self._send)
             layout.addWidget(self._slider, 1)

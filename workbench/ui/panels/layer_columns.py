@@ -17,7 +17,7 @@ from workbench.ui.theme import Theme
 
 _ALWAYS = "Layer"
 _BASIC = (PRUNE_RATIO.name, WEIGHT_BITS.name, ACTIVATION_BITS.name)
-_NAME_PX = (112, 220)
+_NAME_PX = (104, 220)
 _CURVE_PX = 84
 _TABLE = "layers"
 
@@ -79,6 +79,7 @@ class LayerColumns(QObject):
     def menu(self) -> QMenu:
         """Return the menu that chooses columns."""
         menu = QMenu(self._view)
+        menu.setToolTipsVisible(True)
         shown = shown_columns(self._table, self._chosen)
         header = self._view.horizontalHeader()
         order = sorted(range(len(self._table.columns)), key=header.visualIndex)
@@ -87,12 +88,19 @@ class LayerColumns(QObject):
             action.setCheckable(True)
             action.setChecked(title in shown)
             action.setEnabled(title != _ALWAYS)
+            action.setToolTip("Rows can't be told apart without it" if title == _ALWAYS else self._tip(title))
             action.toggled.connect(partial(self._choose, title))
         menu.addSeparator()
         reset = menu.addAction("Show what is in use")
         reset.setEnabled(bool(self._chosen))
+        reset.setToolTip("" if self._chosen else "The columns are those in use already")
         reset.triggered.connect(self._forget)
         return menu
+
+    def _tip(self, title: str) -> str:
+        column = self._table.columns.index(title)
+        tip = self._view.model().headerData(column, Qt.Orientation.Horizontal, Qt.ItemDataRole.ToolTipRole)
+        return str(tip or "")
 
     def _choose(self, title: str, shown: bool) -> None:
         self._chosen[title] = shown
@@ -129,7 +137,7 @@ class LayerColumns(QObject):
         fit_columns(view)
         header = view.horizontalHeader()
         names = table.columns.index(_ALWAYS)
-        view.setColumnWidth(names, min(max(view.columnWidth(names) + 12, _NAME_PX[0]), _NAME_PX[1]))
+        view.setColumnWidth(names, min(max(view.columnWidth(names) + 4, _NAME_PX[0]), _NAME_PX[1]))
         view.setColumnWidth(table.sensitivity_column, _CURVE_PX)
         # What is decided, and by what, comes first; what a layer is can be seen in the graph too.
         order = [_ALWAYS, "Sensitivity", *(knob.title for knob in table.knobs), "MACs", "Params"]

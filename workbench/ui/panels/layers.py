@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QItemSelection, QItemSelectionModel, QPoint, Qt
+from PySide6.QtCore import QItemSelection, QItemSelectionModel, QPoint, Qt, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -42,9 +42,14 @@ _REFRESH = Change.MODEL | Change.PLAN | Change.SENSITIVITY | Change.RECIPE
 
 
 class LayersPanel(QWidget):
-    """Filter, table, bulk edit and a footer with totals."""
+    """Filter, table, bulk edit and a footer with totals.
+
+    Signals:
+        openRequested: The button of the empty state.
+    """
 
     title = "Layers"
+    openRequested = Signal()
 
     def __init__(self, session: Session, preferences: Preferences | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -104,6 +109,8 @@ class LayersPanel(QWidget):
                 "No model yet",
                 "The layers of the model appear here, each with its cost, its sensitivity and its settings. "
                 "Open an .onnx file, or drop one on the window.",
+                "Open model…",
+                self.openRequested.emit,
             )
         else:
             self._pages.show_content()

@@ -52,11 +52,13 @@ class ParetoPanel(QWidget):
     Signals:
         settingsRequested: Id of a candidate whose settings the window should bring to front.
         compareRequested: Ids to compare, a tuple.
+        openRequested: The button of the empty state, while there is no model.
     """
 
     title = "Pareto"
     settingsRequested = Signal(str)
     compareRequested = Signal(tuple)
+    openRequested = Signal()
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -158,7 +160,7 @@ class ParetoPanel(QWidget):
         orientation = Qt.Orientation.Horizontal if beside else Qt.Orientation.Vertical
         if orientation != self.splitter.orientation() or not event.oldSize().isValid():
             self.splitter.setOrientation(orientation)
-            room, share = (self.width(), 0.52) if beside else (self.height(), 0.62)
+            room, share = (self.width(), 0.46) if beside else (self.height(), 0.62)
             self.splitter.setSizes([round(room * share), round(room * (1 - share))])
 
     # --- construction -------------------------------------------------------------------------------------------
@@ -212,6 +214,8 @@ class ParetoPanel(QWidget):
                 "No model yet",
                 "Every candidate becomes a point here: its metric against its latency, size or MACs, all measured on "
                 "the exported file. Open an .onnx file first.",
+                "Open model…",
+                self.openRequested.emit,
             )
             return
         running = any(isinstance(session.jobs.spec(record.id), EvaluateJob) for record in session.jobs.active)
@@ -319,13 +323,25 @@ class ParetoPanel(QWidget):
         command = EditCandidate(id, name=text) if field == "name" else EditCandidate(id, note=text)
         self._session.do(command)
 
+    def plot_menu(self, id: str | None) -> QMenu:
+        """Return the context menu of the plot: the candidate's under the pointer, then the picture's."""
+        menu = self.candidate_menu((id,) if id else ())
+        menu.addSeparator()
+        pictures = menu.addMenu("Plot")
+        pictures.addActions(self.more.menu().actions())
+        return menu
+
     def _plot_menu(self, id: str | None, place: QPoint) -> None:
         if id:
             self._picked(id)
-        self.candidate_menu((id,) if id else ()).popup(place)
+        self.plot_menu(id).popup(place)
 
     def _table_menu(self, place: QPoint) -> None:
-        self.candidate_menu(tuple(id for id in self.view.chosen() if id)).popup(place)
+        menu = self.candidate_menu(tuple(id for id in self.view.chosen() if id))
+        menu.addSeparator()
+        menu.addAction("Copy", self._copy)
+        menu.addAction("Export CSV…", partial(self._ask_export, "CSV", "candidates.csv"))
+        menu.popup(place)
 
     def _copy(self) -> None:
         copy_text(self._session, self.view.as_text(), "candidates")

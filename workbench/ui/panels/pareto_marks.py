@@ -195,8 +195,14 @@ class MarksItem(QGraphicsObject):
         rect = self._box.rect()
         placed = place_labels(
             [
-                Label(place.x(), place.y(), metrics.horizontalAdvance(text) + 2, metrics.height())
-                for place, text in zip(places, texts, strict=True)
+                Label(
+                    place.x(),
+                    place.y(),
+                    metrics.horizontalAdvance(text) + 2,
+                    metrics.height(),
+                    ring=RADIUS if mark.id == self.selected else 0.0,
+                )
+                for mark, place, text in zip(ordered, places, texts, strict=True)
             ],
             [_around(pixel(mark.x, mark.y)) for mark in marks]
             + [_around(self.place_of_ghost(number), 40) for number in range(len(self.scene_value.ghosts))],

@@ -138,6 +138,8 @@ class ParetoPlot(pg.PlotWidget):  # type: ignore[misc]  # pyqtgraph has no types
             text = text.partition(" (")[0]
         size = f"{self.font().pointSizeF():g}pt"
         item.setLabel(html.escape(text), color=self._theme.roles.text, **{"font-size": size})
+        # An axis puts its label in the middle when it is resized, and not when the text becomes longer or shorter.
+        item.resizeEvent(None)
 
     def _label_axes(self) -> None:
         self._label("left", self.marks.scene_value.y_label)

@@ -15,7 +15,7 @@ from workbench.ui.panels.export import selected_as_text
 from workbench.ui.panels.pareto_marks import mark_pixmap
 from workbench.ui.theme import Theme
 
-_WIDEST = {"name": 220, "steps": 260, "note": 240}
+_WIDEST = {"name": 138, "steps": 260, "note": 240}
 
 
 class CandidatesView(QTableView):
@@ -47,6 +47,7 @@ class CandidatesView(QTableView):
         self.setShowGrid(False)
         self.setAlternatingRowColors(True)
         self.setWordWrap(False)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setIconSize(QSize(16, 16))
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
@@ -114,7 +115,7 @@ class CandidatesView(QTableView):
         self._columns_fitted = bool(self.candidates.table.rows)
         fit_columns(self)
         for column, key in enumerate(COLUMNS):
-            width = self.columnWidth(column) + 8
+            width = self.columnWidth(column)
             self.setColumnWidth(column, min(width, _WIDEST.get(key, width)))
 
     def _header_clicked(self, column: int) -> None:
