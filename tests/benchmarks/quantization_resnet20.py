@@ -6,10 +6,10 @@
 with AVX-512 VNNI, onnxruntime 1.31.1, quiet; seconds are those of quantizing):
 
     float                top1 0.9173  ratio 1.000                1154 kB
-    onnxruntime W8A8     top1 0.9180  ratio 0.495 (0.494-0.497)   366 kB  0.5 s
-    quantize.ptq W8A8    top1 0.9179  ratio 0.473 (0.472-0.475)   384 kB  1.0 s
-    quantize.ptq W4A8    top1 0.9022  ratio 0.472 (0.471-0.474)   384 kB  0.8 s
-    quantize.ptq W4A4    top1 0.8562  ratio 0.544 (0.543-0.546)   400 kB  0.9 s
+    onnxruntime W8A8     top1 0.9180  ratio 0.498 (0.497-0.499)   366 kB  0.5 s
+    quantize.ptq W8A8    top1 0.9179  ratio 0.464 (0.463-0.465)   382 kB  1.0 s
+    quantize.ptq W4A8    top1 0.9022  ratio 0.464 (0.463-0.465)   382 kB  0.9 s
+    quantize.ptq W4A4    top1 0.8562  ratio 0.541 (0.539-0.542)   399 kB  0.9 s
 """
 
 from __future__ import annotations
