@@ -79,6 +79,7 @@ from workbench.graph.quantization import ActivationQuantization, WeightQuantizat
 from workbench.graph.sparsity import Sparsity, sparsity_of
 from workbench.methods.method import Method, MethodData, MethodResult, Parameters, Requirement, Stage, Tools
 from workbench.methods.normalisation import give_back_normalisation, normalised, with_new_statistics
+from workbench.methods.training import Training, TrainingParameters, training_history
 
 __all__ = [
     "ACTIVATION_BITS",
@@ -133,8 +134,10 @@ __all__ = [
     "Sparsity",
     "Stage",
     "Tools",
+    "Training",
     "TrainingData",
     "TrainingHook",
+    "TrainingParameters",
     "TrainingResult",
     "TrainingSettings",
     "UnsupportedGraphError",
@@ -176,6 +179,7 @@ __all__ = [
     "sparsity_of",
     "store_half",
     "takes_shift",
+    "training_history",
     "unit_step",
     "upgrade_opset",
     "why_not_factorizable",

@@ -26,9 +26,13 @@ from workbench.api import (
     Requirement,
     Stage,
     Tools,
+    Training,
+    TrainingHook,
+    TrainingResult,
     folded_graph,
     normalised,
     remove_channels,
+    training_history,
     with_new_statistics,
 )
 
@@ -36,7 +40,6 @@ from .allocation import Budget, allocate, as_plan, check_reachable
 from .report import SETTLED, group_details, parameter_count
 from .schedule_parameters import ScheduleParameters
 from .schedule_ranking import Ranking, Scores, criterion_of
-from .schedule_training import Training, history
 from .selection import GroupRatio, choose, group_ratios
 from .subject import Subject
 
@@ -69,6 +72,20 @@ class Ground:
     def groups(self) -> tuple[ChannelGroup, ...]:
         """The groups that lose channels."""
         return tuple(entry.group for entry in self.ratios)
+
+    def trained(
+        self, graph: ModelGraph, epochs: int, name: str, progress: Progress, hook: TrainingHook | None = None
+    ) -> TrainingResult:
+        """Train a part of the schedule to its last epoch.
+
+        Raises:
+            CancelledError: cancelled: half a schedule has no result at the plan's ratio. Its epochs are stored.
+            JobError: the training diverged.
+        """
+        result = self.training.fit(graph, epochs=epochs, name=name, progress=progress, hook=hook, keep_best=False)
+        if result.stopped_early:
+            self.tools.cancel.raise_if_cancelled()
+        return result
 
     def chosen(
         self, scores: Mapping[str, np.ndarray], share: float = 1.0, *, geometric: bool = False
@@ -182,9 +199,9 @@ class ScheduledPruning(Method):
         if not behind:
             return MethodResult(smaller, notes=tuple(notes), details=details)
         recovering = tools.progress.part(removed_at + 0.05, 1.0, "recovering")
-        result = training.fit(smaller, behind, "recovery", recovering, keep_best=True)
+        result = training.fit(smaller, epochs=behind, name="recovery", progress=recovering)
         details |= {
-            "history": history(result),
+            "history": training_history(result),
             "best_epoch": result.best_epoch,
             "stopped_early": result.stopped_early,
         }

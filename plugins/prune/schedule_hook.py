@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from workbench.api import ModelGraph, Progress, coupled_weights
+from workbench.api import ModelGraph, Progress, coupled_weights, training_history
 
 from .schedule_base import Ground, ScheduledPruning, Sparse, removed
 from .schedule_parameters import HookedParameters
 from .schedule_ranking import Scores
-from .schedule_training import history
 from .schedule_units import LiveUnits
 
 # Share of the past that is kept in the moving average of slopes with every step.
@@ -128,12 +127,12 @@ class HookedPruning(ScheduledPruning):
         """Train with the hook, then remove what it decided on."""
         hook = self.hook(ground)
         epochs = self.epochs_before
-        result = ground.training.fit(ground.graph, epochs, "schedule", progress, hook=hook, keep_best=False)
+        result = ground.trained(ground.graph, epochs, "schedule", progress, hook)
         smaller = removed(result.graph, hook.removal)
         difference = _difference(ground, result.graph, smaller)
         notes = (*hook.notes(), *(note for note in result.notes if note.startswith("went on")))
         details = {
-            "schedule": {"history": history(result), "record": hook.record},
+            "schedule": {"history": training_history(result), "record": hook.record},
             "removed_against_masked": difference,
         }
         return Sparse(smaller, hook.removal, hook.last_scores, notes, details)

@@ -8,11 +8,19 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from workbench.api import ChannelGroup, JobError, ModelGraph, Progress, channel_groups, folded_graph, remove_channels
+from workbench.api import (
+    ChannelGroup,
+    JobError,
+    ModelGraph,
+    Progress,
+    channel_groups,
+    folded_graph,
+    remove_channels,
+    training_history,
+)
 
 from .schedule_base import Ground, ScheduledPruning, Sparse
 from .schedule_parameters import ScheduleParameters
-from .schedule_training import history
 
 
 class IterativeParameters(ScheduleParameters):
@@ -84,9 +92,9 @@ class IterativePruning(ScheduledPruning):
             record.append(entry)
             if number == chosen.rounds:
                 break
-            result = ground.training.fit(graph, chosen.round_epochs, f"round{number}", part, keep_best=False)
+            result = ground.trained(graph, chosen.round_epochs, f"round{number}", part)
             graph = folded_graph(result.graph)
-            entry |= {"history": history(result), "score": ground.training.data.validate(graph)}
+            entry |= {"history": training_history(result), "score": ground.training.data.validate(graph)}
             ground.tools.log(f"round {number} of {chosen.rounds}: validation {entry['score']:.4f}")
         last = {group: np.where(np.isfinite(values), values, np.nan) for group, values in full.items()}
         final = {group: np.nan_to_num(values, nan=float(np.nanmin(values))) for group, values in last.items()}

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
-from workbench.api import (
-    DataError,
-    ModelGraph,
-    Parameters,
-    Requirement,
-    Stage,
-    Tools,
-    TrainingSettings,
-    UnsupportedGraphError,
-)
+from workbench.api import ModelGraph, Requirement, Stage, Tools, Training, TrainingParameters, training_history
 
 from .schedule import Rise
 from .scores import MovementScores
@@ -23,27 +14,25 @@ from .sparsification import Outcome, Sparsification
 from .subjects import Subject
 
 
-class MovementParameters(Parameters):
+class MovementParameters(TrainingParameters):
     """How to train while weights go."""
 
     epochs: int = Field(
-        6, ge=1, le=1000, title="Epochs", description="Passes over the training samples, in which the zeros come."
+        6,
+        ge=1,
+        le=1000,
+        title="Epochs",
+        description="Passes over the training samples, in which the zeros come.",
+        json_schema_extra={"unit": "epochs"},
     )
-    learning_rate: float = Field(
-        0.004, gt=0, le=10, title="Learning rate", description="Peak of the cosine schedule, of the weights that stay."
-    )
-    batch_size: int = Field(
-        64, ge=1, le=65536, title="Batch size", description="Samples a step.", json_schema_extra={"unit": "samples"}
-    )
-    weight_decay: float = Field(
-        5e-4, ge=0, le=1, title="Weight decay", description="Pulls the weights that stay to zero."
-    )
-    distillation: float = Field(
-        0.9,
+    # Movement is for new tasks, where the original's feature maps are no aim.
+    feature_distillation: float = Field(
+        0.0,
         ge=0,
-        le=1,
-        title="Distillation",
-        description="Share of the loss that comes from the original model's outputs; the rest comes from the labels.",
+        le=1000,
+        title="Feature distillation",
+        description="Weight of the distance to the original's feature maps at the ends of blocks, added to the loss. "
+        "0 switches it off.",
     )
     observed_share: float = Field(
         0.15,
@@ -61,18 +50,6 @@ class MovementParameters(Parameters):
     )
     update_steps: int = Field(
         16, ge=1, le=100_000, title="Steps an update", description="Steps after which the zeros are chosen anew."
-    )
-    threads: int = Field(
-        0,
-        ge=0,
-        le=1024,
-        title="Threads",
-        description="0 takes all cores. The last bits of the result depend on it: set it to repeat a result elsewhere.",
-    )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto",
-        title="Precision",
-        description="Of products while training; auto takes bfloat16 where the processor multiplies it in hardware.",
     )
 
 
@@ -101,50 +78,18 @@ class Movement(Sparsification):
     def sparse(self, graph: ModelGraph, subjects: tuple[Subject, ...], tools: Tools) -> Outcome:
         """Return the trained graph of the last epoch, with zeros."""
         chosen: MovementParameters = self.parameters
-        if tools.data is None:
-            raise DataError("training data is needed, and the recipe names none", action="Add `data:` to the recipe.")
-        data = tools.data
-        teacher = tools.reference if chosen.distillation > 0 or data.task == "outputs" else None
-        missing = () if teacher is None else tools.training.unsupported(teacher)
-        if missing:
-            raise UnsupportedGraphError(
-                "the original model can't serve as teacher: it has " + ", ".join(missing[:3]),
-                where=self.id,
-                action="Set distillation to 0.",
-            )
+        training = Training.of(chosen, tools, self.id)
         hook = MovementScores(subjects, Rise(chosen.observed_share, chosen.settled_share), chosen.update_steps)
-        result = tools.training.fit(
-            graph,
-            data.training,
-            TrainingSettings(
-                epochs=chosen.epochs,
-                batch_size=chosen.batch_size,
-                learning_rate=chosen.learning_rate,
-                weight_decay=chosen.weight_decay,
-                distillation_weight=chosen.distillation,
-                task=data.task,  # type: ignore[arg-type]  # checked where DATA.yaml is read
-                seed=tools.seed,
-                threads=chosen.threads,
-                precision=chosen.precision,
-            ),
-            teacher=teacher,
-            progress=tools.progress.part(0.0, 0.95),
-            cancel=tools.cancel,
-            log=tools.log,
-            hook=hook,
-            checkpoint=tools.checkpoint,
-        )
+        result = training.fit(graph, progress=tools.progress.part(0.0, 0.95), hook=hook, keep_best=False)
         notes = [f"{len(result.history)} epochs, the last one kept.", *result.notes]
         details: dict[str, Any] = {
-            "history": [
-                {"epoch": record.epoch, "loss": record.loss, "seconds": record.seconds} for record in result.history
-            ],
+            "history": training_history(result),
             "stopped_early": result.stopped_early,
         }
         if result.stopped_early:
             notes.append("cancelled before all zeros had come: fewer weights than asked for may be zero")
         else:
-            score = data.validate(result.graph)
+            score = training.data.validate(result.graph)
             details["validation"] = score
             notes.append(f"validation {score:.4f}")
         return Outcome(result.graph, tuple(notes), details=details)

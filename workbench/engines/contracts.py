@@ -16,6 +16,7 @@ from workbench.domain.cancel import CancelToken, Progress
 from workbench.graph.model import ModelGraph
 
 Inputs = Mapping[str, np.ndarray]
+Task = Literal["classification", "regression", "segmentation", "language", "outputs"]
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class TrainingSettings:
     temperature: float = 4.0
     feature_weight: float = 0.0
     batch_norm: Literal["train", "frozen"] = "train"
-    task: Literal["classification", "regression", "segmentation", "language", "outputs"] = "classification"
+    task: Task = "classification"
     seed: int = 0
     threads: int = 0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

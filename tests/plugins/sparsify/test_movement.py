@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.plugins.sparsify.conftest import tools
-from workbench.api import DataError, RecipeError
+from workbench.api import RecipeError
 from workbench.domain.data_description import DataDescription
 from workbench.engines.inference_ort import OrtEngine
 from workbench.methods.preparation import RecipeData
@@ -94,7 +94,7 @@ def test_it_goes_on_where_it_was_cut_off(bench, mlp, taught, tmp_path) -> None:
 
 
 def test_what_is_missing_is_named(bench, mlp) -> None:
-    with pytest.raises(DataError, match="training data is needed"):
+    with pytest.raises(RecipeError, match="needs training data"):
         applied(bench, mlp, bench.plan(mlp, {"sparsity": 0.5}), tools(mlp))
     both = {"sparsity": 0.2, "sparsity_pattern": "2:4"}
     with pytest.raises(RecipeError, match=r"layer 'head'.*contradicts"):
