@@ -78,7 +78,7 @@ from workbench.graph.passes.upgrade_opset import upgrade_opset
 from workbench.graph.quantization import ActivationQuantization, WeightQuantization
 from workbench.graph.sparsity import Sparsity, sparsity_of
 from workbench.methods.method import Method, MethodData, MethodResult, Parameters, Requirement, Stage, Tools
-from workbench.methods.normalisation import give_back_normalisation, normalised, with_new_statistics
+from workbench.methods.normalisation import normalised, with_new_statistics
 from workbench.methods.training import Training, TrainingParameters, training_history
 
 __all__ = [
@@ -155,7 +155,6 @@ __all__ = [
     "fold_batch_norm",
     "fold_constants",
     "folded_graph",
-    "give_back_normalisation",
     "graph_cost",
     "insert_qdq",
     "kept_units",

@@ -128,10 +128,9 @@ class Counted(Reader):
 @pytest.fixture
 def own_registries(monkeypatch) -> None:
     """Metrics and readers that a test's plugins bring are forgotten with the test."""
-    for module in (metric_registry, reader_registry):
-        for name in ("_METRICS", "_READERS", "_PLUGINS"):
-            if hasattr(module, name):
-                monkeypatch.setattr(module, name, dict(getattr(module, name)))
+    for offers in (metric_registry._METRICS, reader_registry._READERS):
+        for name in ("_classes", "_plugins"):
+            monkeypatch.setattr(offers, name, dict(getattr(offers, name)))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from workbench.graph.storage import open_model
 from workbench.methods.method import MethodResult
 
 _LIBRARIES: Final = ("numpy", "onnx", "onnx-ir", "onnxruntime", "torch", "scipy")
-_ENTRY: Final = re.compile(r"[0-9a-f]{64}\.(onnx|json)")
+_ENTRY: Final = re.compile(r"[0-9a-f]{64}\.(onnx|json|epochs.*)")
 DEFAULT_LIMIT_BYTES: Final = 4 * 1024**3
 _UNFINISHED: Final = ".epochs"
 _ABANDONED_SECONDS: Final = 7 * 24 * 3600
