@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import gc
 import importlib.util
 import logging
 import os
@@ -129,11 +130,20 @@ def _show(begin: Callable[[MainWindow], None]) -> int:
         window.session.list_methods()
         begin(window)
         window.build_workspace()
+        keep_for_good()
         # The worker of long jobs imports what it needs now, so that the first one begins at once.
         window.session.jobs.submit(ListMethodsJob(), "Start the worker of long jobs", "batch")
 
     QTimer.singleShot(0, after_first_paint)
     return application.exec()
+
+
+def keep_for_good() -> None:
+    """Count what was made so far, modules and panels, as never garbage.
+
+    Looking through all of it for garbage takes 40 ms, for which the window would stand still every now and then.
+    """
+    gc.freeze()
 
 
 def watch_faults(window: MainWindow) -> None:

@@ -85,7 +85,7 @@ def _watch(folder: Path, seconds: float) -> None:
     sys.path.insert(0, str(ROOT))
     from tests.fakes.busy_user import actions
     from tests.fakes.heartbeat import Heartbeat
-    from workbench.app import make_window
+    from workbench.app import keep_for_good, make_window
     from workbench.domain.plan import Plan
     from workbench.domain.recipe import Evaluation, Step
     from workbench.project.commands import ReplacePlan, SetRun, SetSteps
@@ -95,6 +95,7 @@ def _watch(folder: Path, seconds: float) -> None:
     window.show()
     began = time.perf_counter()
     window.build_workspace()
+    keep_for_good()
     print(f"making the panels after the first paint: {time.perf_counter() - began:.2f} s")
     session = window.session
     session.list_methods()

@@ -318,8 +318,9 @@ def test_the_wheel_scrolls_and_changes_no_setting_on_the_way(desk):
 # --- sensitivity ------------------------------------------------------------------------------------------------------
 
 
-def test_curves_have_a_chart_a_knob_and_the_interval_of_every_point(desk):
+def test_curves_have_a_chart_a_knob_and_the_interval_of_every_point(qtbot, desk):
     desk.select(INNER)
+    qtbot.waitUntil(lambda: not desk.panel.tabs.stack.busy)
     assert [type(plot) for plot in desk.panel.tabs.plots] == [CurvesPlot, CurvesPlot]
     bits = desk.panel.tabs.plots[1]
     rows = list(csv.DictReader(io.StringIO(bits.to_csv())))
@@ -447,6 +448,7 @@ def test_weights_are_read_when_they_are_looked_at_and_only_once(qtbot, desk):
     desk.select("conv1")
     desk.select(INNER)
     tabs.tabs.setCurrentIndex(WEIGHTS)
+    qtbot.waitUntil(lambda: not tabs.stack.busy)
     assert isinstance(tabs.plots[0], HistogramPlot)
     assert len(desk.runner.specs) == 1
 
@@ -502,9 +504,10 @@ def test_plots_leave_as_picture_and_table(desk, tmp_path):
 def test_the_look_follows_the_theme_and_tabs_survive_a_change_of_layer(qtbot, desk):
     desk.select(INNER)
     desk.panel.tabs.tabs.setCurrentIndex(SENSITIVITY)
+    qtbot.waitUntil(lambda: not desk.panel.tabs.stack.busy)
     before = desk.panel.tabs.plots[0].grab().toImage()
     desk.session.theme.set_mode("dark")
-    qtbot.waitUntil(lambda: not desk.session.theme.changing)
+    qtbot.waitUntil(lambda: not desk.session.theme.changing and not desk.panel.tabs.stack.busy)
     assert desk.panel.tabs.plots[0].grab().toImage() != before
     desk.session.theme.set_mode("light")
     qtbot.waitUntil(lambda: not desk.session.theme.changing)

@@ -6,6 +6,7 @@ its goal. Here must hold what no machine changes: the pulse goes on, every act i
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PySide6.QtCore import QTimer
 
 from tests.fakes.busy_user import actions
 from tests.fakes.heartbeat import Heartbeat
+from workbench.app import keep_for_good
 from workbench.domain.recipe import Evaluation
 from workbench.project.commands import SetRun
 from workbench.ui.main_window import MainWindow
@@ -26,6 +28,7 @@ def test_the_window_is_heard_while_a_job_runs(
     real_window: Callable[[], MainWindow], qtbot: object, record_property: Callable[[str, object], None]
 ) -> None:
     window = real_window()
+    keep_for_good()
     session, wait = window.session, qtbot.waitUntil  # type: ignore[attr-defined]
     session.list_methods()
     window.open_file(DEMO / "model.onnx")
@@ -73,3 +76,4 @@ def test_the_window_is_heard_while_a_job_runs(
     assert [(record.title, record.error, record.log) for record in session.jobs.records if record.state != "done"] == []
     assert {series.knob for series in session.state.sensitivities} == {"weight_bits", "activation_bits"}
     wait(lambda: not session.theme.changing, timeout=WAIT_MS)
+    gc.unfreeze()  # windows of other tests are garbage in time

@@ -22,6 +22,7 @@ from workbench.jobs.channel import END_OF_OUTPUT
 _spawning = threading.Lock()
 
 _TAIL_LINES = 100
+_NICENESS = 10
 
 
 class Child:
@@ -46,6 +47,7 @@ class Child:
             self._process = subprocess.Popen(
                 list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
             )
+        _give_way(self._process.pid)
         self._write_lock = threading.Lock()
         self._tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
         self._on_stderr = on_stderr
@@ -158,6 +160,15 @@ class Child:
                         file.write(line)
                         file.flush()
                 self._on_stderr(text)
+
+
+def _give_way(pid: int) -> None:
+    """Let the window, which needs little, have the processor before a worker that takes all of it."""
+    priority = _NICENESS
+    if sys.platform == "win32":
+        priority = subprocess.BELOW_NORMAL_PRIORITY_CLASS
+    with contextlib.suppress(psutil.Error):
+        psutil.Process(pid).nice(priority)
 
 
 def _describe(code: int) -> str:

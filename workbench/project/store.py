@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from workbench.domain.errors import ProjectError, ProjectLockedError, StorageError, WorkbenchError
 from workbench.project import codec
+from workbench.project.log_sync import LogSync
 from workbench.project.schema import APPLICATION_ID, check_header, migrate, refuse_newer
 from workbench.project.state import Candidate, ProjectState, Sensitivities
 
@@ -45,6 +46,7 @@ class Store:
     def __init__(self, path: Path, *, read_only: bool = False, holding: ProjectState | None = None) -> None:
         self.path = path
         check_header(path)
+        self._sync = LogSync(path)
         mode = "ro&immutable=1" if read_only else "rw"
         with self._faults():
             self._connection = sqlite3.connect(
@@ -80,10 +82,12 @@ class Store:
                     self._connection.execute("ROLLBACK")
                 raise
         self._stored = state
+        self._sync.soon()
 
     def close(self) -> None:
         """Fold the log into the file and let go of it."""
         self._connection.close()
+        self._sync.close()
 
     @staticmethod
     def create(path: Path, state: ProjectState) -> None:
@@ -121,7 +125,7 @@ class Store:
             raise _damaged(self.path, "its pages contradict each other")
         if not read_only:
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA synchronous = NORMAL")  # `LogSync` does the rest, without keeping the window
             connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
             connection.execute("BEGIN EXCLUSIVE")
             connection.execute("COMMIT")

@@ -7,7 +7,9 @@ from typing import Protocol, cast
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QDockWidget, QMainWindow, QTabBar, QTabWidget, QWidget
 
+from workbench.ui.curtain import Curtain
 from workbench.ui.preferences import LayoutName, Preferences
+from workbench.ui.turns import Turns
 
 _LEFT = Qt.DockWidgetArea.LeftDockWidgetArea
 _LEAST = (220, 110)
@@ -49,6 +51,7 @@ class Workspace(QMainWindow):
                 moved.connect(self._titles_later)
             self.docks[name] = dock
         self._restored = False
+        self._turns = Turns(self)
         self._titles = QTimer(self)
         self._titles.setSingleShot(True)
         self._titles.timeout.connect(self._show_titles)
@@ -65,7 +68,10 @@ class Workspace(QMainWindow):
         self.remember()
         self.name = name
         self._preferences.layout = name
+        curtain = Curtain((self,))
+        curtain.fall()
         self.restore()
+        self._turns.add(curtain.rise())
 
     def reset(self) -> None:
         """Put the panels of this layout where they were at first."""

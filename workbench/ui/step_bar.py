@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QToolButton, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
 
 from workbench.jobs.specs import ListMethodsJob
 from workbench.project.state import Change
@@ -168,6 +168,32 @@ class _Line(QWidget):
         painter.drawLine(QPointF(0, middle), QPointF(self.width(), middle))
 
 
+class _Bar(QWidget):
+    """How far a job is; Qt's own bar has the whole window paint at once whenever it moves."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._theme = session.theme
+        self._fraction = 0.0
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.setFixedSize(64, 6)
+
+    def show_fraction(self, fraction: float) -> None:
+        """Fill it as far."""
+        if fraction != self._fraction:
+            self._fraction = fraction
+            self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        whole = QRectF(self.rect())
+        for role, width in (("border", 1.0), ("accent", min(max(self._fraction, 0.0), 1.0))):
+            painter.setBrush(self._theme.color(role))
+            painter.drawRoundedRect(QRectF(0, 0, whole.width() * width, whole.height()), 3, 3)
+
+
 class _JobsIndicator(QToolButton):
     """How many jobs work or wait, and how far the first one is; hidden while there are none."""
 
@@ -181,11 +207,7 @@ class _JobsIndicator(QToolButton):
         row.setSpacing(8)
         self.label = QLabel()
         self.label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self.bar = QProgressBar()
-        self.bar.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self.bar.setTextVisible(False)
-        self.bar.setFixedSize(64, 6)
-        self.bar.setRange(0, 1000)
+        self.bar = _Bar(session)
         row.addWidget(self.label)
         row.addWidget(self.bar)
         self.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
@@ -202,7 +224,7 @@ class _JobsIndicator(QToolButton):
             return
         first = next((record for record in active if record.state == "running" and record.lane == "batch"), active[0])
         self.label.setText(f"{numbers.plural(len(active), 'job')}  {first.fraction * 100:.0f}\N{NO-BREAK SPACE}%")
-        self.bar.setValue(round(first.fraction * 1000))
+        self.bar.show_fraction(first.fraction)
         left = "" if first.seconds_left is None else f", {numbers.duration_text(first.seconds_left)} left"
         self.setToolTip(
             "\n".join([f"{first.title}: {first.text or first.state}{left}", *(r.title for r in active[1:])])

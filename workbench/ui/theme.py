@@ -13,6 +13,7 @@ from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QPalette
 from PySide6.QtWidgets import QApplication
 
+from workbench.ui.curtain import Curtain
 from workbench.ui.stylesheet import stylesheet
 from workbench.ui.turns import Turns
 
@@ -187,19 +188,14 @@ class Theme(QObject):
         if not isinstance(application, QApplication):
             self.themeChanged.emit()
             return
-        self._freeze(application, True)
+        curtain = Curtain(window for window in application.topLevelWidgets() if window.isVisible())
+        curtain.fall(hold_sizes=True)
         self._turns.add(partial(step, application) for step in (self._undress, self._colour, self._dress))
-        self._turns.add([self.themeChanged.emit, partial(self._freeze, application, False)])
+        self._turns.add([self.themeChanged.emit, *curtain.rise()])
 
     @staticmethod
     def _undress(application: QApplication) -> None:
         application.setStyleSheet("")
-
-    @staticmethod
-    def _freeze(application: QApplication, on: bool) -> None:
-        """Keep windows from showing half a look."""
-        for window in application.topLevelWidgets():
-            window.setUpdatesEnabled(not on)
 
 
 def palette_of(roles: Roles) -> QPalette:

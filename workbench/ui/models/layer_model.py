@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
@@ -59,13 +60,17 @@ class LayerModel(QAbstractTableModel):
         same = old.columns == table.columns and [row.name for row in old.rows] == [row.name for row in table.rows]
         if not same:
             self.beginResetModel()
-        self._table = table
+        before, self._table = self._macs, table
         self._macs = numbers.common_prefix(row.macs for row in table.rows)
         if not same:
             self.endResetModel()
-            return
-        self._repaint()
-        self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, len(table.columns) - 1)
+        elif (before, replace(old, rows=())) != (self._macs, replace(table, rows=())):
+            self._repaint()
+            self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, len(table.columns) - 1)
+        else:
+            changed = [place for place, rows in enumerate(zip(old.rows, table.rows, strict=True)) if rows[0] != rows[1]]
+            if changed:
+                self._repaint(changed[0], changed[-1])
 
     def mark_together(self, layers: frozenset[str], beside: frozenset[str] = frozenset()) -> None:
         """Mark the layers that lose channels with the selection, and those that can only be left out with it."""
@@ -73,10 +78,10 @@ class LayerModel(QAbstractTableModel):
             self._together, self._beside = layers, beside
             self._repaint()
 
-    def _repaint(self) -> None:
+    def _repaint(self, first: int = 0, last: int | None = None) -> None:
         if self._table.rows:
-            last = self.index(len(self._table.rows) - 1, len(self._table.columns) - 1)
-            self.dataChanged.emit(self.index(0, 0), last)
+            row = len(self._table.rows) - 1 if last is None else last
+            self.dataChanged.emit(self.index(first, 0), self.index(row, len(self._table.columns) - 1))
 
     def row(self, index: Index) -> LayerRow:
         """Return the row of an index of this model."""

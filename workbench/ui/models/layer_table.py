@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 
 from workbench.domain.errors import RecipeError
 from workbench.domain.knobs import KEEP, PRUNE_RATIO, Knob, Setting
@@ -100,7 +101,7 @@ class LayerTable:
     top_drop: float = 0.0
     problems: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """Headings from left to right."""
         return (*FIXED_COLUMNS, *(knob.title for knob in self.knobs), "Sensitivity", "Group")

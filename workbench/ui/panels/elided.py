@@ -15,6 +15,7 @@ class ElidedLabel(QLabel):
     def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._full, self._tip = "", ""
+        self._cut_for: tuple[str, str, int, str] | None = None
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setMinimumWidth(_LEAST)
@@ -49,10 +50,14 @@ class ElidedLabel(QLabel):
     def changeEvent(self, event: QEvent) -> None:
         """Cut anew with another font."""
         super().changeEvent(event)
-        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+        if event.type() == QEvent.Type.FontChange:
             self._elide()
 
     def _elide(self) -> None:
+        cut_for = (self._full, self._tip, self.contentsRect().width(), self.font().key())
+        if cut_for == self._cut_for:
+            return
+        self._cut_for = cut_for
         shown = self.fontMetrics().elidedText(self._full, Qt.TextElideMode.ElideMiddle, self.contentsRect().width())
         self.setText(shown)
         parts = [self._full if shown != self._full else "", self._tip]

@@ -22,8 +22,8 @@ _USUAL_CHARTS = 3
 class PlotStack(QWidget):
     """Shows a layer's charts, or its histogram, or its channels, or how important they were found.
 
-    A plot that was made before is filled at once; each one that is missing is made in a turn of the event loop of its
-    own, so that no selection keeps the window from answering.
+    Each plot is made, and filled, in a turn of the event loop of its own, so that no selection keeps the window from
+    answering.
 
     Signals:
         menuAsked: (plot, place within it) of a context menu.
@@ -46,13 +46,14 @@ class PlotStack(QWidget):
         self._importance: ImportancePlot | None = None
         self._prepared = False
         self._turns = Turns(self)
+        self._waiting: set[int | str] = set()
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(4)
 
     @property
     def busy(self) -> bool:
-        """Whether plots are still to be made."""
+        """Whether plots are still to be made or filled."""
         return self._turns.busy
 
     @property
@@ -73,28 +74,28 @@ class PlotStack(QWidget):
         self._charts = tuple(charts)
         self._hide_others(len(charts))
         for place in range(len(charts)):
-            self._soon(partial(self._show_chart, place), place < len(self._curves))
+            self._soon(place, partial(self._show_chart, place))
 
     def show_histogram(self, detail: LayerDetail) -> None:
         """Show how a layer's weights are spread."""
         self._forget()
         self._detail = detail
         self._hide_others()
-        self._soon(self._show_histogram, self._histogram is not None)
+        self._soon("histogram", self._show_histogram)
 
     def show_norms(self, detail: LayerDetail, pruned: float | None) -> None:
         """Show a layer's channels, and the share of them that the plan removes."""
         self._forget()
         self._norms_of = (detail, pruned)
         self._hide_others()
-        self._soon(self._show_norms, self._norms is not None)
+        self._soon("norms", self._show_norms)
 
     def show_importance(self, importance: Importance) -> None:
         """Show how important a candidate's pruning found a layer's channels."""
         self._forget()
         self._ranking = importance
         self._hide_others()
-        self._soon(self._show_importance, self._importance is not None)
+        self._soon("importance", self._show_importance)
 
     def clear(self) -> None:
         """Show nothing."""
@@ -106,11 +107,16 @@ class PlotStack(QWidget):
     def _forget(self) -> None:
         self._charts, self._detail, self._norms_of, self._ranking = (), None, None, None
 
-    def _soon(self, show: Callable[[], None], made: bool) -> None:
-        if made:
+    def _soon(self, plot: int | str, show: Callable[[], None]) -> None:
+        """Fill a plot in a turn of its own, with what is wanted by then."""
+
+        def turn() -> None:
+            self._waiting.discard(plot)
             show()
-        else:
-            self._turns.add([show])
+
+        if plot not in self._waiting:
+            self._waiting.add(plot)
+            self._turns.add([turn])
 
     def _hide_others(self, charts: int = 0) -> None:
         for plot, caption in zip(self._curves[charts:], self._captions[charts:], strict=True):

@@ -361,7 +361,9 @@ class ParetoPanel(QWidget):
         spec = self._session.jobs.spec(job)
         if isinstance(spec, CompressJob):
             # Progress comes often; the points themselves have not changed.
-            self._show(replace(self.scene, ghosts=tuple(self._ghosts())))
+            ghosts = tuple(self._ghosts())
+            if ghosts != self.scene.ghosts:
+                self._show(replace(self.scene, ghosts=ghosts))
         elif isinstance(spec, EvaluateJob):
             self.refresh()
 

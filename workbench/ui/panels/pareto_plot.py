@@ -31,7 +31,7 @@ class ParetoPlot(pg.PlotWidget):  # type: ignore[misc]  # pyqtgraph has no types
     budgetMoved = Signal(object)
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(parent, enableMenu=False)
         self._theme = theme
         self._fitted = True
         self.hover_text = ""
@@ -40,6 +40,7 @@ class ParetoPlot(pg.PlotWidget):  # type: ignore[misc]  # pyqtgraph has no types
         self.setMinimumSize(160, 120)
         self.box = self.getPlotItem().getViewBox()
         self.box.setMenuEnabled(False)
+        self._labels: dict[str, tuple[object, ...]] = {}
         self.box.disableAutoRange()
         self.box.setDefaultPadding(0.0)
         self.getPlotItem().setMenuEnabled(False)
@@ -136,8 +137,12 @@ class ParetoPlot(pg.PlotWidget):  # type: ignore[misc]  # pyqtgraph has no types
         room = self.box.rect().height() if axis == "left" else self.box.rect().width()
         if metrics.horizontalAdvance(text) > room:
             text = text.partition(" (")[0]
-        size = f"{self.font().pointSizeF():g}pt"
-        item.setLabel(html.escape(text), color=self._theme.roles.text, **{"font-size": size})
+        style = {"color": self._theme.roles.text, "font-size": f"{self.font().pointSizeF():g}pt"}
+        wanted = (text, room, *style.values())
+        if self._labels.get(axis) == wanted:
+            return
+        self._labels[axis] = wanted
+        item.setLabel(html.escape(text), **style)
         # An axis puts its label in the middle when it is resized, and not when the text becomes longer or shorter.
         item.resizeEvent(None)
 

@@ -158,7 +158,15 @@ class RecipePanel(QWidget):
         before = next(
             ((place, row.focused_control()) for place, row in enumerate(self.steps.rows) if _focused(row)), None
         )
-        self.steps.set_rows([self._row(place, view, len(views)) for place, view in enumerate(views)])
+        kept, last = self.steps.rows, len(views) - 1
+        self.steps.set_rows(
+            [
+                kept[place]
+                if place < len(kept) and kept[place].shows(view, last=place == last, opened=place in self._opened)
+                else self._row(place, view, len(views))
+                for place, view in enumerate(views)
+            ]
+        )
         if before is not None and self.steps.rows:
             place = self._order.index(before[0]) if self._order else before[0]
             self.steps.rows[min(place, len(views) - 1)].focus_control(before[1] or 0)

@@ -55,16 +55,18 @@ class StepList(QWidget):
         return self._gap
 
     def set_rows(self, rows: list[StepRow]) -> None:
-        """Replace the cards."""
-        for row in self.rows:
-            self._layout.removeWidget(row)
-            row.setParent(None)
-            row.deleteLater()
-        self.rows = rows
+        """Replace the cards; one that stays in its place is kept."""
+        before, self.rows = self.rows, rows
+        for row in before:
+            if row not in rows:
+                self._layout.removeWidget(row)
+                row.setParent(None)
+                row.deleteLater()
         self._show_gap(None)
         for place, row in enumerate(rows):
-            row.dragStarted.connect(partial(self._drag, place))
-            self._layout.insertWidget(place, row)
+            if row not in before:
+                row.dragStarted.connect(partial(self._drag, place))
+                self._layout.insertWidget(place, row)
 
     def drag_data(self, place: int) -> QMimeData:
         """Return what stands for a card while it is dragged; no other list takes it."""

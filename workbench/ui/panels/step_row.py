@@ -53,6 +53,7 @@ class StepRow(QFrame):
         super().__init__()
         self.setProperty("role", "card")
         self.view = view
+        self._last = last
         self._theme = theme
         self._pressed: QPoint | None = None
         self._fade = QGraphicsOpacityEffect(self)
@@ -120,6 +121,10 @@ class StepRow(QFrame):
         """Take over another snapshot of the same step, and keep the editors that made it so."""
         self.view = view
         self._show_summary()
+
+    def shows(self, view: StepView, *, last: bool, opened: bool) -> bool:
+        """Whether the card is just as a new one in its place would be."""
+        return (self.view, self._last, self.open.isChecked()) == (view, last, opened)
 
     def focused_control(self) -> int | None:
         """Return which of its controls has the keyboard, for `focus_control` of the card that replaces it."""
