@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -346,3 +347,16 @@ def test_five_thousand_nodes_are_one_stream(graph_from: Build) -> None:
     assert len(graph.nodes) == 5000
     groups = channel_groups(graph)
     assert len(groups[0].members) > 3000
+
+
+def test_the_garbage_collector_is_left_as_it_was(graph_from: Build) -> None:
+    text = HEADER + "net (float[n,3,8,8] x) => (float[n,2,8,8] y) { y = Conv <pads = [1,1,1,1]> (x, w) }"
+    enabled = gc.isenabled()
+    try:
+        for switch, state in ((gc.disable, False), (gc.enable, True)):
+            switch()
+            channel_groups(graph_from(text, {"w": weight(2, 3, 3, 3)}))
+            assert gc.isenabled() is state
+    finally:
+        if enabled:
+            gc.enable()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -135,8 +137,21 @@ def analyse(graph: ModelGraph, unit: Unit = "head") -> Analysis:
     """Follow all channels through `graph`; the result is kept for as long as the graph lives."""
     known = _analyses.setdefault(graph, {})
     if unit not in known:
-        known[unit] = _analyse(graph, unit)
+        with _no_garbage_collection():
+            known[unit] = _analyse(graph, unit)
     return known[unit]
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Look for no garbage meanwhile: among the nodes and values of a big graph that takes as long as all the rest."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _analyse(original: ModelGraph, unit: Unit) -> Analysis:
