@@ -61,8 +61,14 @@ def test_every_verb_knows_a_plugins_metric_and_reader(desk: Path, workbench) -> 
     assert (report["metric"], report["samples"], report["higher_is_better"]) == ("errors", 200, False)
     assert round(report["value"], 6) == 0.1
     listed = workbench(desk, "plugin", "list", "--json", "--quiet", env=places).json
-    assert listed["metrics"] == [{"name": "errors", "title": "Errors", "plugin": "wrong"}]
-    assert listed["readers"] == [{"name": "mirrored", "title": "Backwards", "plugin": "wrong"}]
+    (metric,) = [entry for entry in listed["metrics"] if entry["plugin"]]
+    assert metric == {"name": "errors", "title": "Errors", "plugin": "wrong", "against": "targets"}
+    assert {"top1", "sqnr"} <= {entry["name"] for entry in listed["metrics"]}
+    (reader,) = [entry for entry in listed["readers"] if entry["plugin"]]
+    assert (reader["name"], reader["title"], reader["suffixes"]) == ("mirrored", "Backwards", [])
+    assert reader["json_schema"]["properties"] == {}
+    (text,) = [entry for entry in listed["readers"] if entry["name"] == "text"]
+    assert (text["plugin"], {"length", "stride"} <= text["json_schema"]["properties"].keys()) == ("", True)
     sweep = ("sweep", "model.onnx", "--data", "data.yaml", "--method", "quantize.ptq", "--knob", "weight_bits")
     arguments = ("--values", "2", "--layers", "Conv_0", "--set", "calibration_samples=16", "--json", "--quiet")
     (point,) = workbench(desk, *sweep, *arguments, env=places).json["points"]

@@ -20,7 +20,8 @@ from workbench.domain.reports import DataPreview, SamplePreview
 from workbench.project.document import Document
 from workbench.project.state import ProjectState
 from workbench.ui.bridge import JobsBridge
-from workbench.ui.panels.data_form import READERS, DataForm
+from workbench.ui.models.data_offers import READERS
+from workbench.ui.panels.data_form import DataForm
 from workbench.ui.panels.data_wizard import DataWizard
 from workbench.ui.session import Session
 from workbench.ui.theme import Theme

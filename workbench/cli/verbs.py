@@ -196,6 +196,7 @@ def _plugin(options: argparse.Namespace, console: Console, cancel: CancelToken) 
             f"{kind} {entry['name']}: {entry['title']} (plugin {entry['plugin']})"
             for kind in ("metric", "reader")
             for entry in payload[f"{kind}s"]
+            if entry["plugin"]
         ]
         failures = [f"not loaded: {WorkbenchError.from_json(failure)}" for failure in payload["failures"]]
         console.result(payload, "\n".join([text, *more, *failures]))

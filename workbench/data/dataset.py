@@ -15,9 +15,11 @@ from typing import Literal
 
 import numpy as np
 
+from workbench.data.array_guess import guess_arrays
 from workbench.data.augment import apply, draw
 from workbench.data.preprocess import height_axis, is_image, prepare
 from workbench.data.readers._base import Request, Source
+from workbench.data.readers.array_headers import list_arrays
 from workbench.data.readers.registry import naming_reader, reader_named
 from workbench.data.targets import checked_targets
 from workbench.domain.data_description import Crop, DataDescription
@@ -243,7 +245,8 @@ def open_split(description: DataDescription, split: SplitName, model_inputs: Seq
             f"labels are missing for task {description.task!r}",
             where=f"{split}.targets",
             expected="the array, column or file of the labels",
-            action=f"Add {split}.targets, or set `task: outputs` to compare with the original model's outputs.",
+            action=f"Add {split}.targets{_likely_targets(request)}, or set `task: outputs` to compare with the "
+            "original model's outputs.",
         )
     if not wanted:
         names = tuple(info.name for info in model_inputs)
@@ -254,6 +257,15 @@ def open_split(description: DataDescription, split: SplitName, model_inputs: Seq
         else:
             raise _several(names, split)
     return Dataset(description, split, source, wanted, model_inputs)
+
+
+def _likely_targets(request: Request) -> str:
+    """Return which array the labels may be, as it follows "targets" in a DATA.yaml; "" where nothing stands out."""
+    if request.split.reader not in ("npz", "npy"):
+        return ""
+    split: SplitName = "train" if request.where == "train" else "test"
+    found = guess_arrays(list_arrays(request.path()), split=split, task=request.task).targets
+    return "" if found is None else f": {found}"
 
 
 def _wanted(inputs: str | dict[str, str] | None, model_inputs: Sequence[ValueInfo], split: str) -> dict[str, str]:

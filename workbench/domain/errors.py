@@ -93,6 +93,12 @@ class ModelFileError(BadInputError):
     kind = "model_file"
 
 
+class OpenDimensionsError(BadInputError):
+    """A model whose inputs have sizes that neither its file nor the user fixed; giving them is the remedy."""
+
+    kind = "open_dimensions"
+
+
 class UnsupportedGraphError(BadInputError):
     """A valid graph with something in it that the asked-for operation can't handle; names the node."""
 

@@ -330,6 +330,50 @@ class ParameterSchema(_Report):
     plugin: str = ""
 
 
+class OfferedMetric(_Report):
+    """A metric that DATA.yaml can name; `plugin` is "" for the program's own."""
+
+    name: str
+    title: str
+    plugin: str = ""
+    against: Literal["targets", "reference"] = "targets"
+
+
+class OfferedReader(_Report):
+    """A reader that DATA.yaml can name.
+
+    Attributes:
+        plugin: Id of the plugin that brought it, "" for the program's own.
+        suffixes: Endings of the files it is for; () for folders.
+        json_schema: Of its own keys in a split.
+    """
+
+    name: str
+    title: str
+    plugin: str = ""
+    suffixes: tuple[str, ...] = ()
+    json_schema: dict[str, Any] = Field(default_factory=dict)
+
+
+class ArrayReport(_Report):
+    """An array of a NumPy file, as its header says; `dtype` is NumPy's name, e.g. "uint8"."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class ArraysReport(_Report):
+    """The arrays of an .npz archive, of an .npy file and those beside it, or of a folder of them.
+
+    Attributes:
+        itself: Name of the array that the .npy file is; None for archives and folders.
+    """
+
+    arrays: tuple[ArrayReport, ...]
+    itself: str | None = None
+
+
 class DemoReport(_Report):
     """What the demo produced."""
 

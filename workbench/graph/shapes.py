@@ -8,14 +8,13 @@ from weakref import WeakKeyDictionary
 
 import onnx_ir as ir
 
-from workbench.domain.errors import BadInputError
+from workbench.domain.dimensions import dimension_keys as keys_of_axis
+from workbench.domain.errors import BadInputError, OpenDimensionsError
 from workbench.graph.model import Dimension, ModelGraph, ValueInfo
 from workbench.graph.statics import Statics, analyse
 
 # A graph never changes, so what is known of it stays true as long as it lives.
 _KNOWN: WeakKeyDictionary[ModelGraph, dict[tuple[tuple[str, int], ...], Statics]] = WeakKeyDictionary()
-
-_NAMELESS = frozenset({"", "?", "None", "none", "-1", "unknown"})
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,7 @@ def open_dimensions(graph: ModelGraph, dimensions: Mapping[str, int] | None = No
 
 def dimension_keys(info: ValueInfo, axis: int) -> tuple[str, ...]:
     """Return the keys by which an input's size can be given, the usual one first: its name, "input:axis"."""
-    size, place = (info.shape or ())[axis], f"{info.name}:{axis}"
-    return (size, place) if isinstance(size, str) and size not in _NAMELESS else (place,)
+    return keys_of_axis(info.name, axis, (info.shape or ())[axis])
 
 
 def require_known_dimensions(graphs: Sequence[ModelGraph], dimensions: Iterable[str]) -> None:
@@ -91,11 +89,11 @@ def require_dimensions(graph: ModelGraph, dimensions: Mapping[str, int] | None =
     """Refuse a model whose inputs have open sizes besides the batch.
 
     Raises:
-        BadInputError: names the dimension and how to give it a value.
+        OpenDimensionsError: names the dimension and how to give it a value.
     """
     for open_dimension in open_dimensions(graph, dimensions):
         if not open_dimension.batch:
-            raise BadInputError(
+            raise OpenDimensionsError(
                 f"dimension {open_dimension.key!r} (axis {open_dimension.axis} of input {open_dimension.input!r}) "
                 "has no value",
                 where=graph.source,

@@ -70,6 +70,13 @@ class PreviewDataJob(_Spec):
     metric_samples: int = 500
 
 
+class ListArraysJob(_Spec):
+    """Read names, types and shapes of the arrays of an .npz or .npy file, or of a folder of .npy → ArraysReport."""
+
+    kind: Literal["list_arrays"] = "list_arrays"
+    path: str
+
+
 class EvaluateJob(_MeasuringSpec):
     """Metric of a model file → MetricMeasurement."""
 
@@ -166,6 +173,7 @@ JobSpec = Annotated[
     | CompressJob
     | ImportJob
     | ListMethodsJob
+    | ListArraysJob
     | CheckPluginJob,
     Field(discriminator="kind"),
 ]

@@ -12,6 +12,7 @@ from workbench.domain.data_description import DataDescription
 from workbench.domain.knobs import Setting
 from workbench.domain.plan import Plan
 from workbench.domain.recipe import Evaluation, Step
+from workbench.domain.reports import InspectReport
 from workbench.project.state import Candidate, Change, LatencySetting, ModelReference, ProjectState
 
 
@@ -177,9 +178,13 @@ class SetModel:
 
 @dataclass(frozen=True)
 class SetDimensions:
-    """Give the model's dynamic dimensions sizes; costs and latency that were taken with others are dropped."""
+    """Give the model's dynamic dimensions sizes; costs and latency that were taken with others are dropped.
+
+    `inspect` is the model described with these sizes, where it is known already.
+    """
 
     dimensions: Mapping[str, int]
+    inspect: InspectReport | None = None
     title: str = "Set dimensions"
     change: ClassVar[Change] = Change.MODEL | Change.BASELINE
 
@@ -187,7 +192,7 @@ class SetDimensions:
         """Replace the sizes."""
         if state.dimensions == self.dimensions:
             return state
-        facts = {"inspect": None, "baseline_latency": None}
+        facts = {"inspect": self.inspect, "baseline_latency": None}
         return state.model_copy(update={"dimensions": dict(self.dimensions), **facts})
 
 

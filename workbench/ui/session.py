@@ -44,6 +44,7 @@ from workbench.project.state import Candidate, Change, ModelReference, ProjectSt
 from workbench.ui import reasons, workflow
 from workbench.ui.arrivals import Arrivals
 from workbench.ui.bridge import JobsBridge
+from workbench.ui.models.data_offers import DataOffers
 from workbench.ui.models.reason import Reason
 from workbench.ui.selection import Selection
 from workbench.ui.theme import Theme
@@ -56,7 +57,7 @@ class Session(QObject):
 
     Signals:
         documentChanged: A `Change`; the document's state is already the new one. Opening another project sends all.
-        methodsChanged: `methods` and `knobs` were read from the plugins.
+        methodsChanged: `methods`, `knobs` and `data_offers` were read from the plugins.
         failed: A WorkbenchError for the banner.
         said: A line for the status bar.
     """
@@ -80,6 +81,7 @@ class Session(QObject):
         self.selection = Selection(self)
         self.methods: tuple[ParameterSchema, ...] = ()
         self.knobs: tuple[Knob, ...] = FIRST_PARTY_KNOBS
+        self.data_offers = DataOffers()
         self._scratch = scratch
         self._document = document
         self._unsubscribe = document.subscribe(self._document_changed)
@@ -159,10 +161,6 @@ class Session(QObject):
         return self.jobs.submit(
             InspectJob(model=str(path.absolute()), drawing=True), title, "interactive", on_result=opened
         )
-
-    def reinspect(self) -> str | None:
-        """Describe the project's model again, e.g. after opening a project whose description is gone."""
-        return None if self.state.model is None else self.open_model(Path(self.state.model.path))
 
     def open_data(self, description: DataDescription, folder: Path) -> str | None:
         """Choose the data and measure the original on it."""
@@ -384,6 +382,7 @@ class Session(QObject):
     def _methods_listed(self, payload: dict[str, Any]) -> None:
         self.methods = tuple(ParameterSchema.model_validate(entry) for entry in payload.get("methods", ()))
         self.knobs = workflow.known_knobs(payload.get("knobs", ()))
+        self.data_offers = DataOffers.of_listing(payload)
         self.methodsChanged.emit()
         for failure in payload.get("failures", ()):
             self.failed.emit(WorkbenchError.from_json(failure))

@@ -14,6 +14,7 @@ from workbench.jobs.specs import (
     InspectJob,
     JobSpec,
     LayerDetailJob,
+    ListArraysJob,
     ListMethodsJob,
     PreviewDataJob,
     ProfileJob,
@@ -39,6 +40,8 @@ def run_job(spec: JobSpec, context: JobContext) -> dict[str, Any]:
             return model_jobs.import_source(spec, context)
         case PreviewDataJob():
             return measuring_jobs.preview(spec, context)
+        case ListArraysJob():
+            return measuring_jobs.list_data_arrays(spec, context)
         case EvaluateJob():
             return measuring_jobs.evaluate_file(spec, context)
         case ProfileJob():

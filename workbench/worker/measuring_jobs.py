@@ -11,6 +11,7 @@ import numpy as np
 from workbench.data.dataset import Dataset, open_split
 from workbench.data.fit import check_fit
 from workbench.data.preview import data_preview, sample_preview
+from workbench.data.readers.array_headers import list_arrays
 from workbench.devices._base import Device
 from workbench.devices.this_computer import ThisComputer
 from workbench.domain.data_description import DataDescription
@@ -23,7 +24,7 @@ from workbench.graph.model import ModelGraph
 from workbench.graph.shapes import require_known_dimensions
 from workbench.graph.storage import open_model
 from workbench.jobs.context import JobContext
-from workbench.jobs.specs import EvaluateJob, PreviewDataJob, ProfileJob
+from workbench.jobs.specs import EvaluateJob, ListArraysJob, PreviewDataJob, ProfileJob
 from workbench.methods.evaluation import Reference, chosen_output, evaluate
 from workbench.worker.engines import inference_engine
 from workbench.worker.installed_methods import bring_data_plugins
@@ -149,6 +150,11 @@ def preview(spec: PreviewDataJob, context: JobContext) -> dict[str, Any]:
         cancel=context.cancel,
     )
     return shown.model_copy(update={"samples": samples, "metric": evaluated.measurement}).model_dump(mode="json")
+
+
+def list_data_arrays(spec: ListArraysJob, context: JobContext) -> dict[str, Any]:
+    """Read what the headers of NumPy files say → ArraysReport."""
+    return list_arrays(Path(spec.path)).model_dump(mode="json")
 
 
 def runnable_model(path: Path) -> ModelGraph:

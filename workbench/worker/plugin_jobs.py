@@ -6,8 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from workbench.data.metrics.registry import plugin_metrics
-from workbench.data.readers.registry import plugin_readers
+from workbench.data.metrics.registry import metric_owner, metrics
+from workbench.data.readers.registry import reader_owner, readers
+from workbench.domain.reports import OfferedMetric, OfferedReader
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import CheckPluginJob, ListMethodsJob
 from workbench.plugin_host.compliance import check_plugin
@@ -18,15 +19,29 @@ from workbench.worker.installed_methods import installed_methods
 def list_methods(spec: ListMethodsJob, context: JobContext) -> dict[str, Any]:
     """Load all plugins → methods, knobs, metrics, readers and failures.
 
-    {"methods": [ParameterSchema], "knobs": [Knob fields], "metrics": [{"name", "title", "plugin"}], "readers": [same],
-    "failures": [error]}; the program's own metrics and readers are not among them.
+    {"methods": [ParameterSchema], "knobs": [Knob fields], "metrics": [OfferedMetric], "readers": [OfferedReader],
+    "failures": [error]}; the program's own metrics and readers come first.
     """
     registry, failures = installed_methods()
+    offered_metrics = (
+        OfferedMetric(name=m.name, title=m.title, plugin=metric_owner(m.name) or "", against=m.against)
+        for m in metrics()
+    )
+    offered_readers = (
+        OfferedReader(
+            name=r.name,
+            title=r.title,
+            plugin=reader_owner(r.name) or "",
+            suffixes=r.suffixes,
+            json_schema=r.Options.model_json_schema(),
+        )
+        for r in readers()
+    )
     return {
         "methods": [schema.model_dump(mode="json") for schema in registry.schemas()],
         "knobs": [asdict(knob) for knob in registry.knobs],
-        "metrics": [{"name": m.name, "title": m.title, "plugin": plugin} for m, plugin in plugin_metrics()],
-        "readers": [{"name": r.name, "title": r.title, "plugin": plugin} for r, plugin in plugin_readers()],
+        "metrics": [metric.model_dump(mode="json") for metric in offered_metrics],
+        "readers": [reader.model_dump(mode="json") for reader in offered_readers],
         "failures": [failure.to_json() for failure in failures],
     }
 

@@ -22,6 +22,7 @@ metrics = _METRICS.all
 register_metric = _METRICS.register
 require_free_metric = _METRICS.require_free
 plugin_metrics = _METRICS.of_plugins
+metric_owner = _METRICS.owner
 
 
 def metric_named(name: str, options: Mapping[str, Any] | None = None) -> Metric:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import struct
 import threading
 import zipfile
-import zlib
 from collections import OrderedDict
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
+from workbench.data.array_guess import guess_arrays
 from workbench.data.readers._base import ArraySource, Reader, Request, checked_arrays
+from workbench.data.readers.array_headers import BROKEN, array_header, list_arrays
 from workbench.domain.errors import DataError
 
 _CACHE_BYTES = 2 * 1024**3
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, struct.error)
 
 
 class _LoadedMembers:
@@ -58,16 +57,18 @@ class NpzReader(Reader):
         try:
             with zipfile.ZipFile(path) as archive:
                 members = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-        except _BROKEN as error:
+        except BROKEN as error:
             raise DataError("not a readable .npz archive", where=where, found=str(error)) from error
         target = request.split.targets
         keys = request.keys or tuple(name for name in members if name != target)
         if not request.keys and len(keys) != 1:
+            likely = guess_arrays(list_arrays(path), split="train" if request.where == "train" else "test").inputs
             raise DataError(
                 "it is not said which array is the input",
                 where=where,
                 expected=f"{request.where}.inputs to name one of its arrays",
                 found=", ".join(members) or "no arrays",
+                action=None if likely is None else f"Add {request.where}.inputs: {likely}.",
             )
         for place, key in [*(("inputs", key) for key in keys), *([("targets", target)] if target else [])]:
             if key not in members:
@@ -84,7 +85,7 @@ def _array(path: Path, member: str, where: str) -> np.ndarray:
     try:
         mapped = _mapped(path, member)
         return _loaded.get(path, member) if mapped is None else mapped
-    except _BROKEN as error:
+    except BROKEN as error:
         raise DataError(
             f"array {member!r} can't be read", where=where, found=str(error), action="Write or copy the file again."
         ) from error
@@ -107,13 +108,7 @@ def _mapped(path: Path, member: str) -> np.ndarray | None:
         stream.seek(entry.header_offset + 26)
         name_length, extra_length = struct.unpack("<HH", stream.read(4))
         stream.seek(name_length + extra_length, 1)
-        shape, fortran, dtype = _header(stream)
+        shape, fortran, dtype = array_header(stream)
         if dtype.hasobject or 0 in shape:
             return None
         return np.memmap(path, dtype, "r", stream.tell(), shape, "F" if fortran else "C")
-
-
-def _header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(stream)

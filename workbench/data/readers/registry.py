@@ -24,6 +24,7 @@ readers = _READERS.all
 register_reader = _READERS.register
 require_free_reader = _READERS.require_free
 plugin_readers = _READERS.of_plugins
+reader_owner = _READERS.owner
 
 
 def reader_named(name: str, where: str) -> Reader:

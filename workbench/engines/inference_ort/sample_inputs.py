@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from workbench.domain.errors import BadInputError
+from workbench.domain.errors import BadInputError, OpenDimensionsError
 from workbench.engines.inference_ort.feeding import numpy_dtype
 from workbench.graph.model import ValueInfo
 from workbench.graph.shapes import dimension_keys
@@ -49,7 +49,8 @@ def random_inputs(
         where: Names the model in messages.
 
     Raises:
-        BadInputError: a dynamic dimension has no value (all are named), or an input is not a tensor of numbers.
+        OpenDimensionsError: a dynamic dimension has no value; all are named.
+        BadInputError: an input is not a tensor of numbers.
     """
     rng = np.random.default_rng(seed)
     known = dict(dimensions or {})
@@ -80,7 +81,7 @@ def random_inputs(
             arrays[info.name] = _random(rng, numpy_dtype(info.dtype), tuple(shape))
     if missing:
         names = ", ".join(dict.fromkeys(missing))
-        raise BadInputError(
+        raise OpenDimensionsError(
             f"the model has dynamic dimensions without a value: {names}",
             where=where,
             action=f"Give each a size, for example --dimension {missing[0]}=224.",

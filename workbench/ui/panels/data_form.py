@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -15,135 +15,19 @@ from PySide6.QtWidgets import (
     QLabel,
     QLineEdit,
     QSpinBox,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from workbench.data.description_file import data_description_content, data_description_from
-from workbench.domain.data_description import Crop, DataDescription, Split
+from workbench.domain.data_description import Crop, DataDescription
 from workbench.domain.errors import DataError
 from workbench.ui.models import numbers
-from workbench.ui.panels.export import ask_path
+from workbench.ui.models.data_offers import TASKS, DataOffers, origin
+from workbench.ui.panels.split_fields import SplitFields, row_title
 from workbench.ui.panels.wheel_guard import guard_wheel
 
-READERS = {
-    "npz": "NumPy archive (.npz)",
-    "npy": "NumPy arrays (.npy)",
-    "idx": "MNIST files (IDX, also .gz)",
-    "image_folder": "Image folder, one folder a class",
-    "csv": "CSV manifest: file, label",
-    "text": "Text",
-    "random": "Random numbers, no labels",
-}
-KEYS = {
-    "npz": ("Array of the inputs, e.g. x", "Array of the labels, e.g. y"),
-    "npy": ("File of the inputs, where the path is a folder", "File of the labels, e.g. y.npy"),
-    "idx": (None, "File of the labels, e.g. labels.gz"),
-    "image_folder": (None, None),
-    "csv": ("Column of the files, e.g. file", "Column of the labels, e.g. label"),
-    "text": (None, None),
-    "random": (None, None),
-}
-"""What "inputs" and "targets" name for each reader; None where there is nothing to name."""
-TASKS = {
-    "classification": ("Classification", ("top1", "top5")),
-    "regression": ("Regression", ("mse", "psnr")),
-    "segmentation": ("Segmentation", ("miou",)),
-    "language": ("Language", ("perplexity",)),
-    "outputs": ("Compare outputs with the original", ("sqnr", "cosine", "mse")),
-}
 LAYOUTS = ("none", "NHWC->NCHW", "NCHW->NHWC", "HW->NCHW")
-
-
-class SplitFields(QGroupBox):
-    """Reader, path and keys of one split."""
-
-    changed = Signal()
-
-    def __init__(self, title: str, parent: QWidget | None = None) -> None:
-        super().__init__(title, parent)
-        self.reader = QComboBox()
-        for name, text in READERS.items():
-            self.reader.addItem(text, name)
-        self.path = QLineEdit()
-        self.path.setPlaceholderText("File or folder")
-        browse = QToolButton()
-        browse.setText("Browse…")
-        browse.clicked.connect(self._browse)
-        self.inputs = QLineEdit()
-        self.targets = QLineEdit()
-        row = QHBoxLayout()
-        row.addWidget(self.path, 1)
-        row.addWidget(browse)
-        self._form = QFormLayout(self)
-        self._row = row
-        for text, field in (("Format", self.reader), ("Path", row), ("Inputs", self.inputs), ("Labels", self.targets)):
-            self._form.addRow(_title(text), field)
-        self._extra: dict[str, Any] = {}
-        self._shown_reader: str | None = None
-        self.reader.currentIndexChanged.connect(self._reader_changed)
-        self._show_keys()
-        for field in (self.path, self.inputs, self.targets):
-            field.textChanged.connect(self.changed)
-
-    def content(self) -> dict[str, Any] | None:
-        """Return the split's entry, or None while no path is given to a reader that needs one."""
-        reader = str(self.reader.currentData())
-        path = self.path.text().strip()
-        if not path and reader != "random":
-            return None
-        entry = {**self._extra, "reader": reader, "path": path if reader != "random" else None}
-        names = {
-            "inputs": self._extra.get("inputs") or self.inputs.text().strip(),
-            "targets": self.targets.text().strip(),
-        }
-        for (key, name), taken in zip(names.items(), KEYS.get(reader, ("", "")), strict=True):
-            # What a file said of its own reader is kept, even where the form has no field for it.
-            entry[key] = name or None if taken is not None or reader == self._shown_reader else None
-        return {key: value for key, value in entry.items() if value is not None}
-
-    def show_split(self, split: Split | None) -> None:
-        """Fill the fields."""
-        known = {"reader", "path", "inputs", "targets"}
-        content = {} if split is None else split.model_dump(mode="json")
-        self._extra = {key: value for key, value in content.items() if key not in known}
-        inputs = content.get("inputs")
-        if isinstance(inputs, dict):
-            # Several inputs are mapped by name; that mapping is kept as it is and shown, not edited here.
-            self._extra["inputs"] = inputs
-        self.inputs.setReadOnly(isinstance(inputs, dict))
-        self.inputs.setText(
-            ", ".join(f"{name}: {key}" for name, key in inputs.items()) if isinstance(inputs, dict) else inputs or ""
-        )
-        reader = content.get("reader", "npz")
-        self._shown_reader = reader
-        if self.reader.findData(reader) < 0:
-            self.reader.addItem(reader, reader)
-        self.reader.setCurrentIndex(self.reader.findData(reader))
-        self.path.setText(content.get("path") or "")
-        self.targets.setText(content.get("targets") or "")
-
-    def _reader_changed(self) -> None:
-        self._show_keys()
-        self.changed.emit()
-
-    def _show_keys(self) -> None:
-        """Show the fields that the format has."""
-        reader = str(self.reader.currentData())
-        self._form.setRowVisible(self._row, reader != "random")
-        for field, hint in zip((self.inputs, self.targets), KEYS.get(reader, ("", "")), strict=True):
-            self._form.setRowVisible(field, hint is not None)
-            field.setPlaceholderText(hint or "")
-            field.setToolTip(hint or "")
-
-    def _browse(self) -> None:
-        chosen = ask_path(self, "Choose data", self.path.text(), "All files (*)", self._chosen, opening=True)
-        if self.reader.currentData() == "image_folder":
-            chosen.setFileMode(chosen.FileMode.Directory)
-
-    def _chosen(self, path: Path) -> None:
-        self.path.setText(str(path))
 
 
 class DataForm(QWidget):
@@ -157,6 +41,8 @@ class DataForm(QWidget):
         self._options: dict[str, Any] = {}
         self._resize: tuple[int, int] | None = None
         self._dtype: str | None = None
+        self._offers = DataOffers()
+        self._guessed_layout = "none"
         self.task = QComboBox()
         for name, (text, _) in TASKS.items():
             self.task.addItem(text, name)
@@ -175,6 +61,9 @@ class DataForm(QWidget):
         self.layout_ = QComboBox()
         self.layout_.addItems(LAYOUTS)
         self.layout_.setToolTip("How the axes are rearranged: N samples, H rows, W columns, C channels")
+        self.layout_note = QLabel()
+        self.layout_note.setProperty("role", "muted")
+        self.layout_note.setWordWrap(True)
         self.flip = QCheckBox("Mirror left to right")
         self.crop = QSpinBox()
         self.crop.setRange(0, 64)
@@ -185,6 +74,7 @@ class DataForm(QWidget):
         self.task.currentIndexChanged.connect(self._task_changed)
         for combo in (self.metrics, self.layout_):
             combo.currentIndexChanged.connect(self.changed)
+        self.metrics.currentIndexChanged.connect(self._show_metric_tip)
         for field in (self.scale, self.mean, self.std):
             field.textChanged.connect(self.changed)
         self.flip.toggled.connect(self.changed)
@@ -192,6 +82,11 @@ class DataForm(QWidget):
         self.test.changed.connect(self.changed)
         self.train.changed.connect(self.changed)
         self._task_changed()
+
+    @property
+    def task_name(self) -> str:
+        """Name of the chosen task."""
+        return str(self.task.currentData())
 
     @property
     def complete(self) -> bool:
@@ -237,35 +132,74 @@ class DataForm(QWidget):
         preprocess = description.preprocess
         self._resize, self._dtype = preprocess.resize, preprocess.dtype
         self.task.setCurrentIndex(self.task.findData(description.task))
-        if self.metrics.findData(description.metric) < 0:
-            self.metrics.addItem(numbers.metric_title(description.metric), description.metric)
-        self.metrics.setCurrentIndex(self.metrics.findData(description.metric))
+        self._choose_metric(description.metric)
         self.test.show_split(description.test)
         self.train.show_split(description.train)
         self.scale.setText("" if preprocess.scale is None else f"{preprocess.scale:g}")
         self.mean.setText(_text(preprocess.mean))
         self.std.setText(_text(preprocess.std))
         self.layout_.setCurrentText(preprocess.layout or "none")
+        # What a file says is no guess: it stays, even where it says that axes are not rearranged.
+        self._guessed_layout = ""
+        self._prepare.setRowVisible(self.layout_note, False)
         self.flip.setChecked("flip" in description.augment)
         self.crop.setValue(next((entry.crop for entry in description.augment if isinstance(entry, Crop)), 0))
 
+    def show_offers(self, offers: DataOffers) -> None:
+        """Offer what plugins brought beside the program's own; what is chosen stays chosen."""
+        self._offers = offers
+        blocked = self.blockSignals(True)  # nothing that the form says is another
+        chosen = str(self.metrics.currentData())
+        self._fill_metrics()
+        self._choose_metric(chosen)
+        for split in (self.test, self.train):
+            split.show_offers(offers)
+        self.blockSignals(blocked)
+
+    def guess_layout(self, layout: str | None, because: str) -> None:
+        """Arrange the axes as they seem to be, unless the user or a file said how; `because` is what speaks for it."""
+        if self.layout_.currentText() != self._guessed_layout:
+            return
+        self._guessed_layout = layout or "none"
+        self.layout_.setCurrentText(self._guessed_layout)
+        self.layout_note.setText("" if layout is None else f"Guessed from {because}. Change it if that is wrong.")
+        self._prepare.setRowVisible(self.layout_note, layout is not None)
+
     def _task_changed(self) -> None:
-        self.metrics.clear()
-        for metric in TASKS[str(self.task.currentData())][1]:
-            self.metrics.addItem(numbers.metric_title(metric), metric)
+        self._fill_metrics()
         self.changed.emit()
+
+    def _fill_metrics(self) -> None:
+        task = str(self.task.currentData())
+        self.metrics.clear()
+        for metric in TASKS[task][1]:
+            self.metrics.addItem(numbers.metric_title(metric), metric)
+        for offered in self._offers.plugin_metrics(task):
+            self.metrics.addItem(offered.title, offered.name)
+            self.metrics.setItemData(self.metrics.count() - 1, origin(offered.plugin), Qt.ItemDataRole.ToolTipRole)
+
+    def _choose_metric(self, metric: str) -> None:
+        if self.metrics.findData(metric) < 0:
+            self.metrics.addItem(numbers.metric_title(metric), metric)
+        self.metrics.setCurrentIndex(self.metrics.findData(metric))
+
+    def _show_metric_tip(self) -> None:
+        self.metrics.setToolTip(self.metrics.currentData(Qt.ItemDataRole.ToolTipRole) or "")
 
     def _lay_out(self) -> None:
         what = QFormLayout()
         what.setContentsMargins(12, 0, 12, 0)
-        what.addRow(_title("Task"), self.task)
-        what.addRow(_title("Metric"), self.metrics)
+        what.addRow(row_title("Task"), self.task)
+        what.addRow(row_title("Metric"), self.metrics)
         prepare = QGroupBox("Preprocessing, as the model was trained")
         form = QFormLayout(prepare)
-        form.addRow(_title("Divide by"), self.scale)
-        form.addRow(_title("Mean"), self.mean)
-        form.addRow(_title("Deviation"), self.std)
-        form.addRow(_title("Axes"), self.layout_)
+        form.addRow(row_title("Divide by"), self.scale)
+        form.addRow(row_title("Mean"), self.mean)
+        form.addRow(row_title("Deviation"), self.std)
+        form.addRow(row_title("Axes"), self.layout_)
+        form.addRow(self.layout_note)
+        form.setRowVisible(self.layout_note, False)
+        self._prepare = form
         augment = QGroupBox("Augmentation, for training only")
         row = QHBoxLayout(augment)
         row.addWidget(self.flip)
@@ -281,13 +215,6 @@ class DataForm(QWidget):
             outer.addWidget(group)
         outer.addStretch()
         guard_wheel(self)
-
-
-def _title(text: str) -> QLabel:
-    """Return a row's label, of one width in all groups so that their fields line up."""
-    label = QLabel(text)
-    label.setMinimumWidth(label.fontMetrics().horizontalAdvance("Deviation") + 8)
-    return label
 
 
 def _number(text: str, name: str) -> float | None:

@@ -21,6 +21,7 @@ from workbench.data.description_file import read_data_description, write_data_de
 from workbench.domain.errors import WorkbenchError
 from workbench.domain.reports import DataPreview
 from workbench.ui.models import numbers
+from workbench.ui.panels.array_lookup import ArrayLookup
 from workbench.ui.panels.data_form import DataForm
 from workbench.ui.panels.export import ask_path
 from workbench.ui.panels.sample_grid import SampleGrid
@@ -42,6 +43,8 @@ class DataWizard(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.resize(980, 720)
         self.form = DataForm()
+        self.form.show_offers(session.data_offers)
+        self.lookup = ArrayLookup(session, self.form)
         self.grid = SampleGrid(session.theme)
         self.summary = QLabel()
         self.summary.setWordWrap(True)
@@ -68,6 +71,8 @@ class DataWizard(QDialog):
         self._timer.setInterval(_SETTLE_MS)
         self._timer.timeout.connect(self.preview)
         self.form.changed.connect(self._form_changed)
+        self.lookup.finished.connect(self._form_changed)
+        session.methodsChanged.connect(self._offer)
         self.load.clicked.connect(self._ask_load)
         self.save.clicked.connect(self._ask_save)
         self.buttons.accepted.connect(self._accept)
@@ -92,6 +97,8 @@ class DataWizard(QDialog):
     def preview(self) -> None:
         """Ask a worker for samples and for the original's metric on some of them."""
         self._timer.stop()
+        if self.lookup.busy:
+            return  # the fields are not filled in yet; a preview follows when they are
         if not self.form.complete:
             self._wait()
             return
@@ -119,6 +126,7 @@ class DataWizard(QDialog):
         """Close; answers that are still under way are ignored."""
         self._asked += 1
         self._timer.stop()
+        self.lookup.stop()
         super().done(result)
 
     def _lay_out(self) -> None:
@@ -147,6 +155,9 @@ class DataWizard(QDialog):
         outer.setSpacing(16)
         outer.addLayout(middle, 1)
         outer.addLayout(below)
+
+    def _offer(self) -> None:
+        self.form.show_offers(self._session.data_offers)
 
     def _form_changed(self) -> None:
         # An answer that is still under way describes what the fields said before.
