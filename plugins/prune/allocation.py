@@ -13,21 +13,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from workbench.api import (
-    PRUNE_RATIO,
-    ModelGraph,
-    Plan,
-    RecipeError,
-    fold_batch_norm,
-    graph_cost,
-    remove_channels,
-)
+from workbench.api import PRUNE_RATIO, JobError, ModelGraph, Plan, RecipeError, WorkbenchError, remove_channels
 
+from .cost import counted, saved_by_unit
+from .latency import LatencyTrials
 from .parameters import PruningParameters, Target
 from .selection import GroupRatio, choose
 
 Scores = Mapping[str, np.ndarray]
-_WORDS = {"macs": "multiplications", "params": "parameters", "size": "bytes of weights"}
+_WORDS = {"macs": "multiplications", "params": "parameters", "size": "bytes of weights", "latency": "time"}
 # Ratios are written in steps of this share, rounded up so that a share of the units is not lost to rounding.
 _STEPS_OF_ONE = 10_000
 
@@ -38,7 +32,7 @@ class Budget:
 
     Attributes:
         target: What is counted.
-        original: Of the original model, to which the ratio refers.
+        original: Of the original model, to which the ratio refers; 1 for a latency, which is measured as a share.
         allowed: The largest count that may be left.
     """
 
@@ -51,17 +45,8 @@ class Budget:
         """Return the budget that the parameters ask for; None for no target."""
         if parameters.target == "none":
             return None
-        total = counted(original, parameters.target)
+        total = 1 if parameters.target == "latency" else counted(original, parameters.target)
         return Budget(parameters.target, total, total * parameters.target_ratio)
-
-
-def counted(graph: ModelGraph, target: Target) -> int:
-    """Return multiplications of one sample, parameters, or bytes of weights; batch norm counts as folded."""
-    folded = fold_batch_norm(graph)
-    if target == "size":
-        return folded.weight_bytes
-    cost = graph_cost(folded)
-    return cost.macs if target == "macs" else cost.params
 
 
 def allocate(
@@ -72,6 +57,7 @@ def allocate(
     budget: Budget | None,
     held: Sequence[str] = (),
     poll: Callable[[], None] = lambda: None,
+    trials: LatencyTrials | None = None,
 ) -> tuple[GroupRatio, ...]:
     """Return the chosen groups with their final ratios.
 
@@ -83,32 +69,39 @@ def allocate(
         budget: To meet, or None.
         held: Layers that a line of the plan holds, for the message.
         poll: Called between trials; raises where the user cancelled.
+        trials: Measure what is left where the budget is a latency.
 
     Raises:
         RecipeError: the budget can't be met.
+        JobError: a measured one can't.
     """
     free = [entry for entry in chosen if not entry.fixed]
     if budget is None and not free:
         return tuple(chosen)
     ranked = parameters.scope == "global"
-    steps = _ranked(free, scores, parameters) if ranked else _even(free, parameters)
+    steps = _ranked(graph, free, scores, parameters) if ranked else _even(free, parameters)
     if budget is None:
         return _with(chosen, steps(_asked(free))) if ranked else tuple(chosen)
     low, high = 0, len(steps)
 
-    def left(step: int) -> int:
+    def left(step: int) -> float:
         poll()
         removal = choose(
             _with(chosen, steps(step)), lambda group: scores[group.id], multiple=parameters.channel_multiple
         )
+        if trials is not None:
+            return trials.ratio(graph, removal)
         return counted(remove_channels(graph, removal) if removal else graph, budget.target)
 
-    if left(high) > budget.allowed:
-        raise _unreachable(budget, left(high), held, parameters)
-    while low < high:
+    least = left(high)
+    if least > budget.allowed:
+        raise _unreachable(budget, least, held, parameters)
+    # A measured staircase may rise where more goes: `high` is always a step that was seen to meet the budget.
+    while low < high and not (trials is not None and (trials.spent or trials.close(least, budget.allowed))):
         middle = (low + high) // 2
-        if left(middle) <= budget.allowed:
-            high = middle
+        found = left(middle)
+        if found <= budget.allowed:
+            high, least = middle, found
         else:
             low = middle + 1
     return _with(chosen, steps(high))
@@ -123,9 +116,13 @@ def check_reachable(
 ) -> None:
     """Refuse a target that can't be met even if every free layer goes down to its smallest share.
 
+    A latency is only known once it was measured, so that a target of one passes.
+
     Raises:
         RecipeError: says how far it gets, and what stands in the way.
     """
+    if budget.target == "latency":
+        return
     flat = {entry.group.id: np.arange(entry.group.units, dtype=np.float64) for entry in chosen}
     most = _with(chosen, {entry.group.id: _most(parameters) for entry in chosen if not entry.fixed})
     removal = choose(most, lambda group: flat[group.id], multiple=parameters.channel_multiple)
@@ -134,12 +131,13 @@ def check_reachable(
         raise _unreachable(budget, least, held, parameters)
 
 
-def _unreachable(budget: Budget, least: int, held: Sequence[str], parameters: PruningParameters) -> RecipeError:
+def _unreachable(budget: Budget, least: float, held: Sequence[str], parameters: PruningParameters) -> WorkbenchError:
+    kind, measured = (JobError, "measured ") if budget.target == "latency" else (RecipeError, "")
     lines = f", or take the plan's lines for {', '.join(held[:4])}{', …' if len(held) > 4 else ''} away" if held else ""
-    return RecipeError(
+    return kind(
         f"the target of {budget.allowed / budget.original:.3g} of the original's {_WORDS[budget.target]} can't be met",
         where="target_ratio",
-        found=f"{least / budget.original:.3g} with every free layer at its smallest share of "
+        found=f"{measured}{least / budget.original:.3g} with every free layer at its smallest share of "
         f"{parameters.smallest_share:g}",
         action=f"Raise target_ratio, lower smallest_share{lines}.",
     )
@@ -186,12 +184,19 @@ def _even(free: Sequence[GroupRatio], parameters: PruningParameters) -> _Steps:
     return _Steps(math.ceil(most / 0.005), lambda step: dict.fromkeys(names, min(step * 0.005, most)))
 
 
-def _ranked(free: Sequence[GroupRatio], scores: Scores, parameters: PruningParameters) -> _Steps:
+def _ranked(graph: ModelGraph, free: Sequence[GroupRatio], scores: Scores, parameters: PruningParameters) -> _Steps:
     """The least important units of all groups, one more in each step."""
     ranking: list[tuple[float, int, int]] = []
+    cost = dict.fromkeys((entry.group.id for entry in free), 1.0)
+    lowest = 0.0
+    if parameters.per_cost:
+        cost = saved_by_unit(graph, [entry.group for entry in free], parameters.target)
+        # Standard scores lie around zero, and a quotient of a negative one would rank the other way round.
+        lowest = min((float(scores[entry.group.id].min()) for entry in free), default=0.0)
     for place, entry in enumerate(free):
         group = entry.group
-        own = sorted(float(scores[group.id][unit]) for unit in range(group.units) if unit not in group.locked)
+        worth = (scores[group.id] - min(lowest, 0.0)) / max(cost[group.id], 1e-30)
+        own = sorted(float(worth[unit]) for unit in range(group.units) if unit not in group.locked)
         allowed = math.floor(_most(parameters) * group.units + 1e-9)
         ranking.extend((score, place, index) for index, score in enumerate(own[:allowed]))
     order = [free[place].group.id for _, place, _ in sorted(ranking)]

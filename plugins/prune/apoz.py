@@ -40,6 +40,7 @@ class ZeroShare(ObservedPruning):
     title = "Zero-activation channel pruning (APoZ)"
     summary = "Removes the channels whose activations are zero most often."
     source = "Hu et al., 2016, Network Trimming"
+    comparable = True
 
     def figure(self, place: ChannelAxis) -> ChannelFigure:
         """Return a counter of what is not zero."""

@@ -24,6 +24,7 @@ class BatchNormScale(ChannelPruning):
     title = "Batch-norm-scale channel pruning (Network Slimming)"
     summary = "Removes the channels with the smallest batch-norm scale; works best after training with sparse scales."
     source = "Liu et al., 2017, Learning Efficient Convolutional Networks through Network Slimming"
+    comparable = True
 
     def requirements(self, graph: ModelGraph) -> frozenset[Requirement]:
         """Return that samples are needed where no layer has batch norm any more."""

@@ -18,6 +18,7 @@ class Fisher(SlopePruning):
     title = "Fisher channel pruning"
     summary = "Removes the channels with the least Fisher information, coupled layers counted together."
     source = "Theis et al., 2018, Faster Gaze Prediction; Liu et al., 2021, Group Fisher Pruning"
+    comparable = True
 
     def figure(self, slopes: np.ndarray) -> np.ndarray:
         """Return half the sums of squared slopes."""

@@ -23,6 +23,7 @@ class LassoSelection(LeastSquaresPruning):
     title = "LASSO channel selection"
     summary = "Keeps the channels from which the next layer's output is rebuilt best, and rebuilds it."
     source = "He et al., 2017, Channel Pruning for Accelerating Very Deep Neural Networks"
+    comparable = True
 
     def losses(self, weight: np.ndarray, covariance: np.ndarray, columns: list[np.ndarray]) -> np.ndarray:
         """Return the largest penalty at which each unit is used, as a share of the output's variance."""

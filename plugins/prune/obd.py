@@ -20,6 +20,7 @@ class OptimalBrainDamage(SlopePruning):
     title = "Hessian channel pruning (OBD)"
     summary = "Removes the channels on which the loss has the smallest curvature; needs samples but no labels."
     source = "LeCun et al., 1990, Optimal Brain Damage"
+    comparable = True
     labels: ClassVar[Literal["data", "model"]] = "model"
 
     def figure(self, slopes: np.ndarray) -> np.ndarray:

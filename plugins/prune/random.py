@@ -17,6 +17,7 @@ class RandomChannels(ChannelPruning):
     title = "Random channel pruning"
     summary = "Removes channels at random: the baseline for every criterion."
     source = "Mittal et al., 2018, Recovering from Random Pruning"
+    comparable = True
 
     def importance(self, subject: Subject, group: ChannelGroup) -> np.ndarray:
         """Return random numbers, (units,)."""

@@ -9,11 +9,20 @@ import numpy as np
 
 from workbench.api import ModelGraph
 
+from .parameters import PruningParameters
 from .selection import GroupRatio
 
 _BINS = 20
-SETTLED = {"scope": "layer", "target": "none"}
-"""Parameters that are answered by the plan that came of them: who takes that plan over sets them like this."""
+_SETTLED = {"scope": "layer", "target": "none"}
+
+
+def taken_over(parameters: PruningParameters) -> dict[str, Any]:
+    """Return what becomes of the parameters of whoever takes the resulting plan over.
+
+    `settled` are those that the plan answers, `presumed` those that its ratios were found with.
+    """
+    presumed = {"channel_multiple": parameters.channel_multiple} if parameters.channel_multiple > 1 else {}
+    return {"settled": _SETTLED, "presumed": presumed}
 
 
 def group_details(

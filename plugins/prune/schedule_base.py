@@ -36,8 +36,10 @@ from workbench.api import (
     with_new_statistics,
 )
 
+from .advice import odd_counts, ranking_notes
 from .allocation import Budget, allocate, as_plan, check_reachable
-from .report import SETTLED, group_details, parameter_count
+from .latency import LatencyTrials
+from .report import group_details, parameter_count, taken_over
 from .schedule_parameters import ScheduleParameters
 from .schedule_ranking import Ranking, Scores, criterion_of
 from .selection import GroupRatio, choose, group_ratios
@@ -58,6 +60,7 @@ class Ground:
         training: Runs trainings.
         tools: Of the run, without its progress.
         multiple: That kept channels are rounded to.
+        timed: For the report, what was measured to find the ratios.
     """
 
     graph: ModelGraph
@@ -67,6 +70,7 @@ class Ground:
     training: Training
     tools: Tools
     multiple: int
+    timed: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def groups(self) -> tuple[ChannelGroup, ...]:
@@ -144,7 +148,8 @@ class ScheduledPruning(Method):
 
     def requirements(self, graph: ModelGraph) -> frozenset[Requirement]:
         """Return that samples and gradients are needed, and what the criterion needs."""
-        return super().requirements(graph) | {Requirement.GRADIENTS} | criterion_of(self.parameters).requirements(graph)
+        needed = super().requirements(graph) | {Requirement.GRADIENTS}
+        return needed | criterion_of(self.parameters).requirements(graph)
 
     def check(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
         """Refuse settings that can't be honoured; returns notes on default settings that don't apply.
@@ -157,8 +162,7 @@ class ScheduledPruning(Method):
         budget = Budget.of(self.parameters.ranking(), graph)
         if budget is not None:
             check_reachable(folded_graph(graph), chosen, self.parameters.ranking(), budget, _held(plan))
-        elif self.parameters.scope == "global" and chosen and all(entry.fixed for entry in chosen):
-            notes = (*notes, "Scope global has no effect: the plan gives every layer a ratio of its own.")
+        notes = (*notes, *self._ranking_notes(chosen))
         if not self.parameters.epochs:
             notes = (*notes, "There are 0 epochs behind the removal: what was lost is not trained back.")
         return notes
@@ -170,7 +174,7 @@ class ScheduledPruning(Method):
             RecipeError: as `check`, or the recipe names no data.
             UnsupportedGraphError: the graph or the original has an operator that can't be trained.
             DataError: the labels don't fit the model, or the criterion needs labels.
-            JobError: the training diverged.
+            JobError: the training diverged, latency can't be measured, or a measured target can't be met.
             CancelledError: cancelled before one epoch at the final ratio was complete.
         """
         tools.cancel.raise_if_cancelled()
@@ -195,7 +199,9 @@ class ScheduledPruning(Method):
             "best_epoch": None,
             "stopped_early": False,
         }
-        notes = [*self._summary(ground, sparse, smaller), *sparse.notes, *notes, *skipped]
+        odd = odd_counts(ground.ratios, sparse.removal, self.parameters.ranking())
+        notes = [*self._summary(ground, sparse, smaller), *sparse.notes, *notes, *odd]
+        notes += [*self._ranking_notes(found), *skipped]
         if not behind:
             return MethodResult(smaller, notes=tuple(notes), details=details)
         recovering = tools.progress.part(removed_at + 0.05, 1.0, "recovering")
@@ -236,6 +242,8 @@ class ScheduledPruning(Method):
 
     def _ground(self, graph: ModelGraph, plan: LayerSettings, training: Training, notes: list[str]) -> Ground:
         tools, chosen = training.tools, self.parameters
+        timing = replace(tools, progress=tools.progress.part(0.09, 0.1, "choosing channels"))
+        trials = LatencyTrials.of(chosen.target, timing, self.id)
         bare = folded_graph(graph)
         full = bare
         if chosen.restore_batch_norm:
@@ -243,16 +251,23 @@ class ScheduledPruning(Method):
             full = folded_graph(normalised(bare, measuring, chosen.statistics_samples, notes))
         ratios, _ = self._chosen(full, plan)
         ranking = Ranking(chosen, frozenset(Subject(bare, full, tools).deviations()))
-        judging = replace(tools, progress=tools.progress.part(0.05, 0.1, "ranking channels"))
+        judging = replace(tools, progress=tools.progress.part(0.05, 0.09, "ranking channels"))
         judging.progress.update(0.0)
         scores = ranking.scores(full, [entry.group for entry in ratios], judging)
         budget = Budget.of(chosen.ranking(), tools.reference)
-        final = allocate(
-            full, ratios, scores, chosen.ranking(), budget, _held(plan), poll=tools.cancel.raise_if_cancelled
-        )
-        return Ground(
-            full, final, scores, ranking, training, replace(tools, progress=Progress()), chosen.channel_multiple
-        )
+        poll = tools.cancel.raise_if_cancelled
+        final = allocate(full, ratios, scores, chosen.ranking(), budget, _held(plan), poll, trials)
+        timed: dict[str, Any] = {}
+        if trials is not None and budget is not None:
+            notes.extend(trials.notes(budget.allowed))
+            timed = trials.details(budget.allowed)
+        silent = replace(tools, progress=Progress())
+        return Ground(full, final, scores, ranking, training, silent, chosen.channel_multiple, timed)
+
+    def _ranking_notes(self, chosen: tuple[GroupRatio, ...]) -> tuple[str, ...]:
+        criterion = criterion_of(self.parameters)
+        ranking = self.parameters.ranking()
+        return ranking_notes(ranking, chosen, comparable=criterion.comparable, method=self.parameters.criterion)
 
     def _summary(self, ground: Ground, sparse: Sparse, smaller: ModelGraph) -> list[str]:
         gone, total = sum(map(len, sparse.removal.values())), sum(group.units for group in ground.groups)
@@ -264,7 +279,8 @@ class ScheduledPruning(Method):
         return {
             "groups": group_details(ground.ratios, sparse.removal, sparse.scores),
             "plan": as_plan(ground.ratios, layers, sparse.removal).model_dump(mode="json"),
-            "settled": SETTLED,
+            **taken_over(self.parameters.ranking()),
+            **ground.timed,
             "params_before": parameter_count(ground.graph),
             "params_after": parameter_count(smaller),
             **sparse.details,

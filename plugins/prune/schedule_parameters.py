@@ -5,11 +5,11 @@ from __future__ import annotations
 from copy import copy
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from workbench.api import TrainingParameters
 
-from .parameters import Normalisation, PruningParameters, Reduction, Scope, Target
+from .parameters import Normalisation, PruningParameters, Reduction, Scope, Target, with_fast_multiple
 
 CriterionName = Literal["l1", "l2", "geometric_median", "bn_scale", "taylor"]
 
@@ -42,6 +42,7 @@ class ScheduleParameters(TrainingParameters):
     smallest_share: float = as_in_pruning("smallest_share")
     reduction: Reduction = as_in_pruning("reduction")
     normalisation: Normalisation = as_in_pruning("normalisation")
+    per_cost: bool = as_in_pruning("per_cost")
     channel_multiple: int = as_in_pruning("channel_multiple")
     restore_batch_norm: bool = as_in_pruning("restore_batch_norm")
     statistics_samples: int = as_in_pruning("statistics_samples")
@@ -53,6 +54,11 @@ class ScheduleParameters(TrainingParameters):
         description="Passes over the training samples after the last channels are gone; the best of them is kept.",
         json_schema_extra={"unit": "epochs"},
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fast_counts(cls, given: Any) -> Any:
+        return with_fast_multiple(given)
 
     def ranking(self) -> PruningParameters:
         """Return what of this concerns ranking and allocation, as the one-shot criteria take it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -27,11 +27,13 @@ from workbench.api import (
     with_new_statistics,
 )
 
+from .advice import odd_counts, ranking_notes
 from .allocation import Budget, allocate, as_plan, check_reachable
+from .latency import LatencyTrials
 from .moments import observe_moments
 from .parameters import PruningParameters
 from .reconstruction import RECONSTRUCTION_SAMPLES, reconstructed
-from .report import SETTLED, group_details, parameter_count
+from .report import group_details, parameter_count, taken_over
 from .scores import combined
 from .selection import GroupRatio, choose, group_ratios
 from .subject import Subject
@@ -40,12 +42,17 @@ Removal = Mapping[str, tuple[int, ...]]
 
 
 class ChannelPruning(Method):
-    """Removes the least important channels of every group that the plan gives a ratio, or that a target asks for."""
+    """Removes the least important channels of every group that the plan gives a ratio, or that a target asks for.
+
+    Attributes:
+        comparable: Whether a score means the same in every layer, so that all layers can be ranked as they are.
+    """
 
     stage = Stage.PRUNE
     knobs = (PRUNE_RATIO,)
     version = 2
     Parameters = PruningParameters
+    comparable: ClassVar[bool] = False
 
     @abstractmethod
     def importance(self, subject: Subject, group: ChannelGroup) -> np.ndarray:
@@ -76,8 +83,10 @@ class ChannelPruning(Method):
         )
 
     def requirements(self, graph: ModelGraph) -> frozenset[Requirement]:
-        """Return that samples are needed for reconstruction, beside what the criterion needs."""
+        """Return what reconstruction and a measured target need, beside what the criterion needs."""
         needed = super().requirements(graph)
+        if self.parameters.target == "latency":
+            needed |= {Requirement.LATENCY}
         return needed | {Requirement.DATA} if self.parameters.reconstruct else needed
 
     def check(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
@@ -91,9 +100,7 @@ class ChannelPruning(Method):
         budget = Budget.of(self.parameters, graph)
         if budget is not None:
             check_reachable(folded_graph(graph), chosen, self.parameters, budget, _held(plan))
-        elif self.parameters.scope == "global" and chosen and all(entry.fixed for entry in chosen):
-            return (*notes, "Scope global has no effect: the plan gives every layer a ratio of its own.")
-        return notes
+        return (*notes, *self._ranking_notes(chosen))
 
     def apply(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> MethodResult:
         """Return the graph without the channels that the plan, or the target, takes away.
@@ -101,14 +108,19 @@ class ChannelPruning(Method):
         Raises:
             RecipeError: as `check`.
             DataError: samples that the criterion needs are missing.
+            JobError: latency can't be measured, or a measured target can't be met.
             CancelledError: tools.cancel was set.
         """
         tools.cancel.raise_if_cancelled()
         chosen, skipped = self._chosen(graph, plan)
         budget = Budget.of(self.parameters, tools.reference)
+        timing = replace(tools, progress=tools.progress.part(0.6, 0.66, "choosing channels"))
+        trials = LatencyTrials.of(self.parameters.target, timing, self.id)
         if not chosen:
             if budget is not None:
                 check_reachable(graph, chosen, self.parameters, budget, _held(plan))
+            if trials is not None:
+                allocate(graph, chosen, {}, self.parameters, budget, _held(plan), trials=trials)
             return MethodResult(graph, notes=("No layer has a prune ratio above 0.", *skipped))
         notes: list[str] = []
         subject = self._subject(folded_graph(graph), [entry.group for entry in chosen], tools, notes)
@@ -118,7 +130,7 @@ class ChannelPruning(Method):
             scores[entry.group.id] = np.nan_to_num(self.importance(subject, entry.group).astype(np.float64))
         tools.progress.update(0.6, "choosing channels")
         poll = tools.cancel.raise_if_cancelled
-        ratios = allocate(subject.graph, chosen, scores, self.parameters, budget, _held(plan), poll)
+        ratios = allocate(subject.graph, chosen, scores, self.parameters, budget, _held(plan), poll, trials)
         removal = choose(ratios, lambda group: scores[group.id], multiple=self.parameters.channel_multiple)
         tools.progress.update(0.68, "removing channels")
         whole = self._reconstructed(subject, [entry.group for entry in ratios], removal, tools, notes)
@@ -130,14 +142,22 @@ class ChannelPruning(Method):
         notes.insert(
             0, f"{len(removal)} channel groups lost {gone} of {total} units; parameters {before:,} → {after:,}."
         )
+        notes.extend(odd_counts(ratios, removal, self.parameters))
+        if trials is not None and budget is not None:
+            notes.extend(trials.notes(budget.allowed))
         details: dict[str, Any] = {
             "groups": group_details(ratios, removal, scores),
             "plan": as_plan(ratios, list(plan), removal).model_dump(mode="json"),
-            "settled": SETTLED,
+            **taken_over(self.parameters),
             "params_before": before,
             "params_after": after,
         }
-        return MethodResult(smaller, notes=(*notes, *skipped), details=details)
+        if trials is not None and budget is not None:
+            details |= trials.details(budget.allowed)
+        return MethodResult(smaller, notes=(*notes, *self._ranking_notes(chosen), *skipped), details=details)
+
+    def _ranking_notes(self, chosen: Sequence[GroupRatio]) -> tuple[str, ...]:
+        return ranking_notes(self.parameters, chosen, comparable=self.comparable, method=self.id)
 
     def _chosen(self, graph: ModelGraph, plan: LayerSettings) -> tuple[tuple[GroupRatio, ...], tuple[str, ...]]:
         weights, found = folded_graph(graph), []

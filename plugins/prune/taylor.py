@@ -18,6 +18,7 @@ class Taylor(SlopePruning):
     title = "Taylor channel pruning"
     summary = "Removes the channels whose removal changes the loss least, by the loss's gradient on labelled samples."
     source = "Molchanov et al., 2019, Importance Estimation for Neural Network Pruning"
+    comparable = True
 
     def figure(self, slopes: np.ndarray) -> np.ndarray:
         """Return the sums of absolute slopes."""

@@ -30,6 +30,7 @@ class Device(Protocol):
         batch: int = 1,
         seconds: float = 5.0,
         operators: bool = True,
+        memory: bool = True,
         dimensions: Mapping[str, int] | None = None,
         seed: int = 0,
         progress: Progress | None = None,
@@ -43,6 +44,7 @@ class Device(Protocol):
             batch: Samples in one inference.
             seconds: Measuring time for all models together, warm-up and profiles excluded.
             operators: Whether to measure every operator too.
+            memory: Whether to measure peak memory too, which takes a process of its own for every model.
             dimensions: Sizes of dynamic dimensions other than the batch, by name.
             seed: Of the inputs, the order of the rounds and the bootstrap.
             progress: Of the measurement.

@@ -46,6 +46,7 @@ class ThisComputer:
         batch: int = 1,
         seconds: float = 5.0,
         operators: bool = True,
+        memory: bool = True,
         dimensions: Mapping[str, int] | None = None,
         seed: int = 0,
         progress: Progress | None = None,
@@ -95,6 +96,9 @@ class ThisComputer:
                     path, inputs[index], graph, threads=threads, seconds=_PROFILE_SECONDS, cancel=cancel
                 )
             latency, ratio = summaries[index]
+            peak = None
+            if memory:
+                peak = peak_memory_bytes(path, batch=batches[0], threads=threads, dimensions=dimensions)
             entries.append(
                 ModelLatency(
                     path=str(path),
@@ -102,7 +106,7 @@ class ThisComputer:
                     latency_ms=latency,
                     runs=len(timings.runs_ms[index]),
                     size_bytes=model_size_bytes(path),
-                    peak_memory_bytes=peak_memory_bytes(path, batch=batches[0], threads=threads, dimensions=dimensions),
+                    peak_memory_bytes=peak,
                     ratio_to_first=ratio,
                     operators=profiled,
                 )

@@ -24,6 +24,7 @@ from workbench.graph.passes.drop_traces import drop_traces
 from workbench.graph.shapes import open_dimensions
 from workbench.graph.storage import open_model, save_model
 from workbench.methods.evaluation import Reference, checked_metric, chosen_samples, compare, evaluate
+from workbench.methods.latency_gauge import LatencyGauge
 from workbench.methods.pipeline import description_of, run_recipe
 from workbench.methods.registry import MethodRegistry
 from workbench.methods.step_cache import StepCache
@@ -47,6 +48,7 @@ def make_candidate(
     inference: InferenceEngine,
     training: TrainingEngine,
     measure_latency: MeasureLatency | None = None,
+    gauge: LatencyGauge | None = None,
     cache: StepCache | None = None,
     threads: int = 0,
     dimensions: Mapping[str, int] | None = None,
@@ -67,6 +69,7 @@ def make_candidate(
         training: Engine that trains.
         measure_latency: Measures the original and the candidate, interleaved, on the recipe's device; None leaves
             latency out.
+        gauge: Times graphs for steps that aim at a latency, or None.
         cache: Of step results, or None.
         threads: Of evaluation; 0 takes all cores.
         dimensions: Sizes of dynamic dimensions besides the batch, for the costs in the report.
@@ -98,6 +101,7 @@ def make_candidate(
         registry,
         inference,
         training,
+        gauge=gauge,
         cache=cache,
         progress=progress.part(0.0, 0.7),
         cancel=cancel,

@@ -34,12 +34,13 @@ class Requirement(enum.StrEnum):
     """What a method can't work without; looked for before a recipe runs.
 
     DATA: training or calibration samples. LABELS: targets of the training samples. GRADIENTS: a graph whose every
-    operator the training engine can execute.
+    operator the training engine can execute. LATENCY: a device that times graphs while the step runs.
     """
 
     DATA = "data"
     LABELS = "labels"
     GRADIENTS = "gradients"
+    LATENCY = "latency"
 
 
 class Parameters(BaseModel):
@@ -86,6 +87,9 @@ class Tools:
         rng: Seeded by recipe seed and step, so that a step's result does not depend on the steps before it.
         seed: The same as a number, for engines that seed themselves.
         checkpoint: File that a training may store its epochs in, to go on after a crash; None where nothing is kept.
+        latency_ratio: Returns how long a graph takes as a share of the original's time, measured in a second or two
+            the way the candidate will be; CancelledError where `cancel` is set meanwhile. None where nothing can be
+            timed; a method that needs it says so by Requirement.LATENCY.
     """
 
     reference: ModelGraph
@@ -98,6 +102,7 @@ class Tools:
     cancel: CancelToken = field(default_factory=CancelToken)
     log: Callable[[str], None] = lambda text: None
     checkpoint: Path | None = None
+    latency_ratio: Callable[[ModelGraph], float] | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -19,7 +20,8 @@ from workbench.domain.reports import StepReport
 from workbench.engines.contracts import InferenceEngine, TrainingEngine
 from workbench.graph.model import ModelGraph
 from workbench.methods.applicability import check_lines, layer_knobs
-from workbench.methods.method import Method, MethodResult, Stage, Tools
+from workbench.methods.latency_gauge import LatencyGauge
+from workbench.methods.method import Method, MethodResult, Requirement, Stage, Tools
 from workbench.methods.preparation import RecipeData
 from workbench.methods.registry import MethodRegistry, Registered
 from workbench.methods.requirements import check_requirements
@@ -55,6 +57,7 @@ def prepare(
     inference: InferenceEngine,
     *,
     training: TrainingEngine | None = None,
+    gauge: LatencyGauge | None = None,
     cancel: CancelToken | None = None,
 ) -> Prepared:
     """Check a recipe against a model without running anything.
@@ -65,6 +68,7 @@ def prepare(
         registry: The known methods.
         inference: Engine that methods will validate with.
         training: Engine that methods will take gradients from; None leaves unchecked whether it can.
+        gauge: Times graphs for methods that aim at a latency, or None.
         cancel: Polled while methods validate.
 
     Raises:
@@ -84,7 +88,7 @@ def prepare(
         with naming(registry.get(method.id), f"step {index + 1}"):
             warnings.extend(method.check(graph, settings))
             needed = method.requirements(graph)
-        check_requirements(f"step {index + 1}", method, needed, graph, data, training)
+        check_requirements(f"step {index + 1}", method, needed, graph, data, training, gauge)
     return Prepared(methods, settings, data, tuple(dict.fromkeys(warnings)))
 
 
@@ -113,6 +117,7 @@ def run_recipe(
     inference: InferenceEngine,
     training: TrainingEngine,
     *,
+    gauge: LatencyGauge | None = None,
     cache: StepCache | None = None,
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
@@ -129,6 +134,7 @@ def run_recipe(
         registry: The known methods.
         inference: Engine that runs, measures and calibrates.
         training: Engine that trains.
+        gauge: Times graphs for methods that aim at a latency, or None.
         cache: Of step results, or None.
         progress: Of the whole recipe.
         cancel: Polled between steps and handed to them.
@@ -140,7 +146,7 @@ def run_recipe(
         CancelledError: `cancel` was set.
     """
     progress, cancel = progress or Progress(), cancel or CancelToken()
-    prepared = prepare(graph, recipe, registry, inference, training=training, cancel=cancel)
+    prepared = prepare(graph, recipe, registry, inference, training=training, gauge=gauge, cancel=cancel)
     for warning in prepared.warnings:
         log(f"Warning: {warning}")
     if cache is not None and graph.weight_bytes > _CACHED_WEIGHT_BYTES:
@@ -158,7 +164,11 @@ def run_recipe(
         part.update(0.0)
         began = time.perf_counter()
         seed = step_seed(recipe.seed, index, method.id)
-        key = "" if cache is None else _key(current, reference, entry, method, prepared, seed).digest()
+        with naming(entry, f"step {index + 1}"):
+            aims_at_time = Requirement.LATENCY in method.requirements(current)
+        # What a step measures belongs to the machine and the setting it was measured in, and so does its result.
+        timed = gauge.setting if gauge is not None and aims_at_time else ""
+        key = "" if cache is None else _key(current, reference, entry, method, prepared, seed, timed).digest()
         result = None if cache is None else cache.get(key)
         cached = result is not None
         if result is None:
@@ -173,6 +183,7 @@ def run_recipe(
                 cancel=cancel,
                 log=log,
                 checkpoint=None if cache is None else cache.checkpoint(key),
+                latency_ratio=None if gauge is None else partial(gauge.ratio, cancel=cancel),
             )
             result = apply_method(method, entry, f"step {index + 1}", current, prepared.settings, tools)
             # What a cancel cut short is not the step's result: a later run goes on from its checkpoint.
@@ -222,7 +233,7 @@ def _keep(cache: StepCache, key: str, result: MethodResult, log: Callable[[str],
 
 
 def _key(
-    graph: ModelGraph, reference: str, entry: Registered, method: Method, prepared: Prepared, seed: int
+    graph: ModelGraph, reference: str, entry: Registered, method: Method, prepared: Prepared, seed: int, timed: str
 ) -> StepKey:
     settings = {
         layer: {
@@ -240,4 +251,5 @@ def _key(
         settings={layer: values for layer, values in settings.items() if values},
         seed=seed,
         data="" if prepared.data is None else prepared.data.fingerprint(),
+        timed=timed,
     )

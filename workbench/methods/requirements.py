@@ -7,6 +7,7 @@ from collections.abc import Collection
 from workbench.domain.errors import RecipeError, UnsupportedGraphError
 from workbench.engines.contracts import TrainingEngine
 from workbench.graph.model import ModelGraph
+from workbench.methods.latency_gauge import LatencyGauge
 from workbench.methods.method import Method, Requirement
 from workbench.methods.preparation import RecipeData
 
@@ -18,6 +19,7 @@ def check_requirements(
     graph: ModelGraph,
     data: RecipeData | None,
     training: TrainingEngine | None,
+    gauge: LatencyGauge | None,
 ) -> None:
     """Refuse a step that lacks something.
 
@@ -28,9 +30,10 @@ def check_requirements(
         graph: The original model.
         data: The recipe's data, or None if it names none.
         training: The training engine, or None where it is not known yet.
+        gauge: Times graphs, or None where nothing can.
 
     Raises:
-        RecipeError: data or labels are missing.
+        RecipeError: data or labels are missing, or nothing measures latency here.
         DataError: the data can't be opened.
         UnsupportedGraphError: an operator has no gradient; names the node.
     """
@@ -43,6 +46,12 @@ def check_requirements(
             f"{method.id} needs labels, and the training samples have none",
             where=step,
             action="Name train.targets in the DATA.yaml, or choose a method that works without labels.",
+        )
+    if Requirement.LATENCY in needed and gauge is None:
+        raise RecipeError(
+            f"{method.id} needs measured latencies, and nothing measures them here",
+            where=step,
+            action="Run the recipe with `workbench compress` or in the window, or choose another target.",
         )
     missing = training.unsupported(graph) if training is not None and Requirement.GRADIENTS in needed else ()
     if missing:

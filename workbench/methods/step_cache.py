@@ -36,6 +36,7 @@ class StepKey:
         settings: For every layer the settings of the knobs that the method reads, each with its origin in the plan.
         seed: Of the step.
         data: Fingerprint of the data that methods see.
+        timed: Where and how latencies were taken, for methods that aim at one; "" for all others.
     """
 
     graph: str
@@ -45,6 +46,7 @@ class StepKey:
     settings: dict[str, dict[str, Any]]
     seed: int
     data: str
+    timed: str = ""
 
     def digest(self) -> str:
         """Return the SHA-256 of all of it and of the versions of the libraries that compute it."""
@@ -58,6 +60,8 @@ class StepKey:
             self.data,
             {name: _version(name) for name in _LIBRARIES},
         ]
+        if self.timed:
+            content.append(self.timed)
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 

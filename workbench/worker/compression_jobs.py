@@ -16,7 +16,8 @@ from workbench.methods.sensitivity import sweep
 from workbench.methods.step_cache import StepCache
 from workbench.worker.engines import DeferredTrainingEngine, inference_engine
 from workbench.worker.installed_methods import loaded_methods
-from workbench.worker.measuring_jobs import check_measurable, latency, runnable_model, test_data
+from workbench.worker.latency_gauge import DeviceGauge
+from workbench.worker.measuring_jobs import check_measurable, device_named, latency, runnable_model, test_data
 from workbench.worker.model_jobs import onnx_file
 
 
@@ -48,6 +49,14 @@ def compress(spec: CompressJob, context: JobContext) -> dict[str, Any]:
         inference=inference_engine(),
         training=DeferredTrainingEngine(),
         measure_latency=measure if spec.measure_latency else None,
+        gauge=DeviceGauge(
+            path,
+            lambda: device_named(spec.recipe.device),
+            threads=spec.threads,
+            batch=spec.batch,
+            dimensions=spec.dimensions,
+            log=context.log,
+        ),
         dimensions=spec.dimensions,
         cache=None if spec.cache is None else StepCache(Path(spec.cache)),
         progress=context.progress,

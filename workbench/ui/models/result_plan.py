@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -17,11 +18,19 @@ from workbench.project.state import Candidate, ProjectState
 
 @dataclass(frozen=True)
 class ResultPlan:
-    """What one step decided; `settled` are parameters of its method that the plan answers from then on."""
+    """What one step decided.
+
+    Attributes:
+        method: Of the step.
+        plan: What it decided.
+        settled: Parameters of the method that the plan answers from then on.
+        presumed: Parameters that the plan was found with, and means the same with only.
+    """
 
     method: str
     plan: Plan
     settled: tuple[tuple[str, Any], ...] = ()
+    presumed: tuple[tuple[str, Any], ...] = ()
 
 
 def result_plans(candidate: Candidate | None) -> tuple[ResultPlan, ...]:
@@ -34,10 +43,15 @@ def result_plans(candidate: Candidate | None) -> tuple[ResultPlan, ...]:
             # What a method puts there is its own affair; only a plan can be taken over.
             continue
         if plan.knobs():
-            settled = step.details.get("settled")
-            pairs = tuple(settled.items()) if isinstance(settled, dict) else ()
-            found.append(ResultPlan(step.method, plan, pairs))
+            found.append(
+                ResultPlan(step.method, plan, _pairs(step.details, "settled"), _pairs(step.details, "presumed"))
+            )
     return tuple(found)
+
+
+def _pairs(details: Mapping[str, Any], key: str) -> tuple[tuple[str, Any], ...]:
+    found = details.get(key)
+    return tuple(found.items()) if isinstance(found, dict) else ()
 
 
 def take_over_title(results: tuple[ResultPlan, ...]) -> str:
@@ -57,8 +71,8 @@ def take_over(state: ProjectState, candidate: Candidate) -> Command | None:
     results = result_plans(candidate)
     layers = () if state.inspect is None else tuple(layer.name for layer in state.inspect.layers)
     plan = _merged(state.plan, candidate.recipe.plan, results, layers)
-    settled = {result.method: dict(result.settled) for result in results}
-    steps = tuple(_answered(step, settled.get(step.method, {})) for step in state.steps)
+    decided = {result.method: result for result in results}
+    steps = tuple(_answered(step, decided.get(step.method)) for step in state.steps)
     edits: list[Command] = []
     if plan != state.plan or list(plan.layers) != list(state.plan.layers):
         edits.append(ReplacePlan(plan))
@@ -90,7 +104,10 @@ def _add(
         lines[pattern] = {**lines.pop(pattern, {}), **settings}
 
 
-def _answered(step: Step, settled: dict[str, Any]) -> Step:
+def _answered(step: Step, result: ResultPlan | None) -> Step:
     """Return a step that leaves to the plan what the plan answers now."""
-    changed = {key: value for key, value in settled.items() if step.parameters.get(key, value) != value}
+    if result is None:
+        return step
+    changed = {key: value for key, value in result.settled if step.parameters.get(key, value) != value}
+    changed |= {key: value for key, value in result.presumed if step.parameters.get(key) != value}
     return step.model_copy(update={"parameters": {**step.parameters, **changed}}) if changed else step
