@@ -77,8 +77,11 @@ from workbench.graph.passes.remove_idle import remove_idle
 from workbench.graph.passes.upgrade_opset import upgrade_opset
 from workbench.graph.quantization import ActivationQuantization, WeightQuantization
 from workbench.graph.sparsity import Sparsity, sparsity_of
+from workbench.methods.calibration import needed_data, not_finite, observe_samples, parts_within
 from workbench.methods.method import Method, MethodData, MethodResult, Parameters, Requirement, Stage, Tools
+from workbench.methods.moments import MeanSquares, RowMoments, RowObserver
 from workbench.methods.normalisation import normalised, with_new_statistics
+from workbench.methods.patches import ChannelRows, LayerRows, SampledRows, Windows
 from workbench.methods.training import Training, TrainingParameters, training_history
 
 __all__ = [
@@ -102,13 +105,16 @@ __all__ = [
     "CancelledError",
     "ChannelAxis",
     "ChannelGroup",
+    "ChannelRows",
     "DataError",
     "Factor",
     "Factors",
     "JobError",
     "Knob",
     "LayerReport",
+    "LayerRows",
     "LayerSettings",
+    "MeanSquares",
     "Member",
     "Method",
     "MethodData",
@@ -128,6 +134,9 @@ __all__ = [
     "RecipeError",
     "Request",
     "Requirement",
+    "RowMoments",
+    "RowObserver",
+    "SampledRows",
     "Setting",
     "SlopeObserver",
     "Source",
@@ -144,6 +153,7 @@ __all__ = [
     "ValueInfo",
     "WeightChannels",
     "WeightQuantization",
+    "Windows",
     "WorkbenchError",
     "channel_groups",
     "checked_arrays",
@@ -165,12 +175,16 @@ __all__ = [
     "merge_affine_ahead",
     "merge_branches",
     "merge_slices",
+    "needed_data",
     "normalised",
+    "not_finite",
     "note_sparsity",
+    "observe_samples",
     "pad_input_channels",
     "pad_output_channels",
     "paddable_outputs",
     "padded_shortcuts",
+    "parts_within",
     "remove_branches",
     "remove_channels",
     "remove_idle",

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from workbench.api import Factors, linear_bias, takes_shift
+from workbench.api import Factors, RowMoments, linear_bias, takes_shift
 
 from .calibrated import Calibrated
 from .factorization import Split, Subject
-from .moments import Moments
 from .projection import projected, strongest
 from .ranks import kept_share
 
@@ -36,7 +35,7 @@ class ActivationAwareSvd(Calibrated):
             return subject.node.inputs[0], -1, subject.shape[0]
         return subject.node.outputs[0], -1, subject.shape[1]
 
-    def split_by(self, subject: Subject, moments: Moments) -> Split:
+    def split_by(self, subject: Subject, moments: RowMoments) -> Split:
         """Return L (in, r) and R (r, out), and what keeps the mean."""
         graph, name, weight = subject.graph, subject.node.name, subject.weight()
         shifts = takes_shift(graph, name)
@@ -60,7 +59,7 @@ def _observes_input(subject: Subject) -> bool:
     return subject.shape[0] < subject.shape[1] and not subject.node.attribute("transA", 0)
 
 
-def _from_inputs(moments: Moments, weight: np.ndarray, centered: bool) -> tuple[np.ndarray, np.ndarray]:
+def _from_inputs(moments: RowMoments, weight: np.ndarray, centered: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return energies (in,) and directions (out, in) of y, largest first, from the moments of x."""
     second = moments.about(moments.mean() if centered else np.zeros(len(weight)))
     values, vectors = np.linalg.eigh(second)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
+from workbench.api import RowMoments
+
 from .asvd import ActivationAwareSvd
 from .calibrated import Calibrated
 from .channel_svd import ChannelSvd
 from .factorization import Split, Subject
-from .moments import Moments
 
 
 class LowRank(Calibrated):
@@ -30,7 +31,7 @@ class LowRank(Calibrated):
         """Return what the layer's own method wants."""
         return self._of(subject).wanted(subject)
 
-    def split_by(self, subject: Subject, moments: Moments) -> Split:
+    def split_by(self, subject: Subject, moments: RowMoments) -> Split:
         """Return the factors of the layer's own method."""
         return self._of(subject).split_by(subject, moments)
 

@@ -6,10 +6,10 @@ from abc import abstractmethod
 
 from pydantic import Field
 
-from workbench.api import Tools
+from workbench.api import RowMoments, Tools
 
 from .factorization import Factorization, FactorizationParameters, Split, Subject
-from .moments import Moments, observe
+from .moments import observe
 
 
 class CalibratedParameters(FactorizationParameters):
@@ -31,7 +31,7 @@ class Calibrated(Factorization):
         """Return the value to observe, the axis of its channels and their number."""
 
     @abstractmethod
-    def split_by(self, subject: Subject, moments: Moments) -> Split:
+    def split_by(self, subject: Subject, moments: RowMoments) -> Split:
         """Return the layer's factors by the moments of the value that `wanted` named."""
 
     def measure(self, subjects: tuple[Subject, ...], tools: Tools) -> None:

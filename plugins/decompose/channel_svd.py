@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from workbench.api import Factor, Factors, linear_bias
+from workbench.api import Factor, Factors, RowMoments, linear_bias
 
 from .calibrated import Calibrated
 from .factorization import Split, Subject
-from .moments import Moments
 from .projection import projected, strongest
 from .ranks import kept_share
 
@@ -31,7 +30,7 @@ class ChannelSvd(Calibrated):
         """Return the layer's responses."""
         return subject.node.outputs[0], 1, subject.shape[0]
 
-    def split_by(self, subject: Subject, moments: Moments) -> Split:
+    def split_by(self, subject: Subject, moments: RowMoments) -> Split:
         """Return the two convolutions, and what keeps the mean."""
         shape = subject.shape
         matrix = subject.weight().reshape(shape[0], -1).T

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from pydantic import Field
 
-from workbench.api import DataError, Factors, Tools
+from workbench.api import DataError, Factors, Tools, observe_samples
 
 from .factorization import Factorization, FactorizationParameters, Split, Subject
 from .taps import TapMeans
@@ -43,15 +43,10 @@ class KernelFactorization(Factorization):
         if tools.data is None or not samples:
             return
         taps = {subject.node.name: TapMeans(subject.node, subject.shape[2:]) for subject in subjects}
-        observers: dict[str, list[TapMeans]] = {}
-        for subject in subjects:
-            observers.setdefault(subject.node.inputs[0], []).append(taps[subject.node.name])
+        watched = [(subject.node.inputs[0], taps[subject.node.name]) for subject in subjects]
         try:
-            batches = tools.data.calibration(samples)
             progress = tools.progress.part(0.0, 0.6, "means")
-            tools.inference.observe(
-                subjects[0].graph, observers, batches, progress=progress, total=samples, cancel=tools.cancel
-            )
+            observe_samples(subjects[0].graph, watched, tools.data, tools, samples, progress=progress)
         except DataError as error:
             tools.log(f"The means are left to the weights: {error}")
             return

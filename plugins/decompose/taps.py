@@ -11,7 +11,7 @@ from itertools import product
 
 import numpy as np
 
-from workbench.api import Node
+from workbench.api import Node, Windows
 
 
 class TapMeans:
@@ -23,29 +23,18 @@ class TapMeans:
     """
 
     def __init__(self, node: Node, kernel: Sequence[int]) -> None:
-        ones = (1,) * len(kernel)
-        self._kernel = tuple(kernel)
-        self._strides = tuple(node.attribute("strides", ones))
-        self._dilations = tuple(node.attribute("dilations", ones))
-        self._automatic = str(node.attribute("auto_pad", "NOTSET"))
-        self._pads = tuple(node.attribute("pads", (0,) * 2 * len(kernel)))
+        self._windows = Windows.of(node, kernel)
         self._count = 0
         self._sum: np.ndarray | None = None
 
     def update(self, array: np.ndarray) -> None:
         """Take the input of one batch (N, in, …)."""
         mean = array.mean(axis=0, dtype=np.float64)
-        margins = [(0, 0), *(self._margin(axis, size) for axis, size in enumerate(mean.shape[1:]))]
-        padded = np.pad(mean, margins)
-        taps = np.empty((len(mean), *self._kernel))
-        for place in product(*(range(size) for size in self._kernel)):
-            target: tuple[slice | int, ...] = (slice(None), *place)
-            window: list[slice] = [slice(None)]
-            for axis, tap in enumerate(place):
-                step, spread = self._strides[axis], self._dilations[axis]
-                last = padded.shape[axis + 1] - spread * (self._kernel[axis] - 1) - 1
-                window.append(slice(tap * spread, tap * spread + last // step * step + 1, step))
-            taps[target] = padded[tuple(window)].reshape(len(mean), -1).mean(axis=1)
+        kernel = self._windows.kernel
+        (under,) = self._windows.on(mean[None])
+        taps = np.empty((len(mean), *kernel))
+        for place in product(*(range(size) for size in kernel)):
+            taps[(slice(None), *place)] = under[(..., *place)].reshape(len(mean), -1).mean(axis=1)
         self._sum = taps * len(array) + (0.0 if self._sum is None else self._sum)
         self._count += len(array)
 
@@ -54,11 +43,3 @@ class TapMeans:
         if self._sum is None or not np.isfinite(self._sum).all():
             return None
         return np.asarray(((weight - near) * (self._sum / self._count)).reshape(len(weight), -1).sum(axis=1))
-
-    def _margin(self, axis: int, size: int) -> tuple[int, int]:
-        if not self._automatic.startswith("SAME"):
-            return (0, 0) if self._automatic == "VALID" else (self._pads[axis], self._pads[axis + len(self._kernel)])
-        reach = self._dilations[axis] * (self._kernel[axis] - 1) + 1
-        whole = max((-(-size // self._strides[axis]) - 1) * self._strides[axis] + reach - size, 0)
-        less = whole // 2
-        return (less, whole - less) if self._automatic == "SAME_UPPER" else (whole - less, less)

@@ -65,7 +65,7 @@ class LeastSquaresPruning(ChannelPruning):
         layers = []
         for reader, positions in group_readers(subject.graph, group):
             subject.tools.cancel.raise_if_cancelled()
-            covariance = subject.evidence["moments"][reader.node.name].covariance(centred=True)
+            covariance = subject.evidence["moments"][reader.node.name].covariance()
             losses = self.losses(reader.matrix(subject.graph), covariance, reader.columns(positions))
             layers.append((losses, present(positions)))
         return self.reduced(layers, group)

@@ -8,13 +8,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from workbench.api import ChannelAxis, ChannelGroup, ModelGraph
+from workbench.api import ChannelAxis, ChannelGroup, ModelGraph, needed_data, observe_samples
 
 from .parameters import SampledParameters
 from .scores import per_unit, present
 from .sites import Site, acting_sites, batch_size
 from .structured import ChannelPruning
-from .subject import Subject, needed_data
+from .subject import Subject
 
 
 class ChannelFigure(Protocol):
@@ -58,17 +58,13 @@ class ObservedPruning(ChannelPruning):
         """
         places = dict.fromkeys(site.place for group in groups for site in self.sites(subject.graph, group))
         observers = {place: self.figure(place) for place in places}
-        by_value: dict[str, list[ChannelFigure]] = {}
-        for place, observer in observers.items():
-            by_value.setdefault(place.value, []).append(observer)
-        tools, samples = subject.tools, self.parameters.samples
-        tools.inference.observe(
+        observe_samples(
             subject.graph,
-            by_value,
-            needed_data(tools, self.id).calibration(samples, batch_size(subject.graph, by_value)),
-            progress=tools.progress,
-            total=samples,
-            cancel=tools.cancel,
+            [(place.value, observer) for place, observer in observers.items()],
+            needed_data(subject.tools, self.id),
+            subject.tools,
+            self.parameters.samples,
+            batch_size=batch_size(subject.graph, [place.value for place in places]),
         )
         return {"figures": {place: observer.result() for place, observer in observers.items()}}
 

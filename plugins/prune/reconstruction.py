@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from workbench.api import ChannelGroup, ModelGraph
+from workbench.api import ChannelGroup, ModelGraph, RowMoments
 
-from .moments import Moments, Reader, group_readers
+from .moments import Reader, group_readers
 
 RIDGE = 1e-3
 RECONSTRUCTION_SAMPLES = 512
@@ -23,7 +23,7 @@ def reconstructed(
     graph: ModelGraph,
     groups: Sequence[ChannelGroup],
     removal: Mapping[str, tuple[int, ...]],
-    moments: Mapping[str, Moments],
+    moments: Mapping[str, RowMoments],
 ) -> tuple[ModelGraph, int]:
     """Return the graph with new weights in all readers of removed channels, and the number of these readers.
 
@@ -51,10 +51,10 @@ def reconstructed(
     return (graph.with_initializers(arrays) if arrays else graph), sum(layer in moments for layer in gone)
 
 
-def _solved(graph: ModelGraph, reader: Reader, taken: list[int], moments: Moments) -> dict[str, np.ndarray]:
+def _solved(graph: ModelGraph, reader: Reader, taken: list[int], moments: RowMoments) -> dict[str, np.ndarray]:
     old = reader.matrix(graph)
     shift = shift_of(graph, reader)
-    covariance = moments.covariance(centred=shift is not None)
+    covariance = moments.second() if shift is None else moments.covariance()
     kept = np.setdiff1d(np.arange(old.shape[1]), taken)
     ridge = RIDGE * max(float(np.trace(covariance)) / len(covariance), 1e-12)
     inner = covariance[np.ix_(kept, kept)] + ridge * np.eye(len(kept))
@@ -65,7 +65,7 @@ def _solved(graph: ModelGraph, reader: Reader, taken: list[int], moments: Moment
         name, sign = shift
         vector = graph.constant(name)
         assert vector is not None
-        found[name] = (vector + sign * ((old - new) @ moments.mean)).astype(vector.dtype)
+        found[name] = (vector + sign * ((old - new) @ moments.mean())).astype(vector.dtype)
     return found
 
 

@@ -12,14 +12,14 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from workbench.api import ChannelAxis, ChannelGroup, ModelGraph, Requirement
+from workbench.api import ChannelAxis, ChannelGroup, ModelGraph, Requirement, needed_data
 
 from .parameters import SampledParameters
 from .reach import gradient_obstacle
 from .scores import per_unit, present
 from .sites import batch_size, reading_sites
 from .structured import ChannelPruning
-from .subject import Subject, needed_data
+from .subject import Subject
 
 
 class SlopePruning(ChannelPruning):

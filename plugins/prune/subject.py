@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.api import DataError, ModelGraph, Tools
+from workbench.api import ModelGraph, Tools
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,3 @@ def _scales(graph: ModelGraph) -> dict[str, tuple[str, np.ndarray]]:
         if layer is not None and scale is not None and len(graph.consumers(node.inputs[0])) == 1:
             found[layer.name] = (node.name, np.abs(scale.astype(np.float64)))
     return found
-
-
-def needed_data(tools: Tools, method: str) -> Any:
-    """Return the recipe's data.
-
-    Raises:
-        DataError: it names none.
-    """
-    if tools.data is None:
-        raise DataError(f"{method} needs samples, and the recipe names no data", action="Add `data:` to the recipe.")
-    return tools.data

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.api import DataError, ModelGraph, Progress, Tools
+from workbench.api import ModelGraph, Progress, RowMoments, Tools, needed_data, not_finite
 
-from .observed import SecondMoments
+from .observed import WITHOUT
 from .patches import Patches
 from .subjects import Subject
 
@@ -35,7 +35,7 @@ class Readings:
     dense_mean: np.ndarray
 
     @classmethod
-    def alone(cls, moments: SecondMoments) -> Readings:
+    def alone(cls, moments: RowMoments) -> Readings:
         """Return readings of one model, as if the other read the same."""
         second, mean = moments.second(), moments.mean()
         return cls(second, second, mean, mean)
@@ -49,6 +49,39 @@ class Readings:
         return Readings(second, cross, self.mean, self.dense_mean)
 
 
+class CrossMoments:
+    """Mean of x and products of all its columns with those of z, added up like RowMoments.
+
+    Args:
+        groups: Of the layer.
+        columns: Of one group.
+    """
+
+    def __init__(self, groups: int, columns: int) -> None:
+        self._count = 0
+        self._sums = np.zeros((groups, columns))
+        self._products = np.zeros((groups, columns, columns))
+
+    def add(self, x: np.ndarray, z: np.ndarray) -> None:
+        """Take rows (groups, n, columns) of both."""
+        self._count += x.shape[1]
+        self._sums += x.sum(axis=1, dtype=np.float64)
+        self._products += x.transpose(0, 2, 1) @ z
+
+    def mean(self) -> np.ndarray:
+        """Return E[x] (groups, columns)."""
+        return np.asarray(self._sums / max(self._count, 1))
+
+    def product(self) -> np.ndarray:
+        """Return E[x z^T] (groups, columns, columns)."""
+        return np.asarray(self._products / max(self._count, 1))
+
+    @property
+    def finite(self) -> bool:
+        """Whether nothing that was seen was infinite or no number."""
+        return bool(np.isfinite(self._products).all())
+
+
 def observe_pair(
     dense: ModelGraph, graph: ModelGraph, subject: Subject, tools: Tools, samples: int, progress: Progress
 ) -> Readings:
@@ -58,8 +91,7 @@ def observe_pair(
         DataError: the recipe names no data, or a value was not finite on it.
         CancelledError: tools.cancel was set.
     """
-    if tools.data is None:
-        raise DataError("calibration samples are needed, and the recipe names no data", action="Add `data:`.")
+    data = needed_data(tools, "calibration", WITHOUT)
     values = list(dict.fromkeys(node.inputs[0] for node in subject.nodes))
     fed = {info.name for info in graph.inputs}
     computed = [value for value in values if value not in fed]
@@ -68,10 +100,10 @@ def observe_pair(
         for each in (dense, graph)
     ]
     layout = subject.layout
-    positions, seen = 0, 0
-    sums = np.zeros((2, layout.groups, layout.columns))
-    products = np.zeros((2, layout.groups, layout.columns, layout.columns))
-    for batch in tools.data.calibration(samples):
+    seen = 0
+    now = RowMoments(layout.groups, layout.columns)
+    crossed = CrossMoments(layout.groups, layout.columns)
+    for batch in data.calibration(samples):
         tools.cancel.raise_if_cancelled()
         found: list[Mapping[str, np.ndarray]] = [
             {**batch.inputs, **({} if session is None else session.run(batch.inputs))} for session in sessions
@@ -79,18 +111,10 @@ def observe_pair(
         for node in subject.nodes:
             unfold = Patches(node, layout)
             for x, z in zip(*(unfold.of(values[node.inputs[0]]) for values in found), strict=True):
-                positions += z.shape[1]
-                sums += np.stack([x, z]).sum(axis=2, dtype=np.float64)
-                products[0] += x.transpose(0, 2, 1) @ z
-                products[1] += z.transpose(0, 2, 1) @ z
+                crossed.add(x, z)
+                now.add(z)
         seen += len(batch)
         progress.update(min(seen / samples, 1.0))
-    if not positions or not np.isfinite(products).all():
-        raise DataError(
-            "what the layer reads is not finite on the calibration samples",
-            where=f"layer {subject.name!r}",
-            expected="finite activations",
-            action="Check the preprocessing of the data.",
-        )
-    products /= positions
-    return Readings(products[1], products[0], sums[1] / positions, sums[0] / positions)
+    if not (now.finite and crossed.finite):
+        raise not_finite("what the layer reads", f"layer {subject.name!r}")
+    return Readings(now.second(), crossed.product(), now.mean(), crossed.mean())

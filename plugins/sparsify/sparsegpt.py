@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from workbench.api import ModelGraph, Node, Parameters, Progress, Tools
+from workbench.api import ModelGraph, Node, Parameters, Progress, RowMoments, Tools, parts_within
 
 from .layout import Layout
-from .observed import SecondMoments, observe
+from .observed import observe
 from .paired import Readings, observe_pair
 from .sparsification import Outcome, Sparsification, matrices_of, stored_like
 from .subjects import Subject
@@ -89,9 +89,11 @@ class SparseGpt(Sparsification):
         """Return the graph with zeros and updated weights, layer by layer from the input on."""
         layers: dict[str, dict[str, float]] = {}
         biases, dense = 0, graph
-        goes = self._goes(subjects)
-        for number, go in enumerate(goes):
-            part = tools.progress.part(number / len(goes), (number + 1) / len(goes), go[0].name if len(go) == 1 else "")
+        parts = self._goes(subjects)
+        for number, go in enumerate(parts):
+            part = tools.progress.part(
+                number / len(parts), (number + 1) / len(parts), go[0].name if len(go) == 1 else ""
+            )
             seen = self._readings(dense, graph, go, tools, part.part(0.0, 0.7, "calibration"))
             arrays: dict[str, np.ndarray] = {}
             for subject in go:
@@ -117,21 +119,14 @@ class SparseGpt(Sparsification):
         if self.parameters.inputs == "matched":
             return {subject.weight: observe_pair(dense, graph, subject, tools, samples, progress) for subject in go}
         read = dense if self.parameters.inputs == "dense" else graph
-        moments = observe(read, go, SecondMoments, tools, samples, progress)
+        moments = observe(read, go, RowMoments, tools, samples, progress)
         return {weight: Readings.alone(found) for weight, found in moments.items()}
 
     def _goes(self, subjects: tuple[Subject, ...]) -> list[list[Subject]]:
         """Return which layers are observed together: one by one, or as many as 1 GB of moments holds."""
-        goes: list[list[Subject]] = []
-        room = 0
-        for subject in subjects:
-            size = 8 * subject.layout.groups * subject.layout.columns**2
-            if not goes or self.parameters.inputs != "dense" or size > room:
-                goes.append([])
-                room = _MOMENT_BYTES
-            goes[-1].append(subject)
-            room -= size
-        return goes
+        if self.parameters.inputs != "dense":
+            return [[subject] for subject in subjects]
+        return parts_within(subjects, lambda each: 8 * each.layout.groups * each.layout.columns**2, _MOMENT_BYTES)
 
     def _updated(
         self, subject: Subject, weight: np.ndarray, readings: Readings, tools: Tools

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from workbench.api import ModelGraph, Parameters, Tools
+from workbench.api import MeanSquares, ModelGraph, Parameters, Tools
 
-from .observed import Energies, observe
+from .observed import observe
 from .patterns import Comparison, zeros
 from .sparsification import Outcome, Sparsification, matrices_of, stored_like
 from .subjects import Subject
@@ -49,7 +49,7 @@ class Wanda(Sparsification):
     def sparse(self, graph: ModelGraph, subjects: tuple[Subject, ...], tools: Tools) -> Outcome:
         """Return the graph without the weights of least weight times input."""
         progress = tools.progress.part(0.0, 0.8, "calibration")
-        energies = observe(graph, subjects, Energies, tools, self.parameters.calibration_samples, progress)
+        energies = observe(graph, subjects, MeanSquares, tools, self.parameters.calibration_samples, progress)
         arrays: dict[str, np.ndarray] = {}
         for number, subject in enumerate(subjects):
             tools.cancel.raise_if_cancelled()

@@ -7,6 +7,7 @@ import numpy as np
 from workbench.domain.errors import DataError
 from workbench.graph.model import ModelGraph
 from workbench.graph.passes.restore_batch_norm import normalisable, restore_batch_norm
+from workbench.methods.calibration import observe_samples
 from workbench.methods.method import Tools
 
 # Fewer say too little about a channel's deviation.
@@ -71,14 +72,7 @@ def give_back_normalisation(graph: ModelGraph, tools: Tools, samples: int = 1000
     if not names or tools.data is None:
         return graph, False
     observers = {name: ChannelMoments() for name in names}
-    tools.inference.observe(
-        graph,
-        {name: (observer,) for name, observer in observers.items()},
-        tools.data.calibration(samples),
-        progress=tools.progress,
-        total=samples,
-        cancel=tools.cancel,
-    )
+    observe_samples(graph, observers.items(), tools.data, tools, samples)
     moments = {name: observer.result() for name, observer in observers.items()}
     return restore_batch_norm(graph, moments), True
 
