@@ -1,4 +1,4 @@
-"""A target of latency: met with few measurements that are all reported, repeatable as a plan, refused in clear words."""
+"""A target of latency: met with few measurements, all reported; repeatable as a plan; refused in clear words."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_a_target_out_of_reach_says_how_far_it_came(
     assert f"{stairs.seen[0]:.3g}" in str(no.value)
     assert len(stairs.seen) == 1
     held = plan_of(chain, 0.0, {"*": 0.0})
-    with pytest.raises(JobError, match="take the plan's lines for Conv_0, .* away"):
+    with pytest.raises(JobError, match=r"take the plan's lines for Conv_0, .* away"):
         pruned(methods, chain, held, tools, target_ratio=0.5)
 
 
