@@ -78,6 +78,7 @@ from workbench.graph.passes.upgrade_opset import upgrade_opset
 from workbench.graph.quantization import ActivationQuantization, WeightQuantization
 from workbench.graph.sparsity import Sparsity, sparsity_of
 from workbench.methods.calibration import needed_data, not_finite, observe_samples, parts_within
+from workbench.methods.keep_zeros import sparse_weights
 from workbench.methods.method import Method, MethodData, MethodResult, Parameters, Requirement, Stage, Tools
 from workbench.methods.moments import MeanSquares, RowMoments, RowObserver
 from workbench.methods.normalisation import normalised, with_new_statistics
@@ -189,6 +190,7 @@ __all__ = [
     "remove_channels",
     "remove_idle",
     "same_shape",
+    "sparse_weights",
     "sparsity_of",
     "store_half",
     "takes_shift",

@@ -16,8 +16,6 @@ from workbench.api import (
     training_history,
 )
 
-from .masks import KeepZeros
-
 
 class FineTune(Method):
     """Trains all weights with SGD on labels and on the original model's outputs; keeps the best epoch."""
@@ -51,8 +49,7 @@ class FineTune(Method):
         """
         if self.parameters.epochs == 0:
             return MethodResult(graph, notes=("0 epochs: nothing was trained.",))
-        zeros = KeepZeros.of(graph)
-        result = Training.of(self.parameters, tools, self.id).fit(graph, hook=zeros)
+        result = Training.of(self.parameters, tools, self.id).fit(graph)
         best = next((record for record in result.history if record.epoch == result.best_epoch), None)
         notes = [f"Epoch {result.best_epoch} of {len(result.history)} kept."]
         if best is not None and best.score is not None:
@@ -62,6 +59,4 @@ class FineTune(Method):
             "best_epoch": result.best_epoch,
             "stopped_early": result.stopped_early,
         }
-        if zeros is not None:
-            notes.append(zeros.note)
         return MethodResult(result.graph, notes=(*notes, *result.notes), details=details)

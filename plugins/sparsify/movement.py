@@ -6,7 +6,16 @@ from typing import Any
 
 from pydantic import Field
 
-from workbench.api import ModelGraph, Requirement, Stage, Tools, Training, TrainingParameters, training_history
+from workbench.api import (
+    ModelGraph,
+    Requirement,
+    Stage,
+    Tools,
+    Training,
+    TrainingParameters,
+    sparse_weights,
+    training_history,
+)
 
 from .schedule import Rise
 from .scores import MovementScores
@@ -79,7 +88,8 @@ class Movement(Sparsification):
         """Return the trained graph of the last epoch, with zeros."""
         chosen: MovementParameters = self.parameters
         training = Training.of(chosen, tools, self.id)
-        hook = MovementScores(subjects, Rise(chosen.observed_share, chosen.settled_share), chosen.update_steps)
+        rise = Rise(chosen.observed_share, chosen.settled_share)
+        hook = MovementScores(subjects, rise, chosen.update_steps, sparse_weights(graph))
         result = training.fit(graph, progress=tools.progress.part(0.0, 0.95), hook=hook, keep_best=False)
         notes = [f"{len(result.history)} epochs, the last one kept.", *result.notes]
         details: dict[str, Any] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,10 +25,14 @@ class MovementScores:
         subjects: Weights and targets.
         rise: How the share of zeros rises.
         update_steps: Steps after which the zeros are chosen anew.
+        sparse: Weights whose zeros stand already, and count before any other.
     """
 
-    def __init__(self, subjects: tuple[Subject, ...], rise: Rise, update_steps: int) -> None:
-        self._subjects, self._rise, self._every = subjects, rise, update_steps
+    def __init__(
+        self, subjects: tuple[Subject, ...], rise: Rise, update_steps: int, sparse: frozenset[str] = frozenset()
+    ) -> None:
+        self._subjects, self._rise, self._every, self._sparse = subjects, rise, update_steps, sparse
+        self._zeros: dict[str, np.ndarray] = {}
         self._used: dict[str, Tensor] = {}
         self._weights: dict[str, Tensor] = {}
         self._scores: dict[str, Tensor] = {}
@@ -39,6 +44,7 @@ class MovementScores:
         """Take the weights, before the first step."""
         self._epochs, self._steps = epochs, max(epochs * steps_per_epoch, 1)
         self._used = {subject.weight: weights[subject.weight] for subject in self._subjects}
+        self._zeros = {name: (self._used[name] == 0).cpu().numpy() for name in self._used if name in self._sparse}
         self._weights = {name: used.detach().clone() for name, used in self._used.items()}
         self._scores = {name: torch.zeros_like(used, dtype=torch.float32) for name, used in self._used.items()}
         self._masks = {name: torch.ones_like(used, dtype=torch.bool) for name, used in self._used.items()}
@@ -75,6 +81,9 @@ class MovementScores:
             if target is None:
                 continue
             scores = subject.layout.matrices(self._scores[subject.weight].cpu().numpy())
+            if subject.weight in self._zeros:
+                gone = subject.layout.matrices(self._zeros[subject.weight])
+                scores = np.where(gone, np.nextafter(scores.min(), np.float32(-np.inf)), scores)
             stays = subject.layout.stored(~zeros(scores, target))
             self._masks[subject.weight].copy_(torch.from_numpy(stays))
 

@@ -6,7 +6,7 @@ One set of names, units and defaults, so that a form, a recipe and a search know
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -16,6 +16,7 @@ from workbench.domain.cancel import Progress
 from workbench.domain.errors import RecipeError, UnsupportedGraphError
 from workbench.engines.contracts import Batch, Task, TrainingData, TrainingHook, TrainingResult, TrainingSettings
 from workbench.graph.model import ModelGraph
+from workbench.methods.keep_zeros import KeepZeros, sparse_weights
 from workbench.methods.method import MethodData, Parameters, Tools
 
 
@@ -159,7 +160,7 @@ class Training:
         hook: TrainingHook | None = None,
         keep_best: bool = True,
     ) -> TrainingResult:
-        """Train.
+        """Train; weights that an earlier step made sparse keep their zeros, which the result's notes say.
 
         Args:
             graph: What to train.
@@ -175,7 +176,9 @@ class Training:
             CancelledError: cancelled before one epoch was complete.
         """
         chosen, tools = self.parameters, self.tools
-        return tools.training.fit(
+        sparse = sparse_weights(graph)
+        zeros = KeepZeros(sparse, hook) if sparse else None
+        result = tools.training.fit(
             graph,
             self.samples,
             TrainingSettings(
@@ -200,9 +203,10 @@ class Training:
             progress=tools.progress if progress is None else progress,
             cancel=tools.cancel,
             log=tools.log,
-            hook=hook,
+            hook=hook if zeros is None else zeros,
             checkpoint=_named(tools.checkpoint, name),
         )
+        return result if zeros is None else replace(result, notes=(zeros.note, *result.notes))
 
 
 def training_history(result: TrainingResult) -> list[dict[str, Any]]:

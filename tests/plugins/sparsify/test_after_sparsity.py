@@ -84,6 +84,49 @@ def test_training_moves_weights_and_keeps_zeros(registry, data) -> None:
     assert any("latency usually stays" in warning for warning in after.warnings)
 
 
+@pytest.mark.parametrize(
+    ("id", "more"),
+    [
+        ("schedule.agp", {"schedule_epochs": 2}),
+        ("schedule.soft", {"schedule_epochs": 2}),
+        ("schedule.spp", {"schedule_epochs": 2}),
+        ("schedule.increg", {"schedule_epochs": 2}),
+        ("schedule.iterative", {"rounds": 2}),
+    ],
+)
+def test_schedules_keep_zeros_in_the_channels_that_stay(registry, data, id, more) -> None:
+    plan = Plan(default={"sparsity": 0.5}, layers={"conv4": {"prune_ratio": 0.5}})
+    parameters = {**TRAINED.parameters, "epochs": 1, "restore_batch_norm": False, "statistics_samples": 64, **more}
+    first = Step(method="prune.magnitude")
+    before = ran(registry, data, plan, first).graph
+    result = ran(registry, data, plan, first, Step(method=id, parameters=parameters))
+    after = result.graph
+    for name in ("conv1_weight", "conv2_weight", "conv3_weight"):
+        old, new = before.constant(name), after.constant(name)
+        assert ((new == 0) == (old == 0)).all()
+        assert (old != new).any()
+    patterns = [[(row == 0).tolist() for row in graph.constant("conv4_weight")] for graph in (before, after)]
+    assert len(patterns[1]) == len(patterns[0]) // 2
+    left = iter(patterns[0])
+    # Channels keep their order: each that stayed has the zeros of one of the old ones, behind the one before it.
+    assert all(any(pattern == old for old in left) for pattern in patterns[1])
+    assert any("kept the zeros of" in note for note in result.steps[1].notes)
+
+
+def test_movement_counts_the_zeros_that_stand(registry, data) -> None:
+    plan = Plan(default={"sparsity": 0.5})
+    first = Step(method="prune.magnitude")
+    before = ran(registry, data, plan, first).graph
+    parameters = {**TRAINED.parameters, "observed_share": 0.0, "update_steps": 1}
+    after = ran(registry, data, plan, first, Step(method="prune.movement", parameters=parameters)).graph
+    assert shares(after) == shares(before)
+    for node, weight in layer_nodes(after):
+        if sparsity_of(node) is not None:
+            old, new = before.constant(weight.name), after.constant(weight.name)
+            assert ((old == 0) == (new == 0)).all()
+            assert (old != new).any()
+
+
 def test_dense_models_train_as_before(registry, data) -> None:
     notes = ran(registry, data, Plan(), TRAINED).steps[0].notes
     assert not any("zeros" in note for note in notes)
