@@ -180,14 +180,14 @@ BAD_INPUTS: dict[str, BadInput] = {
     "open dimensions": BadInput(
         open_dimensions,
         ("profile", "model.onnx", "--seconds", "0.1"),
-        "bad_input",
+        "open_dimensions",
         ("model.onnx", "height"),
         spec=profile_job,
     ),
     "open dimensions of what latency is measured on": BadInput(
         open_dimensions,
         COMPRESS[:-1],
-        "bad_input",
+        "open_dimensions",
         ("model.onnx", "height, width", "--dimension height="),
         spec=lambda desk: CompressJob(
             model=str(desk / "model.onnx"), recipe=read_recipe(desk / "recipe.yaml"), out=str(desk / "out.onnx")

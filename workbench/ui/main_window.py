@@ -22,6 +22,7 @@ from workbench.ui.layouts import Workspace
 from workbench.ui.leaving import when_free
 from workbench.ui.menus import Menus
 from workbench.ui.models.reason import Reason
+from workbench.ui.open_sizes import OpenSizes
 from workbench.ui.palette import Palette
 from workbench.ui.palette_entries import palette_entries
 from workbench.ui.preferences import LayoutName, Preferences
@@ -69,6 +70,7 @@ class MainWindow(QMainWindow):
         self.opener = files.Opener(self, session, self.projects, self.ask_import)
         self._drops = FileDrops(self, session, self.opener.open_all)
         Refusals(self.actions_, session, self.banner)
+        OpenSizes(session, self.banner, self.set_sizes, self)
         register_project_acts(self)
         register_work_acts(self)
         register_window_acts(self)
@@ -130,7 +132,6 @@ class MainWindow(QMainWindow):
         session.selection.layersChanged.connect(refresh_soon)
         session.selection.candidateChanged.connect(refresh_soon)
         session.jobs.jobChanged.connect(refresh_soon)
-        session.failed.connect(self.banner.show_error)
         session.jobs.jobFailed.connect(self._add_log)
         self.faultFound.connect(self._show_fault, Qt.ConnectionType.QueuedConnection)
         self.steps.stepRequested.connect(self.go_to_step)
@@ -231,6 +232,12 @@ class MainWindow(QMainWindow):
         from workbench.ui.panels.data_wizard import DataWizard
 
         DataWizard(self.session, self).open()
+
+    def set_sizes(self) -> None:
+        """Ask for the sizes that the model's inputs leave open."""
+        from workbench.ui.sizes_dialog import SizesDialog
+
+        SizesDialog(self.session, self).open()
 
     def start_demo(self, out: Path | None = None) -> None:
         """Show the demo."""

@@ -32,7 +32,7 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "graph.find", "graph.in", "graph.out", "graph.fit", LINE,
         "graph.fold", "graph.depth1", "graph.depth2", "graph.unfold", LINE, "@look", "view.full",
     )),
-    ("&Model", ("model.open", "model.import", LINE, "data.choose", LINE, "model.folder")),
+    ("&Model", ("model.open", "model.import", "model.sizes", LINE, "data.choose", LINE, "model.folder")),
     ("&Analyse", ("analyse.baseline", "analyse.latency", LINE, "analyse.sensitivity", "@sweeps")),
     ("&Compress", (
         "@defaults", "compress.reset", LINE, "compress.run", "compress.cancel", LINE,

@@ -19,6 +19,7 @@ from workbench.project.recent import RecentFiles
 from workbench.project.references import ReferenceProblem, changed_model, find_problems
 from workbench.project.state import Change, ModelReference
 from workbench.ui.banner import Banner, Notice, Remedy
+from workbench.ui.model_sizes import describe_at_sizes
 from workbench.ui.session import Session
 
 
@@ -151,7 +152,7 @@ class Projects(QObject):
         """Make a file that was described the project's model."""
         reference = ModelReference(path=str(path.absolute()), sha256=report.model.sha256)
         self._session.do(SetModel(reference, title=title))
-        self._record(report)
+        self._take_description(report)
 
     # --- within -------------------------------------------------------------------------------------------------
 
@@ -185,7 +186,7 @@ class Projects(QObject):
         if problem is not None:
             self._show_problem(problem)
         elif document.state.inspect != report:
-            self._record(report)
+            self._take_description(report)
 
     def _point_to(self, path: Path, report: InspectReport) -> None:
         if self._take_known(path, report, pointed=True):
@@ -218,7 +219,11 @@ class Projects(QObject):
             )
         )
 
-    def _record(self, report: InspectReport) -> None:
+    def _take_description(self, report: InspectReport) -> None:
+        if self._session.state.dimensions:
+            # The file was opened without the project's sizes, which it need not have.
+            describe_at_sizes(self._session)
+            return
         try:
             self._session.document.record(Change.MODEL, inspect=report)
         except WorkbenchError as error:

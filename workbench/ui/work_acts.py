@@ -10,6 +10,7 @@ from workbench.plugin_host.manifests import user_folder
 from workbench.project.commands import ReplacePlan, mark_candidates
 from workbench.ui import files
 from workbench.ui.actions import Act
+from workbench.ui.open_sizes import why_no_sizes
 from workbench.ui.panels.export import ask_path
 from workbench.ui.places_on_disk import show_folder
 from workbench.ui.plugin_dialogs import NewPluginDialog, PluginsDialog
@@ -54,6 +55,9 @@ def register_work_acts(window: MainWindow) -> None:
         Act("model.open", "Open model…", ask_model, "Open an .onnx file", icon="model"),
         Act("model.import", "Import torch model…", window.ask_import,
             "Turn a .pt2 archive or a Python function into ONNX; asks before it runs code"),
+        Act("model.sizes", "Sizes of dimensions…", window.set_sizes,
+            "Set the sizes that the model's inputs leave open, for costs, latency and runs",
+            why_not=partial(why_no_sizes, session)),
         Act("data.choose", "Choose data…", window.choose_data, "Name the data that accuracy is measured on",
             ("Ctrl+D",), "data"),
         Act("model.folder", "Show model in its folder", window.show_model_folder, why_not=partial(missing, "model")),

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from workbench.domain.dimensions import free_dimensions
 from workbench.domain.measurements import Interval, Latency, MetricMeasurement, PairedDifference, Ratio
+from workbench.domain.reports import InspectReport
 from workbench.project.state import Candidate, ProjectState
 from workbench.ui.models import numbers
 from workbench.ui.models.pareto_front import front
@@ -225,9 +227,10 @@ def _record(row: CandidateRow, table: CandidateTable, on_front: bool) -> dict[st
 def _baseline(state: ProjectState, metric: MetricMeasurement | None, candidates: Sequence[Candidate]) -> CandidateRow:
     assert state.inspect is not None
     summary = state.inspect.model
-    report = state.baseline_latency or next(
-        (c.report.latency_report for c in reversed(candidates) if c.report.latency_report is not None), None
+    taken = (
+        c.report.latency_report for c in reversed(candidates) if not _at_other_sizes(c.report.model.macs, state.inspect)
     )
+    report = state.baseline_latency or next((report for report in taken if report is not None), None)
     model = report.models[0] if report and report.models else None
     return CandidateRow(
         id=BASELINE,
@@ -260,6 +263,8 @@ def _candidate(candidate: Candidate, state: ProjectState, metric: str) -> Candid
         stale = f"Measured with {numbers.metric_title(report.metric.metric)}"
     elif (latency and latency.batch != state.latency.batch) or (device and device.threads != state.latency.threads):
         stale = "Latency was measured with other threads or batch"
+    elif state.inspect is not None and _at_other_sizes(report.model.macs, state.inspect):
+        stale = "Measured at other sizes of the model's dimensions"
     return CandidateRow(
         id=candidate.id,
         name=candidate.name,
@@ -280,6 +285,11 @@ def _candidate(candidate: Candidate, state: ProjectState, metric: str) -> Candid
         created=candidate.created,
         deleted=candidate.deleted,
     )
+
+
+def _at_other_sizes(macs: int, now: InspectReport) -> bool:
+    """Whether the original had other costs when a candidate was measured, which only its open sizes can change."""
+    return macs != now.model.macs and any(not entry.batch for entry in free_dimensions(now.inputs))
 
 
 def _noise(quiet: bool, reason: str) -> str:
