@@ -183,6 +183,10 @@ class ScheduledPruning(Method):
         found, skipped = self._chosen(graph, plan)
         if not found:
             self.check(graph, plan)
+            ranking = self.parameters.ranking()
+            trials = LatencyTrials.of(ranking.target, tools, self.id)
+            if trials is not None:
+                allocate(graph, (), {}, ranking, Budget.of(ranking, tools.reference), _held(plan), trials=trials)
             return MethodResult(graph, notes=("No layer has a prune ratio above 0; nothing was trained.", *skipped))
         ground = self._ground(graph, plan, training, notes)
         ahead, behind = self.epochs_before, self.parameters.epochs

@@ -198,6 +198,19 @@ def test_results_go_into_the_plan_and_one_undo_takes_them_back(session, panel):
     assert (session.state.plan, session.state.steps) == (before.plan, before.steps)
 
 
+def test_what_the_ratios_were_found_with_goes_into_the_step_that_did_not_say_it(session):
+    candidate = session.state.candidate(PRUNED)
+    details = {"plan": {"layers": {INNER: {"prune_ratio": 0.5}}}, "settled": {"target": "none"}}
+    for presumed, expected in (({}, None), ({"channel_multiple": 16}, 16)):
+        step = StepReport(method="prune.l1", seconds=0, details={**details, "presumed": presumed})
+        found = candidate.model_copy(update={"report": candidate.report.model_copy(update={"steps": (step,)})})
+        bare = session.state.steps[0].model_copy(update={"parameters": {"target": "latency"}})
+        state = session.state.model_copy(update={"steps": (bare,)})
+        edited = take_over(state, found).apply(state)
+        assert edited.steps[0].parameters.get("target") == "none"
+        assert edited.steps[0].parameters.get("channel_multiple") == expected
+
+
 def test_results_of_other_shapes_and_layers_that_are_gone_are_left_out(session):
     candidate = session.state.candidate(PRUNED)
 

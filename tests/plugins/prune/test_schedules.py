@@ -15,6 +15,7 @@ from tests.fakes.removal import feeds, run
 from workbench.api import (
     CancelledError,
     CancelToken,
+    JobError,
     LayerSettings,
     Method,
     ModelGraph,
@@ -22,6 +23,8 @@ from workbench.api import (
     RecipeError,
     Stage,
     Tools,
+    fold_batch_norm,
+    graph_cost,
     remove_channels,
 )
 from workbench.domain.data_description import DataDescription
@@ -276,6 +279,33 @@ def test_a_target_decides_the_ratios(
     assert 0.3 < result.details["params_after"] / result.details["params_before"] < 0.65
     with pytest.raises(RecipeError, match="can't be met"):
         build("agp", target="params", target_ratio=0.01).check(network, plan_of(network))
+
+
+def test_a_measured_target_decides_before_the_training_and_is_kept_beside_its_checkpoint(
+    build: Callable[..., Method],
+    network: ModelGraph,
+    plan_of: Callable[..., LayerSettings],
+    make_tools: Callable[..., Tools],
+    tmp_path: Path,
+) -> None:
+    whole, measured = graph_cost(network).macs, []
+
+    def latency_ratio(graph: ModelGraph) -> float:
+        measured.append(graph_cost(graph).macs / whole)
+        return measured[-1]
+
+    method = build("agp", epochs=0, target="latency", target_ratio=0.6, channel_multiple=1)
+    tools = make_tools(latency_ratio=latency_ratio, checkpoint=tmp_path / "key.epochs")
+    result = method.apply(network, plan_of(network), tools)
+    assert 1 < len(measured) <= 10
+    assert result.details["latency_ratio"] == max(ratio for ratio in measured if ratio <= 0.6)
+    assert graph_cost(fold_batch_norm(result.graph)).macs / whole <= 0.6
+    assert any("measured while choosing" in note for note in result.notes)
+    count = len(measured)
+    again = method.apply(network, plan_of(network), tools)
+    assert (len(measured), again.details["plan"]) == (count, result.details["plan"])
+    with pytest.raises(JobError, match=r"of 0\.6 of the original's time can't be met"):
+        method.apply(network, plan_of(network, 0.0, {"*": 0.0}), replace(tools, checkpoint=None))
 
 
 def test_what_can_not_be_done_is_said(
