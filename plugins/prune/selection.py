@@ -75,8 +75,10 @@ def group_ratios(
             pruned.update(layers)
         else:
             reasons.update(dict.fromkeys(layers, reason))
+    present = {node.name for node in graph.nodes}
+    gone = [layer for layer in plan if layer not in present and plan.number(layer, PRUNE_RATIO) > 0]
     for layer in plan:
-        if layer in pruned or plan.number(layer, PRUNE_RATIO) == 0:
+        if layer in pruned or layer in gone or plan.number(layer, PRUNE_RATIO) == 0:
             continue
         reason = reasons.get(layer) or "it makes no channels of its own that could be removed"
         if plan.explicit(layer, PRUNE_RATIO):
@@ -86,8 +88,10 @@ def group_ratios(
                 action=f"Set {PRUNE_RATIO.name} of this layer to 0.",
             )
         skipped.setdefault(reason, []).append(layer)
-    notes = tuple(f"Not pruned: {', '.join(layers)} ({reason})." for reason, layers in skipped.items())
-    return tuple(chosen), notes
+    notes = [f"Not pruned: {', '.join(layers)} ({reason})." for reason, layers in skipped.items()]
+    if gone:
+        notes.append(f"Left out by an earlier step: {', '.join(gone)}.")
+    return tuple(chosen), tuple(notes)
 
 
 def _common_ratio(group: ChannelGroup, layers: list[str], plan: LayerSettings) -> tuple[float, Origin]:

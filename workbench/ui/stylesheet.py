@@ -76,7 +76,7 @@ QPushButton[role="link"] {{
 QPushButton[role="link"]:hover {{ text-decoration: underline; }}
 QPushButton[role="link"]:disabled {{ color: {roles.faint}; }}
 QTabBar::tab {{
-    background: {roles.window}; color: {roles.muted}; padding: 5px 12px; border: none;
+    background: {roles.window}; color: {roles.muted}; padding: 5px 9px; border: none;
     border-bottom: 2px solid transparent;
 }}
 QTabBar::tab:selected {{ color: {roles.text}; border-bottom: 2px solid {roles.accent}; }}

@@ -81,6 +81,25 @@ def test_pruned_channels_are_left_out(residual):
     assert loss({"t": wanted[:, :5]}, {"t": wanted}) > 0
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
+def test_loss_and_gradient_are_those_of_the_formula(dtype, tolerance):
+    torch.manual_seed(0)
+    wanted = (torch.randn(4, 8, 5, 5) + 0.7).to(dtype)
+    student = torch.randn(4, 6, 5, 5).to(dtype)
+    positions = (0, 2, 3, 4, 6, 7)
+    plain = student.double().requires_grad_()
+    kept = wanted.double()[:, positions, :, :]
+    formula = (plain - kept).square().mean() / kept.var(correction=0)
+    formula.backward()
+    ours = student.clone().requires_grad_()
+    loss = FeatureLoss([Feature("t", 1, positions)], torch.device("cpu"))({"t": ours}, {"t": wanted})
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert ours.grad.dtype == dtype
+    assert loss.item() == pytest.approx(formula.item(), rel=tolerance)
+    assert (ours.grad.double() - plain.grad).norm() < tolerance * plain.grad.norm()
+
+
 def test_networks_without_blocks_are_compared_after_every_layer(graph_from):
     rng = np.random.default_rng(0)
     plain = graph_from(

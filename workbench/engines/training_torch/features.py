@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,12 +76,33 @@ class FeatureLoss:
         """Return the mean over all features, a scalar."""
         terms = []
         for feature in self._features:
-            wanted = teacher[feature.value].float()
+            wanted = teacher[feature.value]
             if feature.positions is not None:
                 wanted = wanted.index_select(feature.axis, self._positions[feature.value])
-            distance = (student[feature.value].float() - wanted).square().mean()
-            terms.append(distance / (wanted.var(correction=0) + _TINY))
+            terms.append(_RelativeDistance.apply(student[feature.value], wanted))
         return torch.stack(terms).mean()
+
+
+class _RelativeDistance(torch.autograd.Function):
+    """Mean squared distance over the spread of what is wanted, a float32 scalar.
+
+    Its few passes over the maps keep their precision, such as bfloat16, and only sums are float32: written with
+    tensors' usual methods it took as long as half of the training.
+    """
+
+    @staticmethod
+    def forward(context: Any, values: Tensor, wanted: Tensor) -> Tensor:
+        distance = values - wanted.to(values.dtype)
+        norm = torch.linalg.vector_norm(wanted, dtype=torch.float32)
+        spread = norm.square() / wanted.numel() - wanted.mean(dtype=torch.float32).square()
+        scale = 1.0 / (wanted.numel() * (spread.clamp_min(0.0) + _TINY))
+        context.save_for_backward(distance, scale)
+        return torch.linalg.vector_norm(distance, dtype=torch.float32).square() * scale
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        distance, scale = context.saved_tensors
+        return distance * (2.0 * gradient * scale), None
 
 
 def _is_join(graph: ModelGraph, node: Node) -> bool:

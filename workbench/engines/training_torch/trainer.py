@@ -191,13 +191,11 @@ class Trainer:
         inner = () if self._features is None else self._features.values
         wanted: dict[str, Tensor] = {}
         if self._teacher is not None:
-            with torch.inference_mode(), autocast(self._precision, self._device):
-                results = self._teacher(fed, (*self._teacher_values, *inner))
-            # Tensors of inference mode can't take part in a backward pass, copies of them can.
-            wanted = {name: tensor.float().clone() for name, tensor in results.items()}
+            with torch.no_grad(), autocast(self._precision, self._device):
+                wanted = self._teacher(fed, (*self._teacher_values, *inner))
         with autocast(self._precision, self._device):
             outputs = self._student(fed, (*self._values, *inner))
-        imitated = [wanted[name] for name in self._teacher_values] if wanted else None
+        imitated = [wanted[name].float() for name in self._teacher_values] if wanted else None
         loss: Tensor = self._losses([outputs[name] for name in self._values], targets, imitated)
         if self._features is not None:
             loss = loss + self._settings.feature_weight * self._features(outputs, wanted)

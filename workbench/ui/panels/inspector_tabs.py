@@ -43,6 +43,7 @@ class LayerTabs(QWidget):
         self.tabs.setDrawBase(False)
         self.tabs.setExpanding(False)
         self.tabs.setUsesScrollButtons(False)
+        self.tabs.setElideMode(Qt.TextElideMode.ElideRight)
         for title, tip in (
             ("Sensitivity", "How much the metric loses when one setting of this layer changes"),
             ("Weights", "How the layer's weights are spread"),
