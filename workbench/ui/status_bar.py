@@ -98,4 +98,6 @@ def plan_text(state: ProjectState) -> str:
         return "Plan: nothing set yet"
     knobs = ", ".join(sorted(knob.replace("_", " ") for knob in state.plan.knobs()))
     lines = f" in {numbers.plural(len(state.plan.layers), 'line')}" if state.plan.layers else " for all layers"
-    return f"Plan: {knobs}{lines}, not measured yet"
+    recipe = state.recipe()
+    same = [entry.name for entry in state.candidates if entry.recipe == recipe and not entry.deleted]
+    return f"Plan: {knobs}{lines}, {f'measured as {same[-1]}' if same else 'not measured yet'}"
