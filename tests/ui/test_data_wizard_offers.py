@@ -161,11 +161,11 @@ def test_a_file_fills_in_its_arrays_and_the_axes_before_anything_is_previewed(de
     path = arrays(desk, photos=("uint8", (60, 32, 32, 3)), kinds=("int64", (60,)))
     assert path == "/data/cats.npz"
     assert (split.inputs.text(), split.targets.text()) == ("photos", "kinds")
-    assert "Guessed: photos as inputs, kinds as labels." in split.note.text()
+    assert "Guessed: photos as inputs, kinds as labels\n" in split.note.text()
     assert "photos: 60×32×32×3, uint8" in split.note.text()
     assert split.note.isVisible()
     assert wizard.form.layout_.currentText() == "NHWC->NCHW"
-    assert wizard.form.layout_note.text().startswith("Guessed from the model's input 3×32×32.")
+    assert wizard.form.layout_note.text() == "Guessed from the model's input 3×32×32"
     job = desk.asked() if "preview_data" not in [s.kind for s in desk.runner.specs.values()] else None
     spec = desk.runner.specs[job or desk.runner.last("preview_data")]
     assert spec.data.test == Split(reader="npz", path="/data/cats.npz", inputs="photos", targets="kinds")
@@ -183,6 +183,18 @@ def test_another_file_replaces_what_was_guessed_but_not_what_was_typed(desk):
     arrays(desk, images=("uint8", (60, 32, 32, 3)), labels=("int64", (60,)))
     assert (split.inputs.text(), split.targets.text()) == ("images", "mine")
     assert desk.wizard.form.layout_.currentText() == "NCHW->NHWC"
+
+
+def test_the_axes_of_an_earlier_file_are_not_those_of_another_format(desk):
+    listed(desk)
+    split = desk.wizard.form.test
+    type_path(desk, split, "a.npz")
+    arrays(desk, x=("uint8", (60, 32, 32, 3)), y=("int64", (60,)))
+    assert desk.wizard.form.layout_note.isVisible()
+    type_path(desk, split, "five.count")
+    assert desk.wizard.form.layout_.currentText() == "none"
+    assert not desk.wizard.form.layout_note.isVisible()
+    assert "x" not in split.content().values()
 
 
 def test_arrays_are_offered_in_the_fields(desk):

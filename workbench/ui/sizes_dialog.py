@@ -99,6 +99,9 @@ class SizesDialog(QDialog):
         for column, text in enumerate(("Dimension", "Used in", "Size", "")):
             heading = QLabel(text)
             heading.setProperty("role", "muted")
+            if text == "Size":
+                heading.setAlignment(Qt.AlignmentFlag.AlignRight)
+                heading.setContentsMargins(0, 0, 20, 0)  # over the numbers, beside the arrows
             grid.addWidget(heading, 0, column)
         for line, row in enumerate(self._rows, start=1):
             self._add(grid, line, row)

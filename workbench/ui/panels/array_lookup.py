@@ -68,6 +68,8 @@ class ArrayLookup(QObject):
             self._timers[name].start()
         else:
             self._timers[name].stop()
+            if name == "test":
+                self._form.guess_layout(None, "")  # it was another file's
             self._done(name)
 
     def _look(self, name: SplitName) -> None:

@@ -162,7 +162,7 @@ class DataForm(QWidget):
             return
         self._guessed_layout = layout or "none"
         self.layout_.setCurrentText(self._guessed_layout)
-        self.layout_note.setText("" if layout is None else f"Guessed from {because}. Change it if that is wrong.")
+        self.layout_note.setText("" if layout is None else f"Guessed from {because}")
         self._prepare.setRowVisible(self.layout_note, layout is not None)
 
     def _task_changed(self) -> None:

@@ -77,6 +77,7 @@ class SplitFields(QGroupBox):
         self.note.setWordWrap(True)
         self.note.setProperty("role", "muted")
         self.note.setTextFormat(Qt.TextFormat.PlainText)
+        self.note.setToolTip("Taken from names and shapes of the arrays; change the fields where it is wrong")
         self.settings: ParameterForm | None = None
         row = QHBoxLayout()
         row.addWidget(self.path, 1)
@@ -171,7 +172,7 @@ class SplitFields(QGroupBox):
                 filled.append(f"{wanted} as {what}")
         lines = []
         if filled:
-            lines.append(f"Guessed: {', '.join(filled)}. Change it if that is wrong.")
+            lines.append(f"Guessed: {', '.join(filled)}")
         if numeric:
             lines.append(_listed(numeric))
         self.note.setText("\n".join(lines))
@@ -219,8 +220,15 @@ class SplitFields(QGroupBox):
             return
         self.settings = ParameterForm(offered.json_schema, self._own.get(reader, {}))
         layout = self.settings.layout()
-        if layout is not None:
+        if isinstance(layout, QFormLayout):
+            # Its editors stand below the fields above.
             layout.setContentsMargins(0, 0, 0, 0)
+            layout.setHorizontalSpacing(self._form.horizontalSpacing())
+            layout.setVerticalSpacing(self._form.verticalSpacing())
+            for line in range(layout.rowCount()):
+                label = layout.itemAt(line, QFormLayout.ItemRole.LabelRole).widget()
+                if label is not None:
+                    label.setMinimumWidth(row_title("").minimumWidth())
         self.settings.edited.connect(self._settings_edited)
         self._form.addRow(self.settings)
         guard_wheel(self.settings)
