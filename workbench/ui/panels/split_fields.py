@@ -226,7 +226,8 @@ class SplitFields(QGroupBox):
             layout.setHorizontalSpacing(self._form.horizontalSpacing())
             layout.setVerticalSpacing(self._form.verticalSpacing())
             for line in range(layout.rowCount()):
-                label = layout.itemAt(line, QFormLayout.ItemRole.LabelRole).widget()
+                item = layout.itemAt(line, QFormLayout.ItemRole.LabelRole)
+                label = None if item is None else item.widget()
                 if label is not None:
                     label.setMinimumWidth(row_title("").minimumWidth())
         self.settings.edited.connect(self._settings_edited)
