@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,8 @@ class TapMeans:
         (under,) = self._windows.on(mean[None])
         taps = np.empty((len(mean), *kernel))
         for place in product(*(range(size) for size in kernel)):
-            taps[(slice(None), *place)] = under[(..., *place)].reshape(len(mean), -1).mean(axis=1)
+            at: tuple[Any, ...] = (..., *place)
+            taps[at] = under[at].reshape(len(mean), -1).mean(axis=1)
         self._sum = taps * len(array) + (0.0 if self._sum is None else self._sum)
         self._count += len(array)
 

@@ -79,7 +79,8 @@ class FeatureLoss:
             wanted = teacher[feature.value]
             if feature.positions is not None:
                 wanted = wanted.index_select(feature.axis, self._positions[feature.value])
-            terms.append(_RelativeDistance.apply(student[feature.value], wanted))
+            distance: Tensor = _RelativeDistance.apply(student[feature.value], wanted)  # type: ignore[no-untyped-call]
+            terms.append(distance)
         return torch.stack(terms).mean()
 
 
@@ -97,10 +98,12 @@ class _RelativeDistance(torch.autograd.Function):
         spread = norm.square() / wanted.numel() - wanted.mean(dtype=torch.float32).square()
         scale = 1.0 / (wanted.numel() * (spread.clamp_min(0.0) + _TINY))
         context.save_for_backward(distance, scale)
-        return torch.linalg.vector_norm(distance, dtype=torch.float32).square() * scale
+        total: Tensor = torch.linalg.vector_norm(distance, dtype=torch.float32)
+        relative: Tensor = total.square() * scale
+        return relative
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
         distance, scale = context.saved_tensors
         return distance * (2.0 * gradient * scale), None
 
