@@ -30,7 +30,7 @@ def ranking_notes(
     if ranked and len(free) > 1 and parameters.normalisation == "none" and not comparable:
         notes.append(
             f"Scope global compares scores of {method} across layers without normalisation, and these have no common "
-            "scale: layers with small weights or activations lose most. Set normalisation to mean or max."
+            "scale: layers with small weights or activations lose most. Set normalisation to auto, mean or max."
         )
     if parameters.per_cost and not ranked:
         notes.append("Per cost has no effect: it ranks channels across layers, which needs scope global.")

@@ -12,11 +12,12 @@ from workbench.api import Parameters
 Scope = Literal["layer", "global"]
 Target = Literal["none", "macs", "params", "size", "latency"]
 Reduction = Literal["sum", "mean", "max"]
-Normalisation = Literal["none", "mean", "max", "standard"]
+Normalisation = Literal["auto", "none", "mean", "max", "standard"]
 
 NORMALISATION_DOC = (
     "What the scores of one layer are divided by before layers are compared: their mean or largest, or standard "
-    "scores (distance to the mean in deviations)."
+    "scores (distance to the mean in deviations). Auto takes the mean where scope global compares scores that have no "
+    "common scale, such as norms, and else none."
 )
 FAST_MULTIPLE = 8
 
@@ -63,7 +64,7 @@ class PruningParameters(Parameters):
         default="sum",
         description="How the scores of all layers that hold the same channels become one.",
     )
-    normalisation: Normalisation = Field(default="none", description=NORMALISATION_DOC)
+    normalisation: Normalisation = Field(default="auto", description=NORMALISATION_DOC)
     per_cost: bool = Field(
         default=False,
         description="With scope global, divide a channel's importance by what its removal saves: the target's "

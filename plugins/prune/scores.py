@@ -68,7 +68,7 @@ def combined(
         layers: For every layer its scores (u,), and which units it holds (u,).
         units: Number of units.
         reduction: Over the layers that hold a unit.
-        normalisation: Of each layer's scores before that.
+        normalisation: Of each layer's scores before that; "auto" was decided by now.
     """
     if not layers:
         return np.zeros(units)

@@ -72,7 +72,10 @@ class ChannelPruning(Method):
 
     def reduced(self, layers: Sequence[tuple[np.ndarray, np.ndarray]], group: ChannelGroup) -> np.ndarray:
         """Return one score per unit (u,) from the scores (u,) of several layers and which units each holds (u,)."""
-        return combined(layers, group.units, self.parameters.reduction, self.parameters.normalisation)
+        normalisation = self.parameters.normalisation
+        if normalisation == "auto":
+            normalisation = "mean" if self.parameters.scope == "global" and not self.comparable else "none"
+        return combined(layers, group.units, self.parameters.reduction, normalisation)
 
     def refusal(self, group: ChannelGroup, reason: str) -> RecipeError:
         """Return the error that this criterion can't rank a group."""

@@ -72,25 +72,35 @@ def test_counts_that_are_no_multiple_of_8_are_named_with_what_to_set(prune: Call
 
 
 def test_scores_without_a_common_scale_are_said_where_layers_are_compared(prune: Callable) -> None:
-    for result, warned in (prune(0.25, scope="global"), prune(0.25, scope="global", name="prune.geometric_median")):
+    plain = {"scope": "global", "normalisation": "none"}
+    for result, warned in (prune(0.25, **plain), prune(0.25, name="prune.geometric_median", **plain)):
         for notes in (result.notes, warned):
             (note,) = about(notes, "no common scale")
             assert "across layers without normalisation" in note
-            assert note.endswith("Set normalisation to mean or max.")
+            assert note.endswith("Set normalisation to auto, mean or max.")
     for quiet in (
         prune(0.25),
+        prune(0.25, scope="global"),
         prune(0.25, scope="global", normalisation="mean"),
-        prune(0.25, scope="global", name="prune.random"),
+        prune(0.25, scope="global", name="prune.random", normalisation="none"),
         prune(0.25, {"Conv_*": 0.25}, scope="global"),
     ):
         assert not about((*quiet[0].notes, *quiet[1]), "no common scale")
 
 
+def test_layers_are_compared_by_their_mean_unless_scores_are_comparable(prune: Callable) -> None:
+    def removed(**given: str) -> object:
+        return prune(0.25, scope="global", **given)[0].details["groups"]
+
+    assert removed() == removed(normalisation="mean") != removed(normalisation="none")
+    assert removed(name="prune.random") == removed(name="prune.random", normalisation="none")
+
+
 def test_schedules_warn_alike(methods: dict[str, type[Method]], funnel: ModelGraph, plan_of: Plans) -> None:
     schedule = methods["schedule.agp"]
-    ranked = schedule(schedule.Parameters(scope="global", per_cost=True))
+    ranked = schedule(schedule.Parameters(scope="global", per_cost=True, normalisation="none"))
     assert about(ranked.check(funnel, plan_of(funnel, 0.25)), "compares scores of l1 across layers")
-    by_loss = schedule(schedule.Parameters(scope="global", criterion="taylor"))
+    by_loss = schedule(schedule.Parameters(scope="global", criterion="taylor", normalisation="none"))
     assert not about(by_loss.check(funnel, plan_of(funnel, 0.25)), "no common scale")
     alone = schedule(schedule.Parameters(per_cost=True))
     assert about(alone.check(funnel, plan_of(funnel, 0.25)), "Per cost has no effect")
