@@ -50,6 +50,7 @@ class Row:
         model: Name of the shared model.
         inner: Prune ratio of the first convolution of every block, by stage.
         left_out: How many residual blocks are left out, those whose loss costs least accuracy on held-out samples.
+        blocks: Those (from 0) that are left out besides.
         epochs: Of fine-tuning; 0 leaves it out.
         learning_rate: Its peak, or None for the default, which suits 3 epochs.
         integers: Whether the file is quantized to W8A8.
@@ -60,6 +61,7 @@ class Row:
     inner: tuple[float, float, float]
     wanted: str
     left_out: int = 0
+    blocks: tuple[int, ...] = ()
     epochs: int = 0
     learning_rate: float | None = None
     integers: bool = False
@@ -92,11 +94,14 @@ def recipe(row: Row, data: Any, threads: int = 0) -> Recipe:
     blocks = {"resnet20": 9, "resnet56": 27}[row.model]
     lines: dict[str, Line] = {"*": {"prune_ratio": 0.0}}
     for number in range(blocks):
-        lines[f"node_conv2d_{2 * number + 1}"] = {"prune_ratio": row.inner[number * 3 // blocks]}
+        first, second = f"node_conv2d_{2 * number + 1}", f"node_conv2d_{2 * number + 2}"
+        lines[first] = {"prune_ratio": row.inner[number * 3 // blocks]}
+        if number in row.blocks:
+            lines[first] = lines[second] = {"keep": "no"}
     steps = []
-    if row.left_out:
-        chosen = {"remove": row.left_out, "criterion": "metric", "samples": 512}
-        steps.append(Step(method="prune.depth", parameters=chosen))
+    if row.left_out or row.blocks:
+        ranked = {"remove": row.left_out, "criterion": "metric", "samples": 512} if row.left_out else {}
+        steps.append(Step(method="prune.depth", parameters=ranked))
     steps.append(Step(method=row.method, parameters=row.parameters))
     if row.epochs:
         training: dict[str, Any] = {"epochs": row.epochs, "threads": threads}

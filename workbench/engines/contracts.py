@@ -116,8 +116,6 @@ class TrainingSettings:
         temperature: Softening of both outputs for distillation (Hinton et al., 2015).
         feature_weight: Weight of the distance to the teacher's feature maps (Romero et al., 2015); it is added to the
             loss. 0 leaves them out.
-        mixing: Share of the steps that train on blends of two samples (Zhang et al., 2018, mixup), 0-1. With a teacher,
-            which knows the answer to a blend, too, this stands for samples that are missing (Beyer et al., 2022).
         batch_norm: "train" updates statistics and parameters, "frozen" leaves the statistics as they are.
         task: Decides the loss.
         seed: Of shuffling, augmentation and dropout.
@@ -137,7 +135,6 @@ class TrainingSettings:
     distillation_weight: float = 0.9
     temperature: float = 4.0
     feature_weight: float = 0.0
-    mixing: float = 0.0
     batch_norm: Literal["train", "frozen"] = "train"
     task: Task = "classification"
     seed: int = 0

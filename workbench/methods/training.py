@@ -86,14 +86,6 @@ class TrainingParameters(Parameters):
         description="Weight of the distance to the original's feature maps at the ends of blocks, added to the loss; "
         "pruned channels are left out. 0 switches it off.",
     )
-    mixing: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        title="Mixing",
-        description="Share of the steps that train on blends of two samples (mixup). With distillation it stands for "
-        "samples that are missing: try 0.5 in trainings of ten epochs and more.",
-    )
     batch_norm: Literal["train", "frozen"] = Field(
         "train",
         title="Batch norm",
@@ -200,7 +192,6 @@ class Training:
                 distillation_weight=chosen.distillation if self.teacher is not None else 0.0,
                 temperature=chosen.temperature,
                 feature_weight=chosen.feature_distillation,
-                mixing=chosen.mixing,
                 batch_norm=chosen.batch_norm,
                 task=cast("Task", self.data.task),  # checked where DATA.yaml is read
                 seed=tools.seed,

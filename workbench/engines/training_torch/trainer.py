@@ -23,7 +23,6 @@ from workbench.engines.contracts import (
     TrainingSettings,
 )
 from workbench.engines.training_torch import checkpoint
-from workbench.engines.training_torch.blend import Blend
 from workbench.engines.training_torch.devices import (
     Precision,
     autocast,
@@ -189,9 +188,6 @@ class Trainer:
 
     def _step(self, inputs: Inputs, targets: np.ndarray | None, step: int) -> float:
         fed = self._student.feed(inputs)
-        blend = Blend.drawn(fed, self._settings.mixing)
-        if blend is not None:
-            fed = blend.of(fed)
         inner = () if self._features is None else self._features.values
         wanted: dict[str, Tensor] = {}
         if self._teacher is not None:
@@ -200,10 +196,7 @@ class Trainer:
         with autocast(self._precision, self._device):
             outputs = self._student(fed, (*self._values, *inner))
         imitated = [wanted[name].float() for name in self._teacher_values] if wanted else None
-        given = [outputs[name] for name in self._values]
-        loss: Tensor = self._losses(given, targets, imitated)
-        if blend is not None and targets is not None:
-            loss = torch.lerp(self._losses(given, targets[blend.partners], imitated), loss, blend.share)
+        loss: Tensor = self._losses([outputs[name] for name in self._values], targets, imitated)
         if self._features is not None:
             loss = loss + self._settings.feature_weight * self._features(outputs, wanted)
         self._optimizer.zero_grad(set_to_none=True)
