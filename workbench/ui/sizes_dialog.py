@@ -100,7 +100,7 @@ class SizesDialog(QDialog):
             heading = QLabel(text)
             heading.setProperty("role", "muted")
             if text == "Size":
-                heading.setAlignment(Qt.AlignmentFlag.AlignRight)
+                heading.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 heading.setContentsMargins(0, 0, 20, 0)  # over the numbers, beside the arrows
             grid.addWidget(heading, 0, column)
         for line, row in enumerate(self._rows, start=1):
