@@ -124,11 +124,16 @@ class LatencyTrials:
     def _store(self) -> None:
         if self._file is None:
             return
-        self._file.parent.mkdir(parents=True, exist_ok=True)
         content = json.dumps({key: trial.latency_ratio for key, trial in self._trials.items()})
         temporary = self._file.with_name(f"{self._file.name}.tmp")
-        temporary.write_text(content, encoding="utf-8")
-        temporary.replace(self._file)
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(content, encoding="utf-8")
+            temporary.replace(self._file)
+        except OSError as error:
+            # Not being able to go on after a crash is no reason to stop now.
+            self._tools.log(f"Warning: what was timed can't be stored in {self._file.parent}: {error}")
+            self._file = None
 
 
 def _stored(file: Path | None) -> dict[str, float]:

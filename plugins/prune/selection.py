@@ -76,9 +76,12 @@ def group_ratios(
         else:
             reasons.update(dict.fromkeys(layers, reason))
     present = {node.name for node in graph.nodes}
-    gone = [layer for layer in plan if layer not in present and plan.number(layer, PRUNE_RATIO) > 0]
+    gone = []
     for layer in plan:
-        if layer in pruned or layer in gone or plan.number(layer, PRUNE_RATIO) == 0:
+        if layer in pruned or plan.number(layer, PRUNE_RATIO) == 0:
+            continue
+        if layer not in present:
+            gone.append(layer)
             continue
         reason = reasons.get(layer) or "it makes no channels of its own that could be removed"
         if plan.explicit(layer, PRUNE_RATIO):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
+from tests.fakes.method_tools import tools
 from workbench.api import (
     Batch,
     ChannelRows,
@@ -15,13 +16,10 @@ from workbench.api import (
     ModelGraph,
     RowMoments,
     RowObserver,
-    Tools,
     needed_data,
     observe_samples,
     parts_within,
 )
-from workbench.engines.inference_ort.engine import OrtEngine
-from workbench.engines.training_torch.engine import TorchEngine
 
 ROWS = np.random.default_rng(0).normal(2, 1, (2, 50, 6)) @ np.random.default_rng(1).normal(size=(6, 6))
 
@@ -35,17 +33,6 @@ class Samples:
     def calibration(self, samples: int, batch_size: int = 64) -> Iterator[Batch]:
         for start in range(0, min(samples, len(self._x)), batch_size):
             yield Batch({"x": self._x[start : min(start + batch_size, samples)]}, None)
-
-
-def tools(graph: ModelGraph, data: object) -> Tools:
-    return Tools(
-        reference=graph,
-        data=data,  # type: ignore[arg-type]
-        inference=OrtEngine(threads=1),
-        training=TorchEngine(threads=1),
-        rng=np.random.default_rng(0),
-        seed=0,
-    )
 
 
 def test_moments_do_not_depend_on_batches() -> None:

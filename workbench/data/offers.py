@@ -54,10 +54,6 @@ class Offers(Generic[T]):
         """Return the plugin that brought one, or None."""
         return self._plugins.get(name)
 
-    def of_plugins(self) -> tuple[tuple[type[T], str], ...]:
-        """Return those that plugins brought, each with its plugin."""
-        return tuple((self._classes[name], plugin) for name, plugin in self._plugins.items())
-
     def named(self, name: str, where: str) -> type[T]:
         """Return one; DataError listing the known ones if there is none of that name."""
         if name not in self._classes:

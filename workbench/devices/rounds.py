@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from workbench.domain.cancel import CancelToken, Progress
+from workbench.domain.no_garbage_collection import no_garbage_collection
 from workbench.engines.inference_ort.session import OrtSession
 
 _WARM_UP_SHARE = 0.25
@@ -59,10 +59,8 @@ def time_rounds(
     warmers = [ms < _BURST_MS for ms in warm_ms]
     rounds: list[list[float]] = []
     runs: list[list[float]] = [[] for _ in sessions]
-    enabled = gc.isenabled()
-    gc.disable()
     began = time.perf_counter()
-    try:
+    with no_garbage_collection():
         while len(rounds) < _FEWEST_ROUNDS or (len(rounds) < _MOST_ROUNDS and time.perf_counter() - began < seconds):
             row = [0.0] * len(sessions)
             for index in rng.permutation(len(sessions)):
@@ -76,9 +74,6 @@ def time_rounds(
             rounds.append(row)
             done = (time.perf_counter() - began) / max(seconds, 1e-9)
             progress.update(max(min(done, 1.0), 0.0), f"round {len(rounds)}")
-    finally:
-        if enabled:
-            gc.enable()
     return Timings(np.array(rounds), tuple(np.array(run) for run in runs), time.perf_counter() - began)
 
 

@@ -86,8 +86,8 @@ class Store:
 
     def close(self) -> None:
         """Fold the log into the file and let go of it."""
+        self._sync.close()  # first, or the log would still be open when SQLite takes it away
         self._connection.close()
-        self._sync.close()
 
     @staticmethod
     def create(path: Path, state: ProjectState) -> None:

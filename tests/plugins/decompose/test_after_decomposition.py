@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.fakes.method_tools import registry_of
 from workbench.domain.data_description import DataDescription, Split
-from workbench.domain.installation import shipped_folder
 from workbench.domain.plan import Plan
 from workbench.domain.recipe import Recipe, Step
 from workbench.engines.inference_ort.engine import OrtEngine
@@ -18,19 +18,11 @@ from workbench.graph.model import ModelGraph
 from workbench.graph.trial_graph import CLASSES, INPUT_SHAPE, trial_graph
 from workbench.methods.pipeline import run_recipe
 from workbench.methods.registry import MethodRegistry
-from workbench.plugin_host.loader import load_methods
-from workbench.plugin_host.manifests import read_manifest
 
 
 @pytest.fixture(scope="module")
 def registry() -> MethodRegistry:
-    known = MethodRegistry()
-    folder = shipped_folder("plugins")
-    assert folder is not None
-    for name in ("decompose", "prune", "quantize", "finetune"):
-        for method in load_methods(read_manifest(folder / name, "first-party")):
-            known.register(method, name)
-    return known
+    return registry_of("decompose", "prune", "quantize", "finetune")
 
 
 @pytest.fixture

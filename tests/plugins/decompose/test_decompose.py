@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.fakes.method_tools import tools
 from tests.fakes.removal import feeds, run
 from workbench.api import (
     FACTOR_NOTE,
@@ -21,11 +22,9 @@ from workbench.api import (
     MethodResult,
     ModelGraph,
     RecipeError,
-    Tools,
 )
 from workbench.domain.installation import shipped_folder
 from workbench.domain.plan import Plan, resolve
-from workbench.engines.inference_ort.engine import OrtEngine
 from workbench.engines.training_torch.engine import TorchEngine
 from workbench.graph.diff import layer_changes
 from workbench.graph.layers import find_layers
@@ -74,17 +73,6 @@ class Samples:
             count = min(batch_size, samples - start)
             rows = rng.normal(size=(count, len(self._mix))) @ self._mix + self._mean
             yield Batch({"x": rows.reshape(count, *self._shape).astype(np.float32)}, None)
-
-
-def tools(graph: ModelGraph, data: object = None) -> Tools:
-    return Tools(
-        reference=graph,
-        data=data,  # type: ignore[arg-type]
-        inference=OrtEngine(threads=1),
-        training=TorchEngine(threads=1),
-        rng=np.random.default_rng(0),
-        seed=0,
-    )
 
 
 def plan(graph: ModelGraph, default: float = 1.0, **lines: float) -> LayerSettings:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.fakes.method_tools import registry_of
 from workbench.domain.data_description import DataDescription, Split
-from workbench.domain.installation import shipped_folder
 from workbench.domain.plan import Plan
 from workbench.domain.recipe import Recipe, Step
 from workbench.engines.inference_ort.engine import OrtEngine
@@ -18,45 +18,13 @@ from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph
 from workbench.methods.pipeline import run_recipe
 from workbench.methods.registry import MethodRegistry
-from workbench.plugin_host.loader import load_methods
-from workbench.plugin_host.manifests import read_manifest
 
-BLOCKS = 3
 SHORT = {"epochs": 1, "batch_size": 32, "threads": 1, "precision": "float32"}
 
 
 @pytest.fixture(scope="module")
 def registry() -> MethodRegistry:
-    known = MethodRegistry()
-    folder = shipped_folder("plugins")
-    assert folder is not None
-    for name in ("depth", "prune", "sparsify", "decompose", "quantize"):
-        for method in load_methods(read_manifest(folder / name, "first-party")):
-            known.register(method, name)
-    return known
-
-
-@pytest.fixture
-def blocks(graph_from) -> ModelGraph:
-    """Three residual blocks between a stem and a head."""
-    rng = np.random.default_rng(0)
-    arrays = {"w": rng.normal(0, 0.5, (8, 3, 3, 3)), "h": rng.normal(0, 0.5, (4, 8))}
-    lines = ["x0 = Conv <pads = [1,1,1,1]> (x, w)"]
-    for number in range(BLOCKS):
-        arrays[f"a{number}"] = rng.normal(0, 0.2, (8, 8, 3, 3))
-        arrays[f"b{number}"] = rng.normal(0, 0.2, (8, 8, 3, 3))
-        lines += [
-            f"p{number} = Conv <pads = [1,1,1,1]> (x{number}, a{number})",
-            f"q{number} = Relu (p{number})",
-            f"r{number} = Conv <pads = [1,1,1,1]> (q{number}, b{number})",
-            f"x{number + 1} = Add (x{number}, r{number})",
-        ]
-    return graph_from(
-        '<ir_version: 9, opset_import: ["" : 17]>\nnet (float[n,3,8,8] x) => (float[n,4] y) {'
-        + "\n".join(lines)
-        + f"\ng = GlobalAveragePool (x{BLOCKS})\nf = Flatten (g)\ny = Gemm <transB = 1> (f, h)}}",
-        {name: array.astype(np.float32) for name, array in arrays.items()},
-    )
+    return registry_of("depth", "prune", "sparsify", "decompose", "quantize")
 
 
 @pytest.fixture
@@ -81,22 +49,22 @@ def data(tmp_path: Path) -> DataDescription:
 )
 def test_lines_of_layers_that_went_are_no_error(
     registry: MethodRegistry,
-    blocks: ModelGraph,
+    network: ModelGraph,
     data: DataDescription,
     method: str,
     parameters: Mapping[str, object],
     setting: Mapping[str, float],
 ) -> None:
     # The first convolution of a block is the one whose channels are its own.
-    first = [node.name for node, _ in layer_nodes(blocks) if node.outputs[0].startswith("p")]
-    assert len(first) == BLOCKS
+    first = [node.name for node, _ in layer_nodes(network) if node.outputs[0].startswith("p")]
+    assert len(first) == 3
     plan = Plan(layers={name: dict(setting) for name in first})
     steps = (
         Step(method="prune.depth", parameters={"remove": 1, "samples": 32}),
         Step(method=method, parameters={**parameters}),
     )
     recipe = Recipe(data=data, plan=plan, steps=steps)
-    result = run_recipe(blocks, recipe, registry, OrtEngine(threads=1), TorchEngine(threads=1))
+    result = run_recipe(network, recipe, registry, OrtEngine(threads=1), TorchEngine(threads=1))
     left = {node.name for node, _ in layer_nodes(result.graph)}
     (gone,) = [name for name in first if not any(other.startswith(name) for other in left)]
     notes = " ".join(note for step in result.steps for note in step.notes)

@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.fakes.method_tools import tools
 from tests.fakes.removal import feeds, run
-from workbench.api import Batch, CancelledError, CancelToken, LayerSettings, Method, ModelGraph, Tools
+from workbench.api import Batch, CancelledError, CancelToken, LayerSettings, Method, ModelGraph
 from workbench.domain.errors import UnsupportedGraphError
 from workbench.domain.installation import shipped_folder
-from workbench.engines.inference_ort.engine import OrtEngine
-from workbench.engines.training_torch.engine import TorchEngine
 from workbench.graph.storage import open_model
 from workbench.plugin_host.loader import load_methods
 from workbench.plugin_host.manifests import read_manifest
@@ -55,17 +54,6 @@ class Samples:
         for start in range(0, samples, batch_size):
             count = min(batch_size, samples - start)
             yield Batch({"x": rng.normal(3, 2, (count, 4, 6, 6)).astype(np.float32)}, None)
-
-
-def tools(graph: ModelGraph, data: object = None) -> Tools:
-    return Tools(
-        reference=graph,
-        data=data,  # type: ignore[arg-type]
-        inference=OrtEngine(threads=1),
-        training=TorchEngine(threads=1),
-        rng=np.random.default_rng(0),
-        seed=0,
-    )
 
 
 @pytest.fixture(scope="module")

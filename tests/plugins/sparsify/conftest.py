@@ -8,12 +8,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from workbench.api import Batch, LayerSettings, Method, MethodResult, ModelGraph, Tools
+from tests.fakes.method_tools import tools
+from workbench.api import Batch, LayerSettings, Method, MethodResult, ModelGraph
 from workbench.domain.installation import shipped_folder
 from workbench.domain.knobs import FIRST_PARTY_KNOBS
 from workbench.domain.plan import Plan, resolve
 from workbench.engines.inference_ort.engine import OrtEngine
-from workbench.engines.training_torch.engine import TorchEngine
 from workbench.graph.layers import find_layers
 from workbench.plugin_host.loader import load_methods
 from workbench.plugin_host.manifests import read_manifest
@@ -45,17 +45,6 @@ class Samples:
 
 def sample_shape(graph: ModelGraph) -> tuple[int, ...]:
     return tuple(size for size in graph.inputs[0].shape or () if isinstance(size, int))
-
-
-def tools(graph: ModelGraph, data: object = None) -> Tools:
-    return Tools(
-        reference=graph,
-        data=data,  # type: ignore[arg-type]
-        inference=OrtEngine(threads=1),
-        training=TorchEngine(threads=1),
-        rng=np.random.default_rng(0),
-        seed=0,
-    )
 
 
 class Bench:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.fakes.method_tools import registry_of
 from workbench.api import sparsity_of
 from workbench.domain.data_description import DataDescription, Split
 from workbench.domain.errors import RecipeError
-from workbench.domain.installation import shipped_folder
 from workbench.domain.plan import Plan
 from workbench.domain.recipe import Recipe, Step
 from workbench.engines.inference_ort.engine import OrtEngine
@@ -22,8 +22,6 @@ from workbench.graph.trial_graph import CLASSES, INPUT_SHAPE, trial_graph
 from workbench.graph.weights import weight_values
 from workbench.methods.pipeline import PipelineResult, run_recipe
 from workbench.methods.registry import MethodRegistry
-from workbench.plugin_host.loader import load_methods
-from workbench.plugin_host.manifests import read_manifest
 
 SPARSE = {"sparsity_pattern": "2:4"}
 TRAINED = Step(
@@ -35,13 +33,7 @@ INT8 = Step(method="quantize.ptq", parameters={"calibration_samples": 64})
 
 @pytest.fixture(scope="module")
 def registry() -> MethodRegistry:
-    known = MethodRegistry()
-    folder = shipped_folder("plugins")
-    assert folder is not None
-    for name in ("sparsify", "prune", "quantize", "finetune", "decompose"):
-        for method in load_methods(read_manifest(folder / name, "first-party")):
-            known.register(method, name)
-    return known
+    return registry_of("sparsify", "prune", "quantize", "finetune", "decompose")
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ _METRICS: Offers[Metric] = Offers("metric", (Top1, Top5, Mse, Psnr, MeanIou, Per
 metrics = _METRICS.all
 register_metric = _METRICS.register
 require_free_metric = _METRICS.require_free
-plugin_metrics = _METRICS.of_plugins
 metric_owner = _METRICS.owner
 
 

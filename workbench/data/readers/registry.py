@@ -23,7 +23,6 @@ _READERS: Offers[Reader] = Offers(
 readers = _READERS.all
 register_reader = _READERS.register
 require_free_reader = _READERS.require_free
-plugin_readers = _READERS.of_plugins
 reader_owner = _READERS.owner
 
 

@@ -87,8 +87,8 @@ class FeatureLoss:
 class _RelativeDistance(torch.autograd.Function):
     """Mean squared distance over the spread of what is wanted, a float32 scalar.
 
-    Its few passes over the maps keep their precision, such as bfloat16, and only sums are float32: written with
-    tensors' usual methods it took as long as half of the training.
+    What is kept for the way back has the precision of the maps, such as bfloat16, and only sums are float32: written
+    with tensors' usual methods it took as long as half of the training.
     """
 
     @staticmethod

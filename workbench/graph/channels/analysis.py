@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -13,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from workbench.domain.errors import RecipeError
+from workbench.domain.no_garbage_collection import no_garbage_collection
 from workbench.graph.channels import rules  # noqa: F401  (registers the operator families)
 from workbench.graph.channels.cut import Cut
 from workbench.graph.channels.flow import Averaging, Axes, Fill, Flow, Slot, called
@@ -137,21 +136,10 @@ def analyse(graph: ModelGraph, unit: Unit = "head") -> Analysis:
     """Follow all channels through `graph`; the result is kept for as long as the graph lives."""
     known = _analyses.setdefault(graph, {})
     if unit not in known:
-        with _no_garbage_collection():
+        # Among the nodes and values of a big graph the search for garbage takes as long as all the rest.
+        with no_garbage_collection():
             known[unit] = _analyse(graph, unit)
     return known[unit]
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Look for no garbage meanwhile: among the nodes and values of a big graph that takes as long as all the rest."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _analyse(original: ModelGraph, unit: Unit) -> Analysis:
