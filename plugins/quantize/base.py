@@ -1,0 +1,50 @@
+"""What all methods that quantize by the plan's bits have in common: their knobs, and what is refused before a run."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from workbench.api import ACTIVATION_BITS, WEIGHT_BITS, Knob, LayerSettings, Method, ModelGraph, Parameters, Stage
+
+from .layers import INTEGER_LAYERS, requested_bits
+from .parameters import QuantizationParameters
+
+
+class Quantization(Method):
+    """Symmetric weights per output channel, affine activations per tensor, placed so that the runtime fuses them."""
+
+    stage: ClassVar[Stage] = Stage.QUANTIZE
+    knobs: ClassVar[tuple[Knob, ...]] = (WEIGHT_BITS, ACTIVATION_BITS)
+    needs_data: ClassVar[bool] = True
+    Parameters: ClassVar[type[Parameters]] = QuantizationParameters
+
+    def check(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
+        """Refuse what can't be honoured.
+
+        Raises:
+            RecipeError: an already quantized graph, half-precision activations, a weight that is not float32, or two
+                layers that share a weight and differ in its bits.
+        """
+        layers, warnings = requested_bits(graph, plan)
+        if not any(bits.touched for bits in layers.values()):
+            return (*warnings, "No layer has weight_bits or activation_bits below 32: nothing is quantized.")
+        slow = [
+            name
+            for name, bits in layers.items()
+            if bits.activation_bits <= 8 and graph.node(name).op not in INTEGER_LAYERS
+        ]
+        if slow:
+            shown = ", ".join(slow[:3]) + (" …" if len(slow) > 3 else "")
+            warnings = (
+                *warnings,
+                f"{len(slow)} layer(s) with quantized activations compute in float, because the runtime has no integer "
+                f"kernel for them: {shown}",
+            )
+        wide = [name for name, bits in layers.items() if bits.activation_bits <= 8 < bits.weight_bits]
+        if wide:
+            warnings = (
+                *warnings,
+                f"{len(wide)} layer(s) have quantized activations and float weights ({', '.join(wide[:3])}): the file "
+                "keeps them, but ONNX Runtime may round them to 8 bits by itself where the output is quantized too",
+            )
+        return warnings
