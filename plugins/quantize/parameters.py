@@ -6,31 +6,62 @@ from typing import Literal
 
 from pydantic import Field
 
-from workbench.api import Parameters
+from workbench.api import CALIBRATORS, Calibrator, Parameters
 
 
 class QuantizationParameters(Parameters):
     """How a network is calibrated, and which rewritings make its integers fast."""
 
-    calibrator: Literal["auto", "minmax", "percentile", "mse"] = Field(
+    calibrator: Literal["auto", "minmax", "moving_average", "percentile", "mse", "entropy"] = Field(
         default="auto",
+        title="Calibrator",
         description="How the range of an activation is found from the calibration samples; auto is minmax at 8 bits "
         "unless outliers cost a bit of resolution, and mse below.",
     )
-    calibration_samples: int = Field(default=256, ge=1, description="Training samples that the ranges are taken from.")
+    calibration_samples: int = Field(
+        default=512, ge=1, title="Calibration samples", description="Training samples that the ranges are taken from."
+    )
+    percentile: float = Field(
+        default=99.999,
+        gt=50.0,
+        le=100.0,
+        title="Percentile",
+        description="Share of values, in percent, that stays within the range; read by the percentile calibrator.",
+    )
+    momentum: float = Field(
+        default=0.9,
+        ge=0.0,
+        lt=1.0,
+        title="Momentum",
+        description="Share of the average that stays when 32 more samples are averaged in; read by the moving average.",
+    )
     weight_range: Literal["auto", "minmax", "mse"] = Field(
-        default="auto", description="Range of each output channel's weights; auto is minmax at 8 bits, mse below."
+        default="auto",
+        title="Weight range",
+        description="Range of each output channel's weights; auto is minmax at 8 bits, mse below.",
     )
     activation_type: Literal["uint8", "int8"] = Field(
-        default="uint8", description="Container of activations; uint8 with int8 weights is the fast pair on x86."
+        default="uint8",
+        title="Activation type",
+        description="Container of activations; uint8 with int8 weights is the fast pair on x86.",
     )
     pad_channels: bool = Field(
         default=True,
+        title="Pad channels",
         description="Let integer convolutions of fewer than 16 channels read and make zeros as further channels, up to "
         "what the runtime computes fast: exact, and up to twice as fast. The file's multiplications count them.",
     )
     convolve_shortcuts: bool = Field(
         default=True,
+        title="Convolve shortcuts",
         description="Compute padded shortcuts (a strided slice with zeros as further channels) as one integer "
         "convolution where that is faster; exact.",
     )
+
+    def calibrator_of(self, value: str) -> Calibrator:
+        """Return a new calibrator for the value of that name."""
+        own: dict[str, dict[str, float]] = {
+            "percentile": {"percentile": self.percentile},
+            "moving_average": {"momentum": self.momentum},
+        }
+        return CALIBRATORS[self.calibrator](value, **own.get(self.calibrator, {}))

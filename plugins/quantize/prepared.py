@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from workbench.api import (
-    CALIBRATORS,
     ActivationQuantization,
     Calibrator,
     LayerSettings,
@@ -176,9 +175,8 @@ def _calibrated(
     method: str,
     progress: Progress,
 ) -> dict[str, Calibrator]:
-    make = CALIBRATORS[parameters.calibrator]
     values = dict.fromkeys([*placed.bits, *(value for value, _ in placed.narrower.values())])
-    calibrators = {value: make(value) for value in values}
+    calibrators = {value: parameters.calibrator_of(value) for value in values}
     if calibrators:
         observe_samples(
             graph,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,7 @@ class Samples:
 
 
 class Quantize:
-    """Runs quantize.ptq on a graph with a plan."""
+    """Runs a method on a graph with a plan."""
 
     def __init__(self, method: type[Method]) -> None:
         self.method = method
@@ -69,8 +69,13 @@ class Quantize:
 
 
 @pytest.fixture(scope="session")
-def quantize() -> Quantize:
+def quantizers() -> Callable[[str], Quantize]:
     root = Path(__file__).resolve().parents[3] / "plugins" / "quantize"
     (manifest,) = [found for found in find_plugins().manifests if found.folder.resolve() == root]
-    (method,) = load_methods(manifest)
-    return Quantize(method)
+    methods = {method.id: method for method in load_methods(manifest)}
+    return lambda id: Quantize(methods[id])
+
+
+@pytest.fixture(scope="session")
+def quantize(quantizers: Callable[[str], Quantize]) -> Quantize:
+    return quantizers("quantize.ptq")

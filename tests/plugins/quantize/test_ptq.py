@@ -14,6 +14,7 @@ import pytest
 from workbench.domain.cancel import CancelToken
 from workbench.domain.errors import CancelledError, DataError, RecipeError
 from workbench.engines.inference_ort import open_session
+from workbench.engines.inference_ort.calibration import CALIBRATORS
 from workbench.graph.layers import layer_nodes
 from workbench.graph.storage import open_model
 
@@ -207,7 +208,7 @@ def test_half_precision_weights(quantize, small_cnn):
     assert sqnr_db(small_cnn, result.graph, quantize.tools(small_cnn).data.inputs) > 50
 
 
-@pytest.mark.parametrize("calibrator", ["auto", "minmax", "percentile", "mse"])
+@pytest.mark.parametrize("calibrator", CALIBRATORS)
 def test_the_same_twice_and_the_input_untouched(quantize, small_cnn, calibrator):
     before = small_cnn.to_bytes()
     first, second = (quantize(small_cnn, W8A8, calibrator=calibrator).graph.to_bytes() for _ in range(2))
