@@ -122,6 +122,9 @@ class TrainingSettings:
         threads: Of torch; 0 takes all cores. The last bits of the result depend on their number.
         precision: Of products and convolutions; "auto" takes bfloat16 where the hardware multiplies it. Weights,
             statistics and the loss are always float32.
+        also: Initializers that are trained although they usually are settings, such as quantizers' scales and zero
+            points; without weight decay.
+        also_rate: Their learning rate as a multiple of the weights'.
     """
 
     epochs: int = 1
@@ -140,6 +143,8 @@ class TrainingSettings:
     seed: int = 0
     threads: int = 0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    also: tuple[str, ...] = ()
+    also_rate: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ One set of names, units and defaults, so that a form, a recipe and a search know
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -159,6 +159,9 @@ class Training:
         progress: Progress | None = None,
         hook: TrainingHook | None = None,
         keep_best: bool = True,
+        also: tuple[str, ...] = (),
+        also_rate: float = 1.0,
+        deployed: Callable[[ModelGraph], ModelGraph] | None = None,
     ) -> TrainingResult:
         """Train; weights that an earlier step made sparse keep their zeros, which the result's notes say.
 
@@ -169,6 +172,10 @@ class Training:
             progress: In place of the step's whole.
             hook: Takes part in the training.
             keep_best: The best epoch, or else the last one.
+            also: Settings that are trained like weights, such as quantizers' scales and zero points.
+            also_rate: Their learning rate as a multiple of the weights'.
+            deployed: Returns what is exported for trained weights, so that epochs are scored, and the best one is
+                chosen, by that; None where it is the trained graph itself.
 
         Raises:
             DataError: the labels don't fit the model.
@@ -178,6 +185,7 @@ class Training:
         chosen, tools = self.parameters, self.tools
         sparse = sparse_weights(graph)
         zeros = KeepZeros(sparse, hook) if sparse else None
+        form = deployed or (lambda trained: trained)
         result = tools.training.fit(
             graph,
             self.samples,
@@ -197,9 +205,11 @@ class Training:
                 seed=tools.seed,
                 threads=chosen.threads,
                 precision=chosen.precision,
+                also=also,
+                also_rate=also_rate,
             ),
             teacher=self.teacher,
-            validate=self.data.validate if keep_best else None,
+            validate=(lambda trained: self.data.validate(form(trained))) if keep_best else None,
             progress=tools.progress if progress is None else progress,
             cancel=tools.cancel,
             log=tools.log,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -28,11 +28,14 @@ class GraphModule(nn.Module):
     Args:
         graph: What to execute.
         trainable: False makes every weight a constant, so that all that depends on weights only is computed once.
+        also: Initializers that are trained although they usually are settings: scales of quantizers, and zero points,
+            which are held as floats and written back rounded.
         device: Where to compute.
         channels_last: Lay out images and their weights with the channels last in memory.
 
     Raises:
         UnsupportedGraphError: names the operators that are missing.
+        DataError: a name in `also` is not an initializer.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class GraphModule(nn.Module):
         graph: ModelGraph,
         *,
         trainable: bool = True,
+        also: Collection[str] = (),
         device: torch.device | str = "cpu",
         channels_last: bool = False,
     ) -> None:
@@ -57,6 +61,11 @@ class GraphModule(nn.Module):
         self.channels_last = channels_last
         weights, statistics = roles(graph)
         tensors = {name: tensor_of(_constant(graph, name)) for name in graph.initializers if _holdable(graph, name)}
+        for name in also:
+            if name not in tensors:
+                raise DataError(f"{name!r} can't be trained: it is no initializer of the graph", where=graph.source)
+            tensors[name] = tensors[name] if tensors[name].is_floating_point() else tensors[name].float()
+        weights |= frozenset(also)
         self.weights: dict[str, nn.Parameter] = {}
         self.statistics: dict[str, Tensor] = {}
         for name in graph.initializers:
@@ -123,6 +132,9 @@ class GraphModule(nn.Module):
         for name, tensor in (*self.weights.items(), *self.statistics.items()):
             array = tensor.detach().cpu().contiguous().numpy()
             stored = _constant(self.graph, name).dtype
+            if np.issubdtype(stored, np.integer):
+                limits = np.iinfo(stored)
+                array = np.clip(np.rint(array), limits.min, limits.max)
             arrays[name] = array.copy() if array.dtype == stored else array.astype(stored)
         return self.graph.with_initializers(arrays)
 

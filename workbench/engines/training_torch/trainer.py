@@ -80,7 +80,7 @@ class Trainer:
         self._device = training_device()
         self._precision: Precision = precision_of(settings, self._device)
         channels_last = prefers_channels_last(graph)
-        self._student = GraphModule(graph, device=self._device, channels_last=channels_last)
+        self._student = GraphModule(graph, also=settings.also, device=self._device, channels_last=channels_last)
         if not self._student.weights:
             raise JobError(
                 "the model has no weight that could be trained",
@@ -171,7 +171,7 @@ class Trainer:
                 continue  # one sample has no batch statistics
             rate = schedule.rate(epoch * batches + number)
             for group in self._optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["rate"]
             loss = self._step(batch.inputs, batch.targets, epoch * batches + number)
             if not math.isfinite(loss):
                 raise JobError(
@@ -293,9 +293,15 @@ def _validated(graph: ModelGraph, watch: Watch) -> tuple[float | None, bool]:
 
 def _optimizer(module: GraphModule, settings: TrainingSettings) -> torch.optim.Optimizer:
     """Return SGD; biases and normalization are not pulled to zero, since that only costs accuracy (He et al., 2019)."""
-    matrices: Sequence[Tensor] = [weight for weight in module.weights.values() if weight.dim() > 1]
-    vectors: Sequence[Tensor] = [weight for weight in module.weights.values() if weight.dim() <= 1]
-    groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    weights = {name: weight for name, weight in module.weights.items() if name not in settings.also}
+    matrices: Sequence[Tensor] = [weight for weight in weights.values() if weight.dim() > 1]
+    vectors: Sequence[Tensor] = [weight for weight in weights.values() if weight.dim() <= 1]
+    others: Sequence[Tensor] = [module.weights[name] for name in settings.also]
+    groups = [
+        {"params": matrices, "weight_decay": settings.weight_decay, "rate": 1.0},
+        {"params": vectors, "weight_decay": 0.0, "rate": 1.0},
+        {"params": others, "weight_decay": 0.0, "rate": settings.also_rate},
+    ]
     return torch.optim.SGD(
         [group for group in groups if group["params"]],
         lr=settings.learning_rate,

@@ -1,7 +1,8 @@
 """Quantize and dequantize, with gradients that pass straight through the rounding.
 
 Notation: q = clamp(round(x / scale) + zero); x' = (q - zero) · scale. Where a gradient is wanted, q is a float tensor
-that holds whole numbers, since torch's integers carry no gradient.
+that holds whole numbers, since torch's integers carry no gradient. A zero point that is trained is a float as well and
+rounded where it is used.
 """
 
 from __future__ import annotations
@@ -28,20 +29,37 @@ _RANGES = {
 
 
 class StraightThrough(torch.autograd.Function):
-    """Round to the quantized grid; the gradient passes where the value was inside the range (Bengio et al., 2013)."""
+    """Round to the quantized grid; the gradient passes where the value was inside the range (Bengio et al., 2013).
+
+    Together with the product in DequantizeLinear, a scale's slope becomes round(x / s) - x / s inside the range and the
+    bound less the zero point outside (LSQ, Esser et al., 2020), a zero point's 0 inside and -s outside (LSQ+, Bhalgat
+    et al., 2020).
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor, zero: Tensor, low: int, high: int) -> Tensor:
         """Return whole numbers as floats; scale and zero broadcast to x."""
         level = torch.round(x / scale) + zero
-        ctx.save_for_backward((level >= low) & (level <= high), scale)
+        inside = (level >= low) & (level <= high)
+        needs_scale = ctx.needs_input_grad[1]
+        ctx.save_for_backward(inside, x if needs_scale else None, scale)
+        ctx.zero_shape = zero.shape
         return level.clamp(low, high)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradient of x; scale and zero are settings, not weights."""
-        inside, scale = ctx.saved_tensors
-        return gradients[0] * inside / scale, None, None, None, None
+        """Return the gradients of x and, where they are trained, of scale and zero."""
+        inside, x, scale = ctx.saved_tensors
+        passed = gradients[0] * inside
+        slope = passed / scale
+        of_scale = -(slope * x / scale).sum_to_size(scale.shape) if ctx.needs_input_grad[1] else None
+        of_zero = passed.sum_to_size(ctx.zero_shape) if ctx.needs_input_grad[2] else None
+        return slope, of_scale, of_zero, None, None
+
+
+def whole(zero: Tensor) -> Tensor:
+    """Return a zero point as it will be stored: one that is trained is rounded, and its gradient passes through."""
+    return zero + (torch.round(zero) - zero).detach() if zero.is_floating_point() else zero
 
 
 def spread(setting: Tensor, x: Tensor, axis: int, block: int) -> Tensor:
@@ -72,8 +90,8 @@ def _quantize(context: Context) -> Function:
     def run(x: Tensor, scale: Tensor, zero: Tensor | None = None) -> Tensor:
         x = x.to(scale.dtype)
         step = spread(scale, x, axis, block)
-        origin = torch.zeros_like(step) if zero is None else spread(zero.to(scale.dtype), x, axis, block)
-        if torch.is_grad_enabled() and x.requires_grad:
+        origin = torch.zeros_like(step) if zero is None else spread(whole(zero).to(scale.dtype), x, axis, block)
+        if torch.is_grad_enabled() and (x.requires_grad or step.requires_grad or origin.requires_grad):
             return StraightThrough.apply(x, step, origin, low, high)  # type: ignore[no-any-return, no-untyped-call]
         return (torch.round(x / step) + origin).clamp(low, high).to(dtype)
 
@@ -89,7 +107,7 @@ def _dequantize(context: Context) -> Function:
         # The difference is taken before the product so that wide integers stay exact.
         level = q if q.is_floating_point() else q.to(torch.float64 if q.dtype == torch.int32 else scale.dtype)
         if zero is not None:
-            level = level - spread(zero.to(level.dtype), q, axis, block)
+            level = level - spread(whole(zero).to(level.dtype), q, axis, block)
         return level.to(scale.dtype) * spread(scale, q, axis, block)
 
     return run

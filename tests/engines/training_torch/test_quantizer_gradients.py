@@ -1,0 +1,107 @@
+"""Slopes of scales and zero points: those of LSQ and LSQ+, only where the trainer asks for them, written back whole."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from workbench.domain.errors import DataError
+from workbench.engines.contracts import Batch, TrainingSettings
+from workbench.engines.training_torch import TorchEngine
+from workbench.engines.training_torch.from_graph import GraphModule
+
+SCALE, ZERO, LOW, HIGH = 0.1, 3, 0, 15
+
+
+@pytest.fixture
+def quantizer(graph_from):
+    """A value clipped to 4 bits: QuantizeLinear, Clip on integers, DequantizeLinear."""
+    return graph_from(
+        """<ir_version: 9, opset_import: ["" : 17]>
+        net (float[n,64] x) => (float[n,64] y) {
+            q = QuantizeLinear (x, s, z)
+            c = Clip (q, low, high)
+            y = DequantizeLinear (c, s, z)
+        }""",
+        {
+            "s": np.float32(SCALE),
+            "z": np.uint8(ZERO),
+            "low": np.uint8(LOW),
+            "high": np.uint8(HIGH),
+        },
+    )
+
+
+def formula(x: np.ndarray, gradient: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """Return the slopes of x, scale and zero point as the papers state them."""
+    level = np.rint(x / SCALE) + ZERO
+    inside = (level >= LOW) & (level <= HIGH)
+    of_scale = np.where(inside, level - ZERO - x / SCALE, np.clip(level, LOW, HIGH) - ZERO)
+    return gradient * inside, float((gradient * of_scale).sum()), float((gradient * ~inside * -SCALE).sum())
+
+
+def test_slopes_are_those_of_lsq(quantizer):
+    rng = np.random.default_rng(0)
+    x, gradient = (rng.normal(size=(3, 64)).astype(np.float32) for _ in range(2))
+    module = GraphModule(quantizer, also=("s", "z"))
+    fed = torch.from_numpy(x).requires_grad_()
+    (module({"x": fed})["y"] * torch.from_numpy(gradient)).sum().backward()
+    of_x, of_scale, of_zero = formula(x, gradient)
+    np.testing.assert_allclose(fed.grad, of_x, rtol=1e-5)
+    assert float(module.weights["s"].grad) == pytest.approx(of_scale, rel=1e-4)
+    assert float(module.weights["z"].grad) == pytest.approx(of_zero, rel=1e-4)
+
+
+def test_scales_of_channels_have_their_own_slopes(graph_from):
+    rng = np.random.default_rng(0)
+    weight, gradient = (rng.normal(size=(4, 5)).astype(np.float32) for _ in range(2))
+    scales = np.float32([0.02, 0.1, 0.5, 1.0])
+    graph = graph_from(
+        """<ir_version: 9, opset_import: ["" : 17]>
+        net (float[n,5] x) => (float[n,4] y) {
+            q = QuantizeLinear <axis = 0> (w, s, z)
+            d = DequantizeLinear <axis = 0> (q, s, z)
+            y = Gemm <transB = 1> (x, d)
+        }""",
+        {"w": weight, "s": scales, "z": np.zeros(4, np.int8)},
+    )
+    module = GraphModule(graph, also=("s",))
+    assert set(module.weights) == {"w", "s"}
+    (module({"x": torch.eye(5)})["y"] * torch.from_numpy(gradient).T).sum().backward()
+    level = np.clip(np.rint(weight / scales[:, None]), -128, 127)
+    expected = (gradient * (level - weight / scales[:, None])).sum(1)
+    np.testing.assert_allclose(module.weights["s"].grad, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_settings_stay_settings_unless_told(quantizer):
+    assert not GraphModule(quantizer).weights
+
+
+def test_what_is_trained_besides_must_exist(quantizer):
+    with pytest.raises(DataError, match="'step' can't be trained"):
+        GraphModule(quantizer, also=("step",))
+
+
+class Halves:
+    """One batch of values whose quantizer clips half of them."""
+
+    def __len__(self) -> int:
+        return 8
+
+    def shuffled(self, batch_size: int, seed: int):
+        yield Batch({"x": np.full((8, 64), 3.0, np.float32)}, np.full((8, 64), 3.0, np.float32))
+
+
+def test_training_moves_scales_at_their_own_rate_and_keeps_zero_points_whole(quantizer):
+    def trained(**settings):
+        rules = TrainingSettings(
+            task="regression", epochs=3, learning_rate=0.01, warmup_epochs=0, threads=1, **settings
+        )
+        return TorchEngine(1).fit(quantizer, Halves(), rules).graph
+
+    still = trained(also=("s", "z"), also_rate=0.0)
+    moved = trained(also=("s", "z"), also_rate=1.0)
+    assert float(still.constant("s")) == pytest.approx(SCALE)
+    assert float(moved.constant("s")) > SCALE
+    assert moved.constant("z").dtype == np.uint8
