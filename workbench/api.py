@@ -9,6 +9,7 @@ from workbench.domain.errors import (
     CancelledError,
     DataError,
     JobError,
+    ModelFileError,
     RecipeError,
     UnsupportedGraphError,
     WorkbenchError,
@@ -30,6 +31,7 @@ from workbench.domain.reports import LayerReport
 from workbench.engines.contracts import (
     Batch,
     ChannelAxis,
+    InferenceEngine,
     Observer,
     SlopeObserver,
     TrainingData,
@@ -63,7 +65,7 @@ from workbench.graph.passes.factorize import (
 )
 from workbench.graph.passes.fold_batch_norm import fold_batch_norm
 from workbench.graph.passes.fold_constants import fold_constants
-from workbench.graph.passes.half_precision import store_half
+from workbench.graph.passes.half_precision import HalfType, store_half
 from workbench.graph.passes.insert_qdq import Placement, insert_qdq
 from workbench.graph.passes.merge_affine import merge_affine
 from workbench.graph.passes.merge_affine_ahead import merge_affine_ahead
@@ -74,6 +76,7 @@ from workbench.graph.passes.pad_channels import pad_input_channels, pad_output_c
 from workbench.graph.passes.remove_branches import remove_branches
 from workbench.graph.passes.remove_channels import remove_channels
 from workbench.graph.passes.remove_idle import remove_idle
+from workbench.graph.passes.store_narrow import Narrow, narrow_trial, store_narrow
 from workbench.graph.passes.upgrade_opset import upgrade_opset
 from workbench.graph.quantization import ActivationQuantization, WeightQuantization
 from workbench.graph.sparsity import Sparsity, sparsity_of
@@ -110,6 +113,8 @@ __all__ = [
     "DataError",
     "Factor",
     "Factors",
+    "HalfType",
+    "InferenceEngine",
     "JobError",
     "Knob",
     "LayerReport",
@@ -121,7 +126,9 @@ __all__ = [
     "MethodData",
     "MethodResult",
     "Metric",
+    "ModelFileError",
     "ModelGraph",
+    "Narrow",
     "Node",
     "Observer",
     "Origin",
@@ -176,6 +183,7 @@ __all__ = [
     "merge_affine_ahead",
     "merge_branches",
     "merge_slices",
+    "narrow_trial",
     "needed_data",
     "normalised",
     "not_finite",
@@ -193,6 +201,7 @@ __all__ = [
     "sparse_weights",
     "sparsity_of",
     "store_half",
+    "store_narrow",
     "takes_shift",
     "training_history",
     "unit_step",

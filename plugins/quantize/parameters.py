@@ -51,6 +51,19 @@ class QuantizationParameters(Parameters):
         description="Let integer convolutions of fewer than 16 channels read and make zeros as further channels, up to "
         "what the runtime computes fast: exact, and up to twice as fast. The file's multiplications count them.",
     )
+    storage: Literal["fast", "small"] = Field(
+        default="fast",
+        title="Storage of weights",
+        description="How weights of fewer than 8 bits lie in the file: fast keeps them in int8, which every runtime "
+        "from opset 13 on reads; small stores them in 4 or 2 bits (int4, int2, or codes with a table), which the "
+        "runtime unpacks while it loads the file: the same results at the same speed from a smaller file of opset 21 "
+        "or 25. Where runtime or model can't, they stay in int8 and a note says so.",
+    )
+    half_type: Literal["float16", "bfloat16"] = Field(
+        default="float16",
+        title="16-bit type",
+        description="What weights of 16 bits are stored as: float16 is finer, bfloat16 has float32's range.",
+    )
     convolve_shortcuts: bool = Field(
         default=True,
         title="Convolve shortcuts",

@@ -8,7 +8,7 @@ integers or the ranges of a `Prepared`, so that every method exports through one
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,11 @@ import numpy as np
 from workbench.api import (
     ActivationQuantization,
     Calibrator,
+    HalfType,
     LayerSettings,
     MethodResult,
     ModelGraph,
+    Narrow,
     PaddedShortcut,
     Placement,
     Progress,
@@ -36,6 +38,7 @@ from workbench.api import (
     pad_input_channels,
     pad_output_channels,
     store_half,
+    store_narrow,
     upgrade_opset,
 )
 
@@ -51,6 +54,7 @@ from .layers import (
 )
 from .parameters import QuantizationParameters
 from .placement import QuantizedValues, place
+from .storage import usable_bits
 from .weights import quantize_weight
 
 _MEMORY_PER_BATCH = 256_000_000
@@ -69,6 +73,8 @@ class Prepared:
         halves: Initializers that are stored in half precision.
         notes: What was done, in words.
         details: Figures for the report.
+        half_type: Element type of `halves`.
+        narrow: Bits below 8 that weights are stored in where they fit; () keeps them in int8.
     """
 
     graph: ModelGraph
@@ -79,15 +85,22 @@ class Prepared:
     halves: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     details: Mapping[str, Any] | None = None
+    half_type: HalfType = "float16"
+    narrow: tuple[int, ...] = ()
 
     def deployed(self) -> ModelGraph:
         """Return the graph that is exported."""
-        graph = store_half(self.graph, self.halves) if self.halves else self.graph
-        return insert_qdq(graph, self.activations, self.weights, self.placement)
+        return self._stored().graph
+
+    def _stored(self) -> Narrow:
+        graph = store_half(self.graph, self.halves, self.half_type) if self.halves else self.graph
+        quantized = insert_qdq(graph, self.activations, self.weights, self.placement)
+        return store_narrow(quantized, self.narrow) if self.narrow else Narrow(quantized)
 
     def result(self) -> MethodResult:
         """Return the deployed graph with what is to be said of it."""
-        return MethodResult(self.deployed(), self.notes, dict(self.details or {}))
+        stored = self._stored()
+        return MethodResult(stored.graph, (*self.notes, *stored.notes), dict(self.details or {}))
 
 
 def prepare(
@@ -155,6 +168,7 @@ def prepare(
         notes.append(f"{len(shortcuts)} padded shortcuts computed as 1x1 convolutions")
     if halves:
         notes.append(f"{len(halves)} weights stored in half precision; they are computed with in float")
+    narrow, unread = usable_bits(tools.inference) if parameters.storage == "small" else ((), ())
     return Prepared(
         graph,
         layers,
@@ -162,8 +176,10 @@ def prepare(
         weights,
         Placement(placed.integer_nodes, placed.float_readers, narrower),
         tuple(halves),
-        tuple(notes),
+        (*notes, *unread),
         {"ranges": {value: list(calibrators[value].range(bits)) for value, bits in placed.bits.items()}},
+        half_type=parameters.half_type,
+        narrow=narrow,
     )
 
 
@@ -184,7 +200,7 @@ def _calibrated(
             needed_data(tools, method, "set activation_bits to 32 to quantize weights only"),
             tools,
             parameters.calibration_samples,
-            batch_size=_batch_size(graph, values),
+            batch_size=samples_per_batch(graph, values),
             progress=progress,
         )
     return calibrators
@@ -267,7 +283,7 @@ def _roots(graph: ModelGraph, placed: QuantizedValues) -> dict[str, str]:
     return roots
 
 
-def _batch_size(graph: ModelGraph, values: dict[str, None]) -> int:
+def samples_per_batch(graph: ModelGraph, values: Iterable[str]) -> int:
     """Return a calibration batch whose observed values take about 256 MB together; 16 where shapes are unknown."""
     per_sample = 0
     for value in values:

@@ -135,6 +135,11 @@ def candidate(report: CandidateReport) -> str:
         f"{file.path}: {size(file.size_bytes)} (original {size(model.size_bytes)}), {count(file.params)} parameters "
         f"(of {count(model.params)}), {count(file.macs)} MACs (of {count(model.macs)})"
     ]
+    if file.packed_bytes is not None:
+        lines.append(
+            f"packed: {size(file.packed_bytes)}, counted: the file with every weight in as many bits as it was "
+            "quantized to"
+        )
     if report.metric is not None:
         lines.append(f"{report.metric.metric}: {metric(report.metric)}")
     if report.baseline_metric is not None:

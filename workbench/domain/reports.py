@@ -232,13 +232,20 @@ class OperatorChange(_Report):
 
 
 class CandidateFile(_Report):
-    """The exported file."""
+    """The exported file.
+
+    Attributes:
+        size_bytes: Of the file, as measured.
+        packed_bytes: What it would take with every weight's bits packed without gaps, counted; None where its
+            containers are no wider than the bits.
+    """
 
     path: str
     sha256: str
     size_bytes: int
     params: int
     macs: int
+    packed_bytes: int | None = None
 
 
 class CandidateReport(_Report):

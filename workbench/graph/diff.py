@@ -95,8 +95,13 @@ def _lost(note: Kept | None) -> Mapping[str, Any]:
     }
 
 
+def noted_weight_bits(node: Node) -> float | None:
+    """Return the bits of a layer's weight that a pass noted on it, or None."""
+    return _note(node, WEIGHT_BITS_NOTE)
+
+
 def _weight_bits(node: Node, weight: Weight) -> float:
-    noted = _note(node, WEIGHT_BITS_NOTE)
+    noted = noted_weight_bits(node)
     return weight.bits if noted is None else min(noted, weight.bits)
 
 

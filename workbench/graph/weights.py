@@ -77,10 +77,12 @@ def stored(graph: ModelGraph, value: str) -> Weight | None:
     through: list[Node] = []
     while not graph.is_constant(value):
         producer = graph.producer(value)
-        if producer is None or producer.op not in _TRANSPARENT or producer.domain != "" or not producer.inputs:
+        if producer is None or producer.domain != "" or not producer.inputs:
+            return None
+        if producer.op not in _TRANSPARENT and not _looks_up_levels(graph, producer):
             return None
         through.append(producer)
-        value = producer.inputs[0]
+        value = producer.inputs[1 if producer.op == "Gather" else 0]
     info = graph.value(value)
     dtype = info.dtype or str(graph.constant(value).dtype)  # type: ignore[union-attr]
     return Weight(
@@ -106,7 +108,18 @@ def weight_values(graph: ModelGraph, weight: Weight) -> np.ndarray:
     return array if array.dtype == np.float64 else array.astype(np.float32)
 
 
+def _looks_up_levels(graph: ModelGraph, node: Node) -> bool:
+    """Whether a node takes the levels of a quantized weight from a table, by stored codes."""
+    table = graph.constant_shape(node.inputs[0])
+    if node.op != "Gather" or table is None or len(table) != 1 or graph.value(node.inputs[0]).dtype != "int8":
+        return False
+    codes = graph.producer(node.inputs[1])
+    return codes is not None and codes.op == "Cast" and graph.is_constant(codes.inputs[0])
+
+
 def _apply(graph: ModelGraph, node: Node, array: np.ndarray) -> np.ndarray:
+    if node.op == "Gather":
+        return np.asarray(graph.constant(node.inputs[0]))[array.astype(np.int64)]
     if node.op == "Transpose":
         return array.transpose(node.attribute("perm", tuple(reversed(range(array.ndim)))))
     if node.op in ("DequantizeLinear", "QuantizeLinear"):

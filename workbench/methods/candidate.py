@@ -14,12 +14,13 @@ from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.errors import BadInputError, StorageError
 from workbench.domain.measurements import LatencyReport, MetricMeasurement, PairedDifference
 from workbench.domain.recipe import Recipe
-from workbench.domain.reports import CandidateFile, CandidateReport
+from workbench.domain.reports import CandidateFile, CandidateReport, ModelSummary
 from workbench.engines.contracts import InferenceEngine, TrainingEngine
 from workbench.graph.check import require_runtime_support
 from workbench.graph.diff import layer_changes, new_layers, operator_changes
 from workbench.graph.inspection import summary
 from workbench.graph.model import ModelGraph
+from workbench.graph.packed_size import packed_size_bytes
 from workbench.graph.passes.drop_traces import drop_traces
 from workbench.graph.shapes import open_dimensions
 from workbench.graph.storage import open_model, save_model
@@ -126,9 +127,7 @@ def make_candidate(
     progress.update(1.0)
     return CandidateReport(
         model=summary(original, model_path, dimensions=dimensions),
-        candidate=CandidateFile(
-            path=file.path, sha256=file.sha256, size_bytes=file.size_bytes, params=file.params, macs=file.macs
-        ),
+        candidate=_file_report(file, exported),
         metric=accuracy.candidate,
         baseline_metric=accuracy.baseline,
         difference=accuracy.difference,
@@ -141,6 +140,18 @@ def make_candidate(
         recipe_sha256=recipe.sha256(),
         warnings=(*result.warnings, *warnings),
         seconds=time.perf_counter() - began,
+    )
+
+
+def _file_report(file: ModelSummary, exported: ModelGraph) -> CandidateFile:
+    packed = packed_size_bytes(exported, file.size_bytes)
+    return CandidateFile(
+        path=file.path,
+        sha256=file.sha256,
+        size_bytes=file.size_bytes,
+        params=file.params,
+        macs=file.macs,
+        packed_bytes=packed if packed < file.size_bytes else None,
     )
 
 

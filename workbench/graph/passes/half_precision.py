@@ -6,7 +6,9 @@ The runtime's CPU kernels compute in float32, so this saves storage, not time.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Literal
 
+import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
@@ -14,29 +16,44 @@ from workbench.domain.errors import UnsupportedGraphError
 from workbench.graph.check import check
 from workbench.graph.model import ModelGraph
 from workbench.graph.passes.insert_qdq import WEIGHT_BITS_KEY
+from workbench.graph.passes.upgrade_opset import upgrade_opset
+
+_BFLOAT_OPSET = 13
 
 
-def store_half(graph: ModelGraph, names: Collection[str]) -> ModelGraph:
-    """Return the graph with the named float32 initializers stored as float16; their names become the casts' outputs.
+HalfType = Literal["float16", "bfloat16"]
+_TYPES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
+
+
+def store_half(graph: ModelGraph, names: Collection[str], kind: HalfType = "float16") -> ModelGraph:
+    """Return the graph with the named float32 initializers stored in 16 bits; their names become the casts' outputs.
+
+    Args:
+        graph: The float graph.
+        names: Of the initializers.
+        kind: float16 keeps 11 significant bits up to ±65504, bfloat16 8 of them over float32's whole range.
 
     Raises:
         KeyError: a name is not an initializer.
-        UnsupportedGraphError: a weight exceeds float16's range of ±65504.
+        UnsupportedGraphError: a weight exceeds float16's range of ±65504; an operator that can't be brought to opset
+            13, which casts from bfloat16.
     """
+    if kind == "bfloat16" and names:
+        graph = upgrade_opset(graph, _BFLOAT_OPSET)
     model = graph.edit()
     taken = set(graph.initializers) | {output for node in graph.nodes for output in node.outputs}
     for name in names:
         value = model.graph.initializers[name]
         array = value.const_value.numpy()  # type: ignore[union-attr]
         with np.errstate(over="ignore"):
-            half = array.astype(np.float16)
-        if not np.isfinite(half).all():
+            half = array.astype(_TYPES[kind])
+        if not np.isfinite(half.astype(np.float32)).all():
             raise UnsupportedGraphError(
                 f"weight {name!r} can't be stored in half precision",
                 where=graph.source,
                 expected="finite values up to ±65504",
                 found=f"{np.abs(array).max():g}",
-                action="Leave this layer's weight_bits at 32.",
+                action="Leave this layer's weight_bits at 32, or store it as bfloat16.",
             )
         stored_name = f"{name}_half"
         while stored_name in taken:

@@ -59,6 +59,9 @@ def candidate_facts(candidate: Candidate | None) -> tuple[Fact, ...]:
     model, file = report.model, report.candidate
     size = moved(numbers.size_text(model.size_bytes), numbers.size_text(file.size_bytes))
     facts.append(Fact("Size", size, exact(file.size_bytes, "bytes")))
+    if file.packed_bytes is not None:
+        tip = "Counted: the file with every weight in as many bits as it was quantized to"
+        facts.append(Fact("Packed size", numbers.size_text(file.packed_bytes), tip))
     for title, before, after in (("Params", model.params, file.params), ("MACs", model.macs, file.macs)):
         text = moved(numbers.count_text(before), numbers.count_text(after))
         facts.append(Fact(title, text, exact(after, "in the exported file")))

@@ -210,7 +210,7 @@ class CandidateModel(QAbstractTableModel):
         }
 
     def _tip(self, row: CandidateRow, key: str) -> str | None:
-        exact = {"size": f"{numbers.exact_text(row.size_bytes)} bytes", "macs": numbers.exact_text(row.macs)}
+        exact = {"size": size_tip(row), "macs": numbers.exact_text(row.macs)}
         exact["params"] = numbers.exact_text(row.params)
         if key == "ratio" and row.ratio and not row.is_baseline:
             return numbers.speedup_text(row.ratio)
@@ -222,6 +222,14 @@ class CandidateModel(QAbstractTableModel):
         if key == "noise":
             return "warning"
         return "muted" if row.stale or key in ("steps", "threads") or kind == "beaten" else "text"
+
+
+def size_tip(row: CandidateRow) -> str:
+    """Return the file's size, and what it would be with its weights' bits packed where their containers are wider."""
+    text = f"{numbers.exact_text(row.size_bytes)} bytes"
+    if row.packed_bytes is not None:
+        text += f"; {numbers.exact_text(row.packed_bytes)} with every weight packed to its bits (counted)"
+    return text
 
 
 def _kind(row: CandidateRow, best: frozenset[str]) -> Kind:

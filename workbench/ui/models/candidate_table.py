@@ -78,6 +78,7 @@ class CandidateRow:
     note: str = ""
     stale: str = ""
     created: str = ""
+    packed_bytes: int | None = None
     deleted: bool = False
 
     @property
@@ -215,6 +216,7 @@ def _record(row: CandidateRow, table: CandidateTable, on_front: bool) -> dict[st
         "threads": row.threads,
         "batch": row.batch,
         "size_bytes": row.size_bytes,
+        "packed_bytes": row.packed_bytes,
         "macs": row.macs,
         "params": row.params,
         "steps": row.steps,
@@ -283,6 +285,7 @@ def _candidate(candidate: Candidate, state: ProjectState, metric: str) -> Candid
         note=candidate.note,
         stale=stale,
         created=candidate.created,
+        packed_bytes=report.candidate.packed_bytes,
         deleted=candidate.deleted,
     )
 
