@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.domain.errors import DataError, UnsupportedGraphError
+from workbench.engines.training_torch.fused_quantizers import fused_quantizers
 from workbench.engines.training_torch.operators.control_flow import bodies
 from workbench.engines.training_torch.operators.indexing import tensor_of
 from workbench.engines.training_torch.operators.registry import Mode, torch_type
@@ -32,6 +33,8 @@ class GraphModule(nn.Module):
             which are held as floats and written back rounded.
         device: Where to compute.
         channels_last: Lay out images and their weights with the channels last in memory.
+        fused: Quantize and dequantize in one pass where only that is asked for: faster, and of values within rounding
+            noise of the border between two levels the other one may come out.
 
     Raises:
         UnsupportedGraphError: names the operators that are missing.
@@ -46,6 +49,7 @@ class GraphModule(nn.Module):
         also: Collection[str] = (),
         device: torch.device | str = "cpu",
         channels_last: bool = False,
+        fused: bool = False,
     ) -> None:
         super().__init__()
         missing = unsupported(graph)
@@ -59,6 +63,7 @@ class GraphModule(nn.Module):
         self.mode = Mode()
         self.device = torch.device(device)
         self.channels_last = channels_last
+        self._fused = fused
         weights, statistics = roles(graph)
         tensors = {name: tensor_of(_constant(graph, name)) for name in graph.initializers if _holdable(graph, name)}
         for name in also:
@@ -95,9 +100,10 @@ class GraphModule(nn.Module):
         """Return the compiled program for the named values."""
         if outputs not in self._programs:
             tensors: dict[str, Tensor] = {**self.weights, **self._fixed_statistics}
-            self._programs[outputs] = Program(
-                self.graph.nodes, self.input_names, outputs, tensors, self._known, self._setting
-            )
+            nodes = self.graph.nodes
+            if self._fused:
+                nodes = fused_quantizers(nodes, outputs, self._known, self._setting.types)
+            self._programs[outputs] = Program(nodes, self.input_names, outputs, tensors, self._known, self._setting)
         return self._programs[outputs]
 
     def feed(self, inputs: Mapping[str, np.ndarray]) -> dict[str, Tensor]:

@@ -80,7 +80,9 @@ class Trainer:
         self._device = training_device()
         self._precision: Precision = precision_of(settings, self._device)
         channels_last = prefers_channels_last(graph)
-        self._student = GraphModule(graph, also=settings.also, device=self._device, channels_last=channels_last)
+        self._student = GraphModule(
+            graph, also=settings.also, device=self._device, channels_last=channels_last, fused=True
+        )
         if not self._student.weights:
             raise JobError(
                 "the model has no weight that could be trained",

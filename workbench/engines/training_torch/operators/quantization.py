@@ -22,7 +22,7 @@ from workbench.engines.training_torch.operators.registry import (
     type_name,
 )
 
-_RANGES = {
+RANGES = {
     "int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767), "uint16": (0, 65535),
     "int32": (-(2**31), 2**31 - 1), "int4": (-8, 7), "uint4": (0, 15), "int2": (-2, 1), "uint2": (0, 3),
 }  # fmt: skip
@@ -82,9 +82,9 @@ def _quantize(context: Context) -> Function:
         name = type_name(context.attribute("output_dtype", 0)) or (
             "uint8" if zero_known is None else str(zero_known.dtype).removeprefix("torch.")
         )
-    if name not in _RANGES:
+    if name not in RANGES:
         raise context.refuse(f"element type {name} can't be held")
-    low, high = _RANGES[name]
+    low, high = RANGES[name]
     dtype = torch_type(name)
 
     def run(x: Tensor, scale: Tensor, zero: Tensor | None = None) -> Tensor:
@@ -156,5 +156,5 @@ def _qlinear_matmul(context: Context) -> Function:
 
 
 def _requantize(level: Tensor, zero: Tensor) -> Tensor:
-    low, high = _RANGES[str(zero.dtype).removeprefix("torch.")]
+    low, high = RANGES[str(zero.dtype).removeprefix("torch.")]
     return (torch.round(level) + zero.to(level.dtype)).clamp(low, high).to(zero.dtype)
