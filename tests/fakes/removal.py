@@ -12,9 +12,16 @@ from workbench.graph.model import ModelGraph
 from workbench.graph.passes.mask_channels import mask_channels
 from workbench.graph.passes.remove_channels import remove_channels
 
+# What these make of their input may be the same number for all inputs of a kind.
+SATURATING = {"ArgMax", "Clip", "HardSigmoid", "LogSoftmax", "Sigmoid", "Softmax", "Tanh", "TopK"}
+PASSING = {"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+
 
 def random_removal(groups: Sequence[ChannelGroup], seed: int, most: float = 0.7) -> dict[str, list[int]]:
-    """Return a random share (up to `most`) of every prunable group, leaving what has to stay."""
+    """Return a random share (up to `most`) of every prunable group, leaving what has to stay.
+
+    Of some groups, or of all that small share, nothing may go.
+    """
     rng = np.random.default_rng(seed)
     removal: dict[str, list[int]] = {}
     for group in groups:
@@ -60,22 +67,52 @@ def run(graph: ModelGraph, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]
     return list(session.run(None, dict(inputs)))
 
 
+def before_saturation(graph: ModelGraph) -> tuple[str, ...]:
+    """Return what the activations that make graph outputs read: far from zero those hide every difference."""
+    makers = {name: node for node in graph.nodes for name in node.outputs}
+    found: list[str] = []
+    for info in graph.outputs:
+        node = makers.get(info.name)
+        while node is not None and node.op in PASSING:
+            node = makers.get(node.inputs[0])
+        if node is not None and node.op in SATURATING and node.inputs[0] in makers:
+            found.append(node.inputs[0])
+    return tuple(name for name in dict.fromkeys(found) if name not in {info.name for info in graph.outputs})
+
+
+def run_with_inner(graph: ModelGraph, inner: Sequence[str], inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Return the outputs, behind them the named inner values."""
+    shown = graph.with_outputs([*(info.name for info in graph.outputs), *inner]) if inner else graph
+    return run(shown, inputs)
+
+
+def distance(some: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> float:
+    """Return the largest difference of two lists of arrays, each relative to the largest number of its second.
+
+    A sigmoid far from zero gives numbers near 1e-7, of which it keeps no digit: that much is not counted, nor are two
+    steps of a half-precision number, which are 1e-3 of it.
+    """
+    assert [array.shape for array in some] == [array.shape for array in others]
+    farthest = 0.0
+    for a, b in zip(some, others, strict=True):
+        if a.size:
+            largest = np.abs(b).max()
+            noise = float(2 * np.spacing(largest)) if b.dtype == np.float16 else 2e-7
+            a, b = a.astype(np.float64), b.astype(np.float64)
+            assert np.isfinite(a).all()
+            assert np.isfinite(b).all()
+            farthest = max(farthest, max(np.abs(a - b).max() - noise, 0.0) / max(float(largest), 1e-12))
+    return float(farthest)
+
+
 def removed_against_masked(
     graph: ModelGraph, removal: Mapping[str, Sequence[int]], seed: int, unit: Unit = "head", open_size: int = 64
 ) -> float:
-    """Return the largest difference of the two, relative to the largest output.
-
-    A sigmoid far from zero gives numbers near 1e-7, of which it keeps no digit: that much is not counted.
-    """
-    inputs = feeds(graph, seed, open_size)
-    removed = run(remove_channels(graph, removal, unit), inputs)
-    masked = run(mask_channels(graph, removal, unit), inputs)
-    assert [array.shape for array in removed] == [array.shape for array in masked]
-    arrays = [(a.astype(np.float64), b.astype(np.float64)) for a, b in zip(removed, masked, strict=True) if a.size]
-    assert all(np.isfinite(a).all() and np.isfinite(b).all() for a, b in arrays)
-    scale = max(np.abs(b).max() for _, b in arrays)
-    difference = max(np.abs(a - b).max() for a, b in arrays)
-    return float(max(difference - 2e-7, 0.0) / max(scale, 1e-12))
+    """Return how far the graph without channels is from the one with those channels masked (see `distance`)."""
+    inputs, inner = feeds(graph, seed, open_size), before_saturation(graph)
+    removed = run_with_inner(remove_channels(graph, removal, unit), inner, inputs)
+    masked = run_with_inner(mask_channels(graph, removal, unit), inner, inputs)
+    return distance(removed, masked)
 
 
 def prunable_groups(graph: ModelGraph) -> list[ChannelGroup]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.networks import networks
-from tests.fakes.removal import random_removal, removed_against_masked
+from tests.fakes.removal import (
+    before_saturation,
+    distance,
+    feeds,
+    random_removal,
+    removed_against_masked,
+    run_with_inner,
+)
 from tests.fakes.token_networks import token_networks
+from workbench.domain.errors import WorkbenchError
 from workbench.graph.channels import Unit, channel_groups
 from workbench.graph.model import ModelGraph
+from workbench.graph.passes.mask_channels import mask_channels
+from workbench.graph.passes.remove_channels import remove_channels
 from workbench.graph.storage import open_model
 
 TOLERANCE = 1e-4
@@ -57,6 +68,9 @@ LONG = (
 )
 # gpt2_past has eight positions.
 OPEN_SIZES = {"gpt2_past.onnx": 4}
+NOT_RUN = {"sr_with_prepost_op18.onnx": "reads and writes picture files with operators that ONNX Runtime doesn't have"}
+# The largest share of a group that goes: through a network that lost 70 % of everything little else can be seen.
+MOST = (0.7, 0.1, 0.4)
 UNITS: tuple[Unit, ...] = ("head", "dimension")
 
 
@@ -91,19 +105,48 @@ def test_on_larger_zoo_models(shared: Path, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*QUICK, *LONG])
+@pytest.mark.parametrize("name", [*RESNETS, *QUICK, *LONG])
 @pytest.mark.timeout(3600)
-def test_on_zoo_models_with_a_hundred_choices(shared: Path, name: str) -> None:
-    _check(shared / "data" / "zoo" / name, choices=100)
+def test_on_every_model_with_a_hundred_choices(shared: Path, name: str) -> None:
+    """MEASURED"""
+    _check(shared / "data" / ("models" if name in RESNETS else "zoo") / name, choices=100)
 
 
-def _check(path: Path, choices: int = 3) -> None:
+def test_no_zoo_model_with_a_prunable_group_is_left_out(shared: Path) -> None:
+    prunable: set[str] = set()
+    for path in (shared / "data" / "zoo").glob("*.onnx"):
+        try:
+            groups = channel_groups(open_model(path))
+        except WorkbenchError:
+            continue
+        if any(group.prunable for group in groups):
+            prunable.add(path.name)
+    assert prunable - NOT_RUN.keys() == {*QUICK, *LONG}
+
+
+def _check(path: Path, choices: int = 6) -> None:
+    """Compare for `choices` removals, large and small, of whole heads and, where it is another choice, of dimensions.
+
+    What is removed must show in the outputs: numbers that nothing changes would agree whatever was done.
+    """
     graph = open_model(path)
-    for unit in UNITS:
-        groups = channel_groups(graph, unit)
-        assert any(group.prunable for group in groups)
-        if unit == "dimension" and groups == channel_groups(graph):
-            return
-        for seed in range(choices):
-            removal = random_removal(groups, seed)
-            assert removed_against_masked(graph, removal, seed, unit, OPEN_SIZES.get(path.name, 64)) < TOLERANCE
+    by_unit = {unit: channel_groups(graph, unit) for unit in UNITS}
+    if by_unit["dimension"] == by_unit["head"]:
+        del by_unit["dimension"]
+    assert all(any(group.prunable for group in groups) for groups in by_unit.values())
+    inner = before_saturation(graph)
+    inputs = [feeds(graph, seed, OPEN_SIZES.get(path.name, 64)) for seed in range(2)]
+    untouched = [run_with_inner(graph, inner, given) for given in inputs]
+    compared = shown = 0
+    for seed in itertools.count():
+        unit, given = list(by_unit)[seed % len(by_unit)], seed // 2 % len(inputs)
+        removal = random_removal(by_unit[unit], seed, MOST[seed // 4 % len(MOST)])
+        if removal:
+            removed = run_with_inner(remove_channels(graph, removal, unit), inner, inputs[given])
+            masked = run_with_inner(mask_channels(graph, removal, unit), inner, inputs[given])
+            assert distance(removed, masked) < TOLERANCE, (seed, unit)
+            compared += 1
+            shown += distance(untouched[given], masked) > 10 * TOLERANCE
+        if compared == choices:
+            break
+    assert shown > choices / 2

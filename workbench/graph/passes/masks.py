@@ -10,7 +10,7 @@ import onnx_ir as ir
 from workbench.graph.channels.analysis import Analysis
 from workbench.graph.channels.cut import Cut
 from workbench.graph.channels.flow import Axes, Fill
-from workbench.graph.surgery import add_initializer, free_name
+from workbench.graph.surgery import add_initializer, free_name, names_in_use
 
 
 class Masks:
@@ -28,6 +28,7 @@ class Masks:
         self._cut = cut
         self._stored: dict[bytes, ir.Value] = {}
         self._kinds: dict[str, ir.DataType] = {}
+        self._taken = names_in_use(model)
 
     def keep(self, node: ir.Node, index: int) -> tuple[np.ndarray | None, ...]:
         """Return per axis of an input which positions stay (None: all)."""
@@ -44,7 +45,7 @@ class Masks:
         """Return a stored constant, the same one for the same contents."""
         key = array.tobytes() + repr((array.shape, array.dtype.name, name)).encode()
         if key not in self._stored:
-            self._stored[key] = add_initializer(self.model, free_name(self.model, name), array)
+            self._stored[key] = add_initializer(self.model, free_name(self.model, name, self._taken), array)
         return self._stored[key]
 
     def insert(
@@ -127,7 +128,7 @@ class Masks:
 
     def _node(self, op: str, inputs: Sequence[ir.Value], **attributes: int | Sequence[int]) -> ir.Node:
         node = ir.node(op, inputs, attributes=attributes)
-        node.outputs[0].name = free_name(self.model, f"{inputs[0].name}_{op.lower()}")
+        node.outputs[0].name = free_name(self.model, f"{inputs[0].name}_{op.lower()}", self._taken)
         node.name = node.outputs[0].name
         kind = ir.DataType.INT64 if op == "Shape" else self.dtype(inputs[1 if op == "Where" else 0].name)
         self._kinds[node.name or ""] = kind

@@ -18,7 +18,7 @@ from workbench.graph.check import check
 from workbench.graph.kept import KEPT_KEY, noted
 from workbench.graph.model import ModelGraph
 from workbench.graph.shapes import infer_shapes
-from workbench.graph.surgery import add_initializer, free_name, remove_unused, set_initializer
+from workbench.graph.surgery import add_initializer, free_name, names_in_use, remove_unused, set_initializer
 
 
 def remove_channels(graph: ModelGraph, removal: Mapping[str, Sequence[int]], unit: Unit = "head") -> ModelGraph:
@@ -37,12 +37,13 @@ def remove_channels(graph: ModelGraph, removal: Mapping[str, Sequence[int]], uni
     cut = analysis.cut(removal)
     model = analysis.graph.edit()
     changes = _changes(analysis, cut)
+    taken = names_in_use(model)
     _slice_constants(
-        model, analysis, cut, {(name, index) for name, change in changes.items() for index in change.inputs}
+        model, analysis, cut, {(name, index) for name, change in changes.items() for index in change.inputs}, taken
     )
     nodes = {node.name: node for node in model.graph}
     for name, change in changes.items():
-        _apply(model, nodes[name], change)
+        _apply(model, nodes[name], change, taken)
     _note_what_is_kept(analysis, cut, nodes)
     remove_unused(model)
     for node in model.graph:
@@ -75,7 +76,9 @@ def _note_what_is_kept(analysis: Analysis, cut: Cut, nodes: Mapping[str | None, 
         metadata[KEPT_KEY] = note or ""
 
 
-def _slice_constants(model: ir.Model, analysis: Analysis, cut: Cut, replaced: set[tuple[str, int]]) -> None:
+def _slice_constants(
+    model: ir.Model, analysis: Analysis, cut: Cut, replaced: set[tuple[str, int]], taken: set[str]
+) -> None:
     """Slice every constant for each of its readers; readers that lose different positions get a copy of their own."""
     nodes = {node.name: node for node in model.graph}
     readers: dict[str, dict[bytes, list[tuple[str, int]]]] = {}
@@ -105,19 +108,19 @@ def _slice_constants(model: ir.Model, analysis: Analysis, cut: Cut, replaced: se
             if alone:
                 set_initializer(value, smaller)
                 continue
-            copy = add_initializer(model, free_name(model, f"{name}_{users[0][0]}"), smaller)
+            copy = add_initializer(model, free_name(model, f"{name}_{users[0][0]}", taken), smaller)
             for node, index in users:
                 nodes[node].replace_input_with(index, copy)
 
 
-def _apply(model: ir.Model, node: ir.Node, change: Change) -> None:
+def _apply(model: ir.Model, node: ir.Node, change: Change, taken: set[str]) -> None:
     for index, array in change.inputs.items():
-        copy = add_initializer(model, free_name(model, f"{node.name}_input{index}"), array)
+        copy = add_initializer(model, free_name(model, f"{node.name}_input{index}", taken), array)
         if index >= len(node.inputs):
             node.resize_inputs(index + 1)
         node.replace_input_with(index, copy)
     for index, elements in change.elements.items():
-        _override(model, node, index, elements)
+        _override(model, node, index, elements, taken)
     for key, value in change.attributes.items():
         if value is None:
             node.attributes.pop(key, None)
@@ -127,17 +130,17 @@ def _apply(model: ir.Model, node: ir.Node, change: Change) -> None:
             node.attributes[key] = ir.AttrInt64s(key, list(value))
 
 
-def _override(model: ir.Model, node: ir.Node, index: int, elements: Sequence[int | None]) -> None:
+def _override(model: ir.Model, node: ir.Node, index: int, elements: Sequence[int | None], taken: set[str]) -> None:
     """Give some elements of a computed input (size,) constant values."""
     value = node.inputs[index]
     if value is None:
         return
-    name = free_name(model, f"{node.name}_input{index}")
+    name = free_name(model, f"{node.name}_input{index}", taken)
     mask = np.asarray([size is not None for size in elements])
     sizes = np.asarray([0 if size is None else size for size in elements], dtype=np.int64)
-    which = add_initializer(model, free_name(model, f"{name}_which"), mask)
+    which = add_initializer(model, free_name(model, f"{name}_which", taken), mask)
     where = ir.node(
-        "Where", [which, add_initializer(model, free_name(model, f"{name}_sizes"), sizes), value], name=name
+        "Where", [which, add_initializer(model, free_name(model, f"{name}_sizes", taken), sizes), value], name=name
     )
     where.outputs[0].name = name
     model.graph.insert_before(node, where)
