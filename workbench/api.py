@@ -76,9 +76,10 @@ from workbench.graph.passes.pad_channels import pad_input_channels, pad_output_c
 from workbench.graph.passes.remove_branches import remove_branches
 from workbench.graph.passes.remove_channels import remove_channels
 from workbench.graph.passes.remove_idle import remove_idle
+from workbench.graph.passes.store_blocks import store_blocks, why_not_blocks
 from workbench.graph.passes.store_narrow import Narrow, narrow_trial, store_narrow
 from workbench.graph.passes.upgrade_opset import upgrade_opset
-from workbench.graph.quantization import ActivationQuantization, WeightQuantization
+from workbench.graph.quantization import ActivationQuantization, BlockQuantization, WeightQuantization, container_bits
 from workbench.graph.sparsity import Sparsity, sparsity_of
 from workbench.methods.calibration import needed_data, not_finite, observe_samples, parts_within
 from workbench.methods.keep_zeros import sparse_weights
@@ -103,6 +104,7 @@ __all__ = [
     "ArraySource",
     "BadInputError",
     "Batch",
+    "BlockQuantization",
     "Branch",
     "Calibrator",
     "CancelToken",
@@ -166,6 +168,7 @@ __all__ = [
     "channel_groups",
     "checked_arrays",
     "class_scores",
+    "container_bits",
     "convolve_shortcuts",
     "coupled_weights",
     "factorize",
@@ -200,12 +203,14 @@ __all__ = [
     "same_shape",
     "sparse_weights",
     "sparsity_of",
+    "store_blocks",
     "store_half",
     "store_narrow",
     "takes_shift",
     "training_history",
     "unit_step",
     "upgrade_opset",
+    "why_not_blocks",
     "why_not_factorizable",
     "with_new_statistics",
 ]

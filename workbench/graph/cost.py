@@ -14,6 +14,7 @@ import onnx
 
 from workbench.domain.reports import NodeCost
 from workbench.graph.model import ModelGraph, Node
+from workbench.graph.packed_codes import NBITS_OPERATOR, is_nbits, nbits_shape
 from workbench.graph.shapes import fixed_batch, sample_shapes
 from workbench.graph.statics import Statics
 from workbench.graph.weights import is_float, stored
@@ -144,6 +145,10 @@ def _matmul(node: Node, shapes: Statics) -> int:
     return prod(_shape(shapes, node.outputs[0])) * left[-2 if node.attribute("transA", 0) else -1]
 
 
+def _packed_matmul(node: Node, shapes: Statics) -> int:
+    return prod(_shape(shapes, node.inputs[0])) * nbits_shape(node)[1]
+
+
 def _recurrent(node: Node, shapes: Statics) -> int:
     steps_and_batch = _shape(shapes, node.inputs[0])[:2]
     weights = prod(_shape(shapes, node.inputs[1])) + prod(_shape(shapes, node.inputs[2]))
@@ -178,10 +183,23 @@ _RULES = {
     "GRU": _recurrent,
     "RNN": _recurrent,
     "Einsum": _einsum,
+    NBITS_OPERATOR: _packed_matmul,
 }
 
 
+def _packed_params(node: Node, counted: set[str]) -> int:
+    """Return the numbers that packed codes and a bias stand for."""
+    found = {node.inputs[1]: prod(nbits_shape(node))}
+    if len(node.inputs) > 5 and node.inputs[5]:
+        found[node.inputs[5]] = nbits_shape(node)[1]
+    total = sum(count for name, count in found.items() if name not in counted)
+    counted.update(found)
+    return total
+
+
 def _params(graph: ModelGraph, node: Node, counted: set[str]) -> int:
+    if is_nbits(node):
+        return _packed_params(node, counted)
     indices = _TRAINED_INPUTS.get(node.op)
     if indices is None:
         indices = () if node.domain == "" else tuple(range(len(node.inputs)))

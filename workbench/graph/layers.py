@@ -18,6 +18,7 @@ from workbench.domain.knobs import (
 from workbench.domain.reports import LayerReport, NodeCost, ShapeReport
 from workbench.graph.cost import GraphCost, graph_cost
 from workbench.graph.model import ModelGraph, Node
+from workbench.graph.packed_codes import is_nbits
 from workbench.graph.shapes import fixed_batch, open_dimensions, sample_shapes, static_values
 from workbench.graph.statics import Dims, Statics
 from workbench.graph.weights import Weight, is_float, stored, weight_of
@@ -50,7 +51,7 @@ def layer_nodes(graph: ModelGraph) -> tuple[tuple[Node, Weight], ...]:
     """Return every layer's node with its stored weight, in graph order."""
     found: list[tuple[Node, Weight]] = []
     for node in graph.nodes:
-        if node.domain == "" and node.op in _KNOBS:
+        if (node.domain == "" and node.op in _KNOBS) or is_nbits(node):
             weight = weight_of(graph, node)
             if weight is not None and _is_layer(node, weight):
                 found.append((node, weight))
@@ -62,7 +63,7 @@ def _is_layer(node: Node, weight: Weight) -> bool:
     if node.op == "Gather":
         # A table of two dimensions is an embedding; gathers on vectors and integers are shape arithmetic.
         return real and len(weight.shape) == 2 and int(node.attribute("axis", 0)) == 0
-    if node.op in ("ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"):
+    if node.op in ("ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul") or is_nbits(node):
         return True
     return real and len(weight.shape) >= (1 if node.op == "MatMul" else 2)
 

@@ -64,3 +64,48 @@ class WeightQuantization:
     scales: np.ndarray
     axis: int | None
     bits: int = 8
+
+
+@dataclass(frozen=True, eq=False)
+class BlockQuantization:
+    """How the weight of a matrix product is quantized in blocks along what one output sums over.
+
+    Attributes:
+        codes: (out, in) uint8; a weight is (code - zero point) · scale.
+        scales: (out, blocks) float32, one for `block` consecutive inputs; the last block may hold fewer.
+        zero_points: (out, blocks) uint8.
+        bits: 2-8, levels that are used.
+        block: Inputs that share a scale.
+    """
+
+    codes: np.ndarray
+    scales: np.ndarray
+    zero_points: np.ndarray
+    bits: int
+    block: int
+
+    @property
+    def container(self) -> int:
+        """Bits that a code takes in the file: 2, 4 or 8."""
+        return container_bits(self.bits)
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether every zero point is the one that needs not be stored."""
+        return bool((self.zero_points == 2 ** (self.container - 1)).all())
+
+    def values(self) -> np.ndarray:
+        """Return the weight (out, in) as float32."""
+        return block_values(self.codes, self.scales, self.zero_points, self.block)
+
+
+def container_bits(bits: int) -> int:
+    """Return the bits, of 2, 4 and 8, that a code of `bits` bits is stored in."""
+    return next(size for size in (2, 4, 8) if size >= bits)
+
+
+def block_values(codes: np.ndarray, scales: np.ndarray, zero_points: np.ndarray, block: int) -> np.ndarray:
+    """Return (code - zero point) · scale, (out, in) float32, of codes (out, in) and one scale (out, blocks) a block."""
+    width = codes.shape[1]
+    spread = [np.repeat(each.astype(np.float32), block, axis=1)[:, :width] for each in (zero_points, scales)]
+    return np.asarray((codes.astype(np.float32) - spread[0]) * spread[1])

@@ -18,6 +18,7 @@ import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
 from workbench.domain.errors import UnsupportedGraphError
+from workbench.graph.packed_codes import NBITS_OPERATOR
 from workbench.graph.shape_arithmetic import Dimension, broadcast, partial_contents, resolve_reshape
 from workbench.graph.skeleton import KEPT_BYTES, skeleton
 
@@ -151,6 +152,11 @@ class _Walk:
             return
         if node.domain == "":
             self._visit_standard(node, outputs)
+        elif node.op_type == NBITS_OPERATOR and node.inputs[0] is not None:
+            source = node.inputs[0].name or ""
+            dims = self.found.shapes.get(source)
+            self.found.dtypes.setdefault(outputs[0], self.found.dtypes.get(source, ir.DataType.FLOAT))
+            self._merge(outputs[0], None if dims is None else (*dims[:-1], node.attributes.get_int("N")))
         for name in outputs:
             self._merge(name, self.recorded.get(name))
 

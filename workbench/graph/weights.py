@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from workbench.graph.model import ModelGraph, Node
+from workbench.graph.packed_codes import NBITS_OPERATOR, is_nbits, nbits_shape, nbits_weight
 
 # Inputs that may hold the weight, by operator; the first constant one is it.
 WEIGHT_INPUTS: dict[str, tuple[int, ...]] = {
@@ -27,6 +28,7 @@ WEIGHT_INPUTS: dict[str, tuple[int, ...]] = {
     "MatMulInteger": (1,),
     "QLinearConv": (3,),
     "QLinearMatMul": (3,),
+    NBITS_OPERATOR: (1,),
 }
 
 _TRANSPARENT = frozenset(
@@ -47,6 +49,7 @@ class Weight:
         bits: Of one stored element.
         nbytes: Stored size.
         through: Nodes between it and the layer, from the weight on (DequantizeLinear, Cast, Transpose …).
+        reader: The layer itself where it reads packed codes; `shape` is then (in, out), `dtype` that of one code.
     """
 
     name: str
@@ -55,21 +58,32 @@ class Weight:
     bits: float
     nbytes: int
     through: tuple[Node, ...] = ()
+    reader: Node | None = None
 
     @property
     def quantized(self) -> bool:
-        """Whether a DequantizeLinear stands between it and the layer."""
-        return any(node.op == "DequantizeLinear" for node in self.through)
+        """Whether a DequantizeLinear stands between it and the layer, or the layer unpacks codes itself."""
+        return self.reader is not None or any(node.op == "DequantizeLinear" for node in self.through)
 
 
 def weight_of(graph: ModelGraph, node: Node) -> Weight | None:
     """Return the stored weight of a node, seen through Q/DQ, casts and reshapes; None if it has no constant one."""
+    if is_nbits(node):
+        return _packed_weight(graph, node)
     for index in WEIGHT_INPUTS.get(node.op, ()):
         if index < len(node.inputs) and node.inputs[index]:
             weight = stored(graph, node.inputs[index])
             if weight is not None:
                 return weight
     return None
+
+
+def _packed_weight(graph: ModelGraph, node: Node) -> Weight | None:
+    if not graph.is_constant(node.inputs[1]) or not graph.is_constant(node.inputs[2]):
+        return None
+    bits = int(node.attribute("bits", 4))
+    name = node.inputs[1]
+    return Weight(name, nbits_shape(node), f"uint{bits}", float(bits), graph.constant_bytes(name), reader=node)
 
 
 def stored(graph: ModelGraph, value: str) -> Weight | None:
@@ -97,6 +111,8 @@ def stored(graph: ModelGraph, value: str) -> Weight | None:
 
 def weight_values(graph: ModelGraph, weight: Weight) -> np.ndarray:
     """Return the weight as the layer sees it, dequantized, as float array (layer's own axis order)."""
+    if weight.reader is not None:
+        return nbits_weight(graph, weight.reader)
     array = np.asarray(graph.constant(weight.name))
     if (
         not any(node.op in ("DequantizeLinear", "QuantizeLinear") for node in weight.through)

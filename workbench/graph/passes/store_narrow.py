@@ -80,7 +80,7 @@ def store_narrow(graph: ModelGraph, allowed: Collection[int] = (4, 2)) -> Narrow
 
 
 def narrow_trial(bits: int) -> ModelGraph:
-    """Return a graph that adds a weight stored in 2 or 4 bits to its input (3,), to see whether a runtime unpacks it."""
+    """Return a graph that adds a weight stored in 2 or 4 bits to its input (3,), to try a runtime."""
     integers = np.array([0, 1, -1], np.int8)
     value = ir.Value(name="x", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([3]))
     graph = ir.Graph([value], [], nodes=[], opset_imports={"": _OPSETS[bits]}, name="trial")

@@ -43,6 +43,40 @@ def _fused_matmul(context: Context) -> Function:
     return lambda a, b: alpha * torch.matmul(a.mT if left else a, b.mT if right else b)
 
 
+@operator("MatMulNBits", domain=_DOMAIN, fixed=(2, 3))
+def _matmul_nbits(context: Context) -> Function:
+    """Product with a weight of packed codes; computed in float also where the runtime may round the data to 8 bits."""
+    inputs, outputs = int(context.attribute("K")), int(context.attribute("N"))
+    bits, block = int(context.attribute("bits", 4)), int(context.attribute("block_size"))
+    blocks = -(-inputs // block)
+    if context.has(4):
+        raise context.refuse("groups of inputs are given in another order")
+
+    def unpacked(codes: Tensor, count: int) -> Tensor:
+        shifts = torch.arange(0, 8, bits, dtype=torch.uint8, device=codes.device)
+        return ((codes.unsqueeze(-1) >> shifts) & (2**bits - 1)).flatten(-2)[..., :count]
+
+    def run(
+        x: Tensor,
+        codes: Tensor,
+        scales: Tensor,
+        zeros: Tensor | None = None,
+        _: None = None,
+        bias: Tensor | None = None,
+    ) -> Tensor:
+        levels = unpacked(codes.reshape(outputs, blocks, -1), block).to(scales.dtype)
+        if zeros is None:
+            origin = torch.full((), 2.0 ** (bits - 1), dtype=scales.dtype, device=scales.device)
+        elif zeros.dtype == torch.uint8:
+            origin = unpacked(zeros.reshape(outputs, -1), blocks).to(scales.dtype).unsqueeze(-1)
+        else:
+            origin = zeros.reshape(outputs, blocks, 1)
+        weight = ((levels - origin) * scales.reshape(outputs, blocks, 1)).reshape(outputs, -1)[:, :inputs]
+        return F.linear(x, weight, bias)
+
+    return run
+
+
 @operator("SkipLayerNormalization", domain=_DOMAIN)
 def _skip_layer_norm(context: Context) -> Function:
     epsilon = context.attribute("epsilon", 1e-12)
