@@ -60,7 +60,6 @@ from workbench.graph.passes.factorize import (
     factorize,
     layer_weight,
     linear_bias,
-    takes_shift,
     why_not_factorizable,
 )
 from workbench.graph.passes.fold_batch_norm import fold_batch_norm
@@ -76,6 +75,7 @@ from workbench.graph.passes.pad_channels import pad_input_channels, pad_output_c
 from workbench.graph.passes.remove_branches import remove_branches
 from workbench.graph.passes.remove_channels import remove_channels
 from workbench.graph.passes.remove_idle import remove_idle
+from workbench.graph.passes.shift_bias import shift_biases, takes_shift
 from workbench.graph.passes.store_blocks import store_blocks, why_not_blocks
 from workbench.graph.passes.store_narrow import Narrow, narrow_trial, store_narrow
 from workbench.graph.passes.upgrade_opset import upgrade_opset
@@ -201,6 +201,7 @@ __all__ = [
     "remove_channels",
     "remove_idle",
     "same_shape",
+    "shift_biases",
     "sparse_weights",
     "sparsity_of",
     "store_blocks",

@@ -60,7 +60,7 @@ def requested_bits(graph: ModelGraph, plan: LayerSettings) -> tuple[dict[str, La
     Raises:
         RecipeError: the model is quantized already; a setting that can't be honoured, naming layer and reason.
     """
-    _refuse_quantized(graph)
+    refuse_quantized(graph)
     found: dict[str, LayerBits] = {}
     left_out: list[str] = []
     owners: dict[str, tuple[str, int]] = {}
@@ -227,7 +227,12 @@ def _constant_behind(graph: ModelGraph, value: str) -> bool:
     return True
 
 
-def _refuse_quantized(graph: ModelGraph) -> None:
+def refuse_quantized(graph: ModelGraph) -> None:
+    """Do nothing if the model is in float.
+
+    Raises:
+        RecipeError: it holds quantizers or integer layers; the first is named.
+    """
     for node in graph.nodes:
         if node.op in _ALREADY or node.op.startswith(_ALREADY_PREFIXES):
             raise RecipeError(

@@ -19,9 +19,9 @@ from workbench.graph.passes.factorize import (
     factorize,
     layer_weight,
     linear_bias,
-    takes_shift,
     why_not_factorizable,
 )
+from workbench.graph.passes.shift_bias import takes_shift
 
 Build = Callable[..., ModelGraph]
 

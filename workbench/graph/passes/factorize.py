@@ -14,8 +14,9 @@ import onnx_ir as ir
 
 from workbench.domain.derived_layers import derived_name
 from workbench.domain.errors import UnsupportedGraphError
-from workbench.graph.affine import constant_array, put_weight
-from workbench.graph.model import ModelGraph, Node
+from workbench.graph.affine import put_weight
+from workbench.graph.model import ModelGraph
+from workbench.graph.passes.shift_bias import bias_add, shift_bias
 from workbench.graph.surgery import add_initializer, free_name, remove_unused
 
 # On every layer that the pass made or changed: the name of the layer it belongs to.
@@ -91,22 +92,6 @@ def linear_bias(graph: ModelGraph, name: str) -> np.ndarray | None:
     return np.asarray(array.reshape(-1).astype(np.float64) * float(node.attribute("beta", 1.0)))
 
 
-def takes_shift(graph: ModelGraph, name: str) -> bool:
-    """Whether something can be added to a layer's result without a further node."""
-    node = graph.node(name)
-    return node.op != "MatMul" or _bias_add(graph, node) is not None
-
-
-def _bias_add(graph: ModelGraph, node: Node) -> Node | None:
-    """Return the Add of a constant (out,) that alone reads what a MatMul computes."""
-    readers = graph.consumers(node.outputs[0])
-    if len(readers) != 1 or readers[0].op != "Add" or node.outputs[0] in {info.name for info in graph.outputs}:
-        return None
-    bias = next((value for value in readers[0].inputs if value != node.outputs[0]), "")
-    shape, columns = graph.constant_shape(bias) if bias else None, (graph.constant_shape(node.inputs[1]) or (0,))[-1]
-    return readers[0] if shape is not None and shape[-1:] == (columns,) and max(shape) == np.prod(shape) else None
-
-
 def factorize(graph: ModelGraph, factors: Mapping[str, Factors]) -> ModelGraph:
     """Return the graph with each named layer replaced by its factors; weights keep their stored type.
 
@@ -126,8 +111,8 @@ def factorize(graph: ModelGraph, factors: Mapping[str, Factors]) -> ModelGraph:
     nodes = {node.name or "": node for node in model.graph}
     for name, replacement in factors.items():
         if replacement.shift is not None:
-            add = _bias_add(graph, graph.node(name)) if graph.node(name).op == "MatMul" else None
-            _shift(model, nodes[name], None if add is None else nodes[add.name], replacement.shift)
+            add = bias_add(graph, graph.node(name)) if graph.node(name).op == "MatMul" else None
+            shift_bias(model, nodes[name], None if add is None else nodes[add.name], replacement.shift)
         _replace(model, nodes[name], replacement.factors)
     remove_unused(model)
     return graph.edited(model)
@@ -228,20 +213,3 @@ class _Geometry:
             return None
         spatial = [(after if axis in self._covered else before)[axis + 2] for axis in range(self._rank)]
         return ir.Shape([after[0], factor.weight.shape[0], *spatial])
-
-
-def _shift(model: ir.Model, node: ir.Node, add: ir.Node | None, shift: np.ndarray) -> None:
-    """Add a constant to what the layer adds to its product."""
-    target, index = (node, 2) if add is None else (add, 1 if add.inputs[0] is node.outputs[0] else 0)
-    old = target.inputs[index] if index < len(target.inputs) else None
-    beta = target.attributes.get_float("beta", 1.0) if target.op_type == "Gemm" else 1.0
-    weight = node.inputs[1]
-    dtype = np.dtype(np.float32) if weight is None or weight.dtype is None else weight.dtype.numpy()
-    if old is None or not beta:
-        array: np.ndarray = shift
-        if target.op_type == "Gemm":
-            target.attributes["beta"] = ir.AttrFloat32("beta", 1.0)
-    else:
-        known = constant_array(old)
-        array = shift / beta if known is None else known.astype(np.float64) + shift / beta
-    put_weight(model, target, index, array.astype(dtype), f"{node.name}_bias")
