@@ -78,6 +78,7 @@ from workbench.graph.passes.remove_idle import remove_idle
 from workbench.graph.passes.shift_bias import shift_biases, takes_shift
 from workbench.graph.passes.store_blocks import store_blocks, why_not_blocks
 from workbench.graph.passes.store_narrow import Narrow, narrow_trial, store_narrow
+from workbench.graph.passes.trainable_qdq import TrainingForm, rescaled_weights, trainable_qdq
 from workbench.graph.passes.upgrade_opset import upgrade_opset
 from workbench.graph.quantization import ActivationQuantization, BlockQuantization, WeightQuantization, container_bits
 from workbench.graph.sparsity import Sparsity, sparsity_of
@@ -155,6 +156,7 @@ __all__ = [
     "Tools",
     "Training",
     "TrainingData",
+    "TrainingForm",
     "TrainingHook",
     "TrainingParameters",
     "TrainingResult",
@@ -200,6 +202,7 @@ __all__ = [
     "remove_branches",
     "remove_channels",
     "remove_idle",
+    "rescaled_weights",
     "same_shape",
     "shift_biases",
     "sparse_weights",
@@ -208,6 +211,7 @@ __all__ = [
     "store_half",
     "store_narrow",
     "takes_shift",
+    "trainable_qdq",
     "training_history",
     "unit_step",
     "upgrade_opset",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from workbench.domain.errors import DataError
@@ -52,7 +54,9 @@ class ChannelMoments:
         return self._centre + shift, np.maximum(self._second / self._count - shift**2, 0.0)
 
 
-def give_back_normalisation(graph: ModelGraph, tools: Tools, samples: int = 1000) -> tuple[ModelGraph, bool]:
+def give_back_normalisation(
+    graph: ModelGraph, tools: Tools, samples: int = 1000, leave_out: Collection[str] = ()
+) -> tuple[ModelGraph, bool]:
     """Return the graph with batch normalisation behind every convolution that lacks it, and whether any was added.
 
     Measured with ResNet-20 on CIFAR-10, half of the inner channels pruned, 2 epochs: 0.873 with normalisation given
@@ -63,12 +67,14 @@ def give_back_normalisation(graph: ModelGraph, tools: Tools, samples: int = 1000
         graph: The model.
         tools: Data, inference engine, progress and cancel of the step.
         samples: Calibration samples that the statistics are taken from.
+        leave_out: Names of convolutions that stay as they are.
 
     Raises:
         DataError: the data has no train split.
         CancelledError: cancelled.
     """
-    names = normalisable(graph)
+    kept = {output for node in graph.nodes if node.name in leave_out for output in node.outputs}
+    names = tuple(name for name in normalisable(graph) if name not in kept)
     if not names or tools.data is None:
         return graph, False
     observers = {name: ChannelMoments() for name in names}
@@ -77,8 +83,12 @@ def give_back_normalisation(graph: ModelGraph, tools: Tools, samples: int = 1000
     return restore_batch_norm(graph, moments), True
 
 
-def normalised(graph: ModelGraph, tools: Tools, samples: int, notes: list[str]) -> ModelGraph:
+def normalised(
+    graph: ModelGraph, tools: Tools, samples: int, notes: list[str], leave_out: Collection[str] = ()
+) -> ModelGraph:
     """Return the graph with normalisation given back where it can be trained and there is data; says so in `notes`.
+
+    Convolutions whose names are in `leave_out` stay as they are.
 
     Raises:
         DataError: the data has no train split.
@@ -89,7 +99,7 @@ def normalised(graph: ModelGraph, tools: Tools, samples: int, notes: list[str]) 
         notes.append(f"Batch norm was not given back: can't run {', '.join(missing[:3])} in training.")
         return graph
     samples = max(samples, _LEAST_SAMPLES)
-    restored, added = give_back_normalisation(graph, tools, samples)
+    restored, added = give_back_normalisation(graph, tools, samples, leave_out)
     if added:
         notes.append(f"Batch norm given back to folded convolutions, from up to {samples} samples.")
     elif tools.data is None and not _has_batch_norm(graph):

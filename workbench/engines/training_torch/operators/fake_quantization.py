@@ -17,10 +17,10 @@ from torch import Tensor
 
 from workbench.engines.training_torch.operators.quantization import spread, whole
 from workbench.engines.training_torch.operators.registry import Context, Function, operator
+from workbench.graph.passes.trainable_qdq import SCALE_SLOPE_KEY
 
 DOMAIN = "workbench"
 FAKE_QUANTIZE = "FakeQuantize"
-SLOPE_KEY = "workbench.scale_slope"
 
 
 class _FakeQuantize(torch.autograd.Function):
@@ -77,7 +77,7 @@ def fake_quantize(x: Tensor, scale: Tensor, zero: Tensor, low: int, high: int, *
 @operator(FAKE_QUANTIZE, domain=DOMAIN, fixed=(1, 2))
 def _fake_quantize(context: Context) -> Function:
     axis, low, high = (int(context.attribute(name)) for name in ("axis", "low", "high"))
-    clip = context.node.metadata.get(SLOPE_KEY) == "clip"
+    clip = context.node.metadata.get(SCALE_SLOPE_KEY) == "clip"
 
     def run(x: Tensor, scale: Tensor, zero: Tensor | None = None) -> Tensor:
         step = spread(scale, x, axis, 0)

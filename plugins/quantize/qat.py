@@ -1,0 +1,225 @@
+"""Quantization-aware training: weights and ranges learn what rounding does; the file is what was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from workbench.api import (
+    ACTIVATION_BITS,
+    WEIGHT_BITS,
+    LayerSettings,
+    MethodResult,
+    ModelGraph,
+    Parameters,
+    Requirement,
+    Setting,
+    Stage,
+    Tools,
+    Training,
+    TrainingForm,
+    normalised,
+    rescaled_weights,
+    trainable_qdq,
+    training_history,
+)
+
+from .base import Quantization
+from .prepared import Prepared, prepare
+from .qat_hook import Damping, QuantizerHook
+from .qat_parameters import QatParameters
+
+_DAMPED_BITS = 3
+_DAMPING = 0.03
+
+
+class QuantizationAwareTraining(Quantization):
+    """Trains the rounded network beside the original; every epoch is scored as the file that it would become."""
+
+    id: ClassVar[str] = "quantize.qat"
+    title: ClassVar[str] = "Quantization-aware training"
+    summary: ClassVar[str] = "Trains weights and ranges with rounding in place; for 4 bits and fewer."
+    source: ClassVar[str] = (
+        "Esser et al., 2020 (LSQ); Bhalgat et al., 2020 (LSQ+); Choi et al., 2018 (PACT); Zhou et al., 2016 (DoReFa); "
+        "Nagel et al., 2022 (damping)"
+    )
+    stage: ClassVar[Stage] = Stage.QUANTIZE
+    Parameters: ClassVar[type[Parameters]] = QatParameters
+
+    def requirements(self, graph: ModelGraph) -> frozenset[Requirement]:
+        """Return that samples and gradients are needed."""
+        return super().requirements(graph) | {Requirement.GRADIENTS}
+
+    def check(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
+        """Refuse what can't be honoured; warn of settings without effect.
+
+        Raises:
+            RecipeError: as for every quantization.
+        """
+        warnings = super().check(graph, plan)
+        settings: QatParameters = self.parameters
+        if settings.epochs == 0:
+            warnings = (*warnings, "There are 0 epochs: this is post-training quantization.")
+        if settings.distillation == 0 and settings.feature_distillation == 0:
+            warnings = (*warnings, "Distillation is off: the original model is not used.")
+        return warnings
+
+    def apply(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> MethodResult:
+        """Prepare, train at the bits of every stage, and deploy the best epoch of the last.
+
+        Raises:
+            RecipeError: the recipe names no data.
+            UnsupportedGraphError: the graph or the original has an operator that can't be trained.
+            DataError: the labels don't fit the model, or calibration finds nothing or NaN.
+            JobError: the training diverged.
+            CancelledError: cancelled before one epoch at the plan's bits was complete.
+        """
+        settings: QatParameters = self.parameters
+        training = Training.of(settings, tools, self.id)
+        stages, epochs = (*settings.stage_bits, 0), settings.stage_epochs()
+        notes: list[str] = []
+        histories: list[dict[str, Any]] = []
+        done = 0
+        for number, (least, count) in enumerate(zip(stages, epochs, strict=True)):
+            begins, ends = (share / max(settings.epochs, 1) for share in (done, done + count))
+            progress = tools.progress.part(begins, max(ends, 1e-9))
+            here = replace(tools, progress=progress)
+            part = progress.part(0.0, 0.05 if count else 1.0, "calibration")
+            prepared = prepare(graph, raised(plan, least), here, settings.calibration(), self.id, part)
+            if prepared is None:
+                return MethodResult(graph, ("nothing quantized",))
+            if not count:
+                return prepared.result()
+            last = number == len(stages) - 1
+            run = _Run(self, training, here, prepared, plan)
+            trained, found = run.trained(count, "" if last else f"{least}bit", keep_best=last)
+            histories.append({"least_bits": least, **found})
+            graph, done = trained.graph, done + count
+        notes.extend(run.notes)
+        result = trained.result()
+        details = {**result.details, "stages": histories, "scales": run.scales(trained)}
+        details.pop("ranges", None)
+        return MethodResult(result.graph, (*result.notes, *notes), details)
+
+
+class _Run:
+    """The training of one stage."""
+
+    def __init__(
+        self, method: Quantization, training: Training, tools: Tools, prepared: Prepared, plan: LayerSettings
+    ) -> None:
+        self._settings: QatParameters = method.parameters
+        self._training, self._tools, self._prepared = training, tools, prepared
+        self.notes: list[str] = []
+        # Shortcuts that are computed as convolutions pass integers through unchanged; there is nothing to learn.
+        held = [name for name in prepared.layers if name not in plan]
+        graph = prepared.graph
+        if self._settings.restore_batch_norm:
+            measuring = replace(tools, progress=tools.progress.part(0.05, 0.1, "statistics"))
+            graph = normalised(graph, measuring, self._settings.statistics_samples or 1000, self.notes, held)
+        self._fixed = {graph.node(name).inputs[prepared.layers[name].weight] for name in held}
+        self._form = self._training_form(graph)
+
+    def _training_form(self, graph: ModelGraph) -> TrainingForm:
+        prepared, estimator = self._prepared, self._settings.estimator
+        return trainable_qdq(
+            graph,
+            prepared.activations,
+            rescaled_weights(prepared.weights, prepared.graph, graph),
+            prepared.placement,
+            fixed=self._fixed,
+            slope="clip" if estimator == "pact" else None,
+            bent=estimator in ("pact", "dorefa"),
+        )
+
+    def trained(self, epochs: int, name: str, *, keep_best: bool) -> tuple[Prepared, dict[str, Any]]:
+        """Return what is to be deployed, and the training's history.
+
+        Raises:
+            CancelledError: cancelled before one epoch was complete, or in a stage before the last.
+        """
+        settings, form = self._settings, self._form
+        strength = _DAMPING if settings.damping is None else settings.damping
+        damping = Damping(strength, _DAMPED_BITS if settings.damping is None else 8)
+        result = self._training.fit(
+            form.graph,
+            epochs=epochs,
+            name=name,
+            progress=self._tools.progress.part(0.1, 1.0),
+            hook=QuantizerHook(form, damping, settings.weight_decay if settings.estimator == "pact" else 0.0),
+            keep_best=keep_best,
+            also=self._learned_settings(),
+            also_rate=settings.scale_rate,
+            deployed=lambda trained: self._deployable(trained).deployed(),
+        )
+        if result.stopped_early and not keep_best:
+            self._tools.cancel.raise_if_cancelled()
+        best = next((record for record in result.history if record.epoch == result.best_epoch), None)
+        kept = f"Epoch {result.best_epoch} of {len(result.history)} kept"
+        if best is not None and best.score is not None:
+            kept = f"{kept}, validation {best.score:.4f}"
+        self.notes.extend((f"{kept}.", *result.notes))
+        history = {
+            "history": training_history(result),
+            "best_epoch": result.best_epoch,
+            "stopped_early": result.stopped_early,
+        }
+        return self._deployable(result.graph), history
+
+    def scales(self, trained: Prepared) -> dict[str, list[float]]:
+        """Return the scale of every value before and after training."""
+        before = self._prepared.activations
+        return {name: [before[name].scale, entry.scale] for name, entry in trained.activations.items()}
+
+    def _learned_settings(self) -> tuple[str, ...]:
+        form, estimator = self._form, self._settings.estimator
+        values = dict.fromkeys(entry.scale for entry in form.activations.values())
+        weights = dict.fromkeys(entry.scale for entry in form.weights.values())
+        zeros = dict.fromkeys(entry.zero_point for entry in form.activations.values())
+        return {
+            "lsq": (*values, *weights),
+            "lsq+": (*values, *weights, *zeros),
+            "pact": tuple(values),
+            "dorefa": (),
+            "fixed": (),
+        }[estimator]
+
+    def _deployable(self, trained: ModelGraph) -> Prepared:
+        """Return what is deployed of a trained form."""
+        prepared = self._prepared
+        learned = self._form.learned(self._with_statistics(trained))
+        weights = {**prepared.weights, **learned.weights}
+        found = learned.activations
+        return replace(
+            prepared,
+            graph=learned.graph,
+            weights={name: weights[name] for name in prepared.weights},
+            activations={name: found.get(entry, entry) for name, entry in prepared.activations.items()},
+            placement=replace(
+                prepared.placement,
+                narrower={place: found.get(entry, entry) for place, entry in prepared.placement.narrower.items()},
+            ),
+        )
+
+    def _with_statistics(self, trained: ModelGraph) -> ModelGraph:
+        samples = self._settings.statistics_samples
+        if not samples or self._settings.batch_norm != "train":
+            return trained
+        return self._tools.training.reestimate_batch_norm(
+            trained, self._training.data.calibration(samples), cancel=self._tools.cancel
+        )
+
+
+def raised(plan: LayerSettings, least: int) -> LayerSettings:
+    """Return the plan with no quantized layer below `least` bits."""
+    if not least:
+        return plan
+    lines: dict[str, Mapping[str, Setting]] = {}
+    for name, line in plan.items():
+        new = dict(line)
+        for knob in (WEIGHT_BITS, ACTIVATION_BITS):
+            if knob.name in new:
+                new[knob.name] = max(new[knob.name], least)
+        lines[name] = new
+    return LayerSettings(lines, (WEIGHT_BITS, ACTIVATION_BITS))
