@@ -68,6 +68,13 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--samples", default="all", help="number of test samples, or all (default)")
     evaluate.add_argument("--threads", type=int, default=0, help="threads of the runtime; 0 takes all cores")
 
+    ladder = verb("ladder", "simulate a file in torch, execute it node by node and as deployed, and compare")
+    ladder.add_argument("model", metavar="MODEL")
+    ladder.add_argument("--data", metavar="DATA.yaml", required=True)
+    ladder.add_argument("--original", metavar="MODEL", help="what metrics without labels compare with")
+    ladder.add_argument("--samples", default="all", help="number of test samples for the metric, or all (default)")
+    ladder.add_argument("--compared", type=int, default=64, help="samples to compare inner values on (default: 64)")
+
     profile = verb("profile", "measure latency, models interleaved in one process", project=True)
     profile.add_argument("models", metavar="MODEL", nargs="+")
     _latency_arguments(profile)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from workbench.cli.console import format_seconds, table
+from workbench.domain.ladder import IDENTICAL_DB, Agreement, LadderReport
 from workbench.domain.measurements import LatencyReport, MetricMeasurement, is_share
 from workbench.domain.reports import CandidateReport, InspectReport, SweepReport
 
@@ -105,6 +106,39 @@ def latency(report: LatencyReport, *, operators: int = 12) -> str:
                 )
             )
     return "\n".join(lines)
+
+
+def ladder(report: LadderReport) -> str:
+    """Return the rungs, and how well each reproduces the one before, value by value."""
+    rungs = [
+        [rung.title, rung.reason if rung.metric is None else f"{rung.metric.metric} {metric(rung.metric)}"]
+        for rung in report.rungs
+    ]
+    rows = [
+        [value.node, value.op, *_agreement(value.literal), *_agreement(value.deployed), "steps" if value.steps else ""]
+        for value in report.values
+    ]
+    lines = [
+        table(["execution", "metric"], rungs),
+        f"\nAgreement on {report.compared_samples} samples (signal to difference; largest difference):",
+        table(["node", "operator", "torch: dB", "largest", "as deployed: dB", "largest", ""], rows, right=(2, 3, 4, 5)),
+        report.verdict,
+    ]
+    if report.saturating:
+        lines.append(
+            f"This processor adds pairs of 8-bit products in 16 bits, which {len(report.saturating)} layer(s) can "
+            f"exceed: {', '.join(report.saturating[:3])}"
+        )
+    lines.extend(f"note: {note}" for note in report.notes)
+    return "\n".join(lines)
+
+
+def _agreement(agreement: Agreement | None) -> tuple[str, str]:
+    if agreement is None:
+        return "-", "-"
+    if agreement.sqnr_db == IDENTICAL_DB:
+        return "identical", "0"
+    return f"{agreement.sqnr_db:.1f}", f"{agreement.max_error:.3g}"
 
 
 def sweep(report: SweepReport) -> str:

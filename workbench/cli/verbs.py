@@ -20,6 +20,7 @@ from workbench.data.yaml_text import read_scalar
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.data_description import DataDescription
 from workbench.domain.errors import BadInputError, CancelledError, RecipeError, WorkbenchError
+from workbench.domain.ladder import LadderReport
 from workbench.domain.measurements import LatencyReport, MetricMeasurement, SensitivityPoint
 from workbench.domain.reports import CandidateReport, InspectReport, ModelSummary, SweepReport
 from workbench.jobs.context import JobContext
@@ -29,6 +30,7 @@ from workbench.jobs.specs import (
     EvaluateJob,
     ImportJob,
     InspectJob,
+    LadderJob,
     ListMethodsJob,
     ProfileJob,
     SweepJob,
@@ -75,6 +77,19 @@ def _evaluate(options: argparse.Namespace, console: Console, cancel: CancelToken
         measurement = MetricMeasurement.model_validate(payload)
         recording.evaluated(measurement)
     console.result(payload, f"{measurement.metric}: {formats.metric(measurement)}")
+    return 0
+
+
+def _ladder(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
+    spec = LadderJob(
+        model=_absolute(options.model),
+        data=read_data_description(Path(options.data)),
+        original=None if options.original is None else _absolute(options.original),
+        samples=_samples(options.samples),
+        compared_samples=_within(options.compared, 1, _MOST_BATCH, "--compared"),
+    )
+    payload = run_job(spec, context(console, cancel))
+    console.result(payload, formats.ladder(LadderReport.model_validate(payload)))
     return 0
 
 
@@ -249,6 +264,7 @@ VERBS: dict[str, Verb] = {
     "demo": demo,
     "inspect": _inspect,
     "evaluate": _evaluate,
+    "ladder": _ladder,
     "profile": _profile,
     "sweep": _sweep,
     "compress": _compress,

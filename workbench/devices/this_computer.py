@@ -22,6 +22,9 @@ from workbench.graph.storage import model_size_bytes, open_model
 
 _PROFILE_SECONDS = 1.0
 
+# x86 VNNI in its two forms, and the dot products of ARM.
+_DOT_PRODUCTS = frozenset({"avx512_vnni", "avx512vnni", "avx_vnni", "asimddp", "i8mm"})
+
 
 class ThisComputer:
     """The machine that the workbench runs on; implements Device."""
@@ -123,3 +126,15 @@ def cpu_name() -> str:
             if line.lower().startswith(("model name", "hardware")):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def integer_dot_products() -> bool | None:
+    """Return whether the processor adds products of 8-bit integers in 32 bits, or None where the system doesn't say."""
+    information = Path("/proc/cpuinfo")
+    if not information.exists():
+        return True if platform.machine().lower() in ("arm64", "aarch64") else None
+    flags: set[str] = set()
+    for line in information.read_text(errors="replace").splitlines():
+        if line.lower().startswith(("flags", "features")):
+            flags.update(line.partition(":")[2].split())
+    return bool(flags & _DOT_PRODUCTS) if flags else None

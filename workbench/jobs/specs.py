@@ -87,6 +87,22 @@ class EvaluateJob(_MeasuringSpec):
     batch: int = 100
 
 
+class LadderJob(_MeasuringSpec):
+    """Simulate a file in torch, execute it literally and as deployed, and compare → LadderReport.
+
+    Attributes:
+        original: Model that label-free metrics compare with; the file itself without it.
+        samples: For the metric of each rung.
+        compared_samples: For the comparison of inner values.
+    """
+
+    kind: Literal["ladder"] = "ladder"
+    data: DataDescription
+    original: str | None = None
+    samples: int | Literal["all"] = "all"
+    compared_samples: int = 64
+
+
 class ProfileJob(_Spec):
     """Interleaved latency of models → LatencyReport; `dimensions` are sizes of dynamic ones besides the batch."""
 
@@ -168,6 +184,7 @@ JobSpec = Annotated[
     | DrawJob
     | PreviewDataJob
     | EvaluateJob
+    | LadderJob
     | ProfileJob
     | SweepJob
     | CompressJob

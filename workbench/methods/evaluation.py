@@ -6,7 +6,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -20,6 +20,16 @@ from workbench.engines.contracts import InferenceEngine, InferenceSession
 from workbench.graph.model import ModelGraph
 
 Model = ModelGraph | Path
+
+
+class Runner(Protocol):
+    """Makes a model ready to run: an inference engine, or another way to execute the same file."""
+
+    def open(
+        self, model: Model, *, threads: int = 0, optimize: bool = True, cancel: CancelToken | None = None
+    ) -> InferenceSession:
+        """See InferenceEngine.open."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,7 @@ class Reference:
 
 
 def evaluate(
-    engine: InferenceEngine,
+    engine: Runner,
     model: Model,
     dataset: Dataset,
     *,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from workbench.domain.data_description import DataDescription
+from workbench.domain.ladder import LadderReport
 from workbench.domain.measurements import LatencyReport, MetricMeasurement, SensitivityPoint
 from workbench.domain.plan import Plan
 from workbench.domain.recipe import Evaluation, Recipe, Step
@@ -51,6 +52,7 @@ class Candidate(_State):
         artifact: SHA-256 of the exported file among the project's artifacts.
         created: ISO 8601 time in UTC.
         deleted: Hidden, recoverable.
+        ladder: How the file's executions agree, once that was checked.
     """
 
     id: str
@@ -63,6 +65,7 @@ class Candidate(_State):
     note: str = ""
     tags: tuple[str, ...] = ()
     deleted: bool = False
+    ladder: LadderReport | None = None
 
 
 class Sensitivities(_State):

@@ -13,6 +13,7 @@ from workbench.jobs.specs import (
     ImportJob,
     InspectJob,
     JobSpec,
+    LadderJob,
     LayerDetailJob,
     ListArraysJob,
     ListMethodsJob,
@@ -44,6 +45,8 @@ def run_job(spec: JobSpec, context: JobContext) -> dict[str, Any]:
             return measuring_jobs.list_data_arrays(spec, context)
         case EvaluateJob():
             return measuring_jobs.evaluate_file(spec, context)
+        case LadderJob():
+            return measuring_jobs.climb_ladder(spec, context)
         case ProfileJob():
             return measuring_jobs.profile(spec, context)
         case SweepJob():

@@ -13,7 +13,7 @@ from workbench.data.fit import check_fit
 from workbench.data.preview import data_preview, sample_preview
 from workbench.data.readers.array_headers import list_arrays
 from workbench.devices._base import Device
-from workbench.devices.this_computer import ThisComputer
+from workbench.devices.this_computer import ThisComputer, integer_dot_products
 from workbench.domain.data_description import DataDescription
 from workbench.domain.errors import BadInputError, DataError
 from workbench.domain.measurements import LatencyReport
@@ -24,9 +24,10 @@ from workbench.graph.model import ModelGraph
 from workbench.graph.shapes import require_known_dimensions
 from workbench.graph.storage import open_model
 from workbench.jobs.context import JobContext
-from workbench.jobs.specs import EvaluateJob, ListArraysJob, PreviewDataJob, ProfileJob
+from workbench.jobs.specs import EvaluateJob, LadderJob, ListArraysJob, PreviewDataJob, ProfileJob
 from workbench.methods.evaluation import Reference, chosen_output, evaluate
-from workbench.worker.engines import inference_engine
+from workbench.methods.truth_ladder import Ladder
+from workbench.worker.engines import DeferredTrainingEngine, inference_engine
 from workbench.worker.installed_methods import bring_data_plugins
 from workbench.worker.model_jobs import onnx_file
 
@@ -50,6 +51,26 @@ def evaluate_file(spec: EvaluateJob, context: JobContext) -> dict[str, Any]:
         cancel=context.cancel,
     )
     return evaluated.measurement.model_dump(mode="json")
+
+
+def climb_ladder(spec: LadderJob, context: JobContext) -> dict[str, Any]:
+    """Execute a file in three ways and compare → LadderReport."""
+    path = onnx_file(spec.model, context, spec.model_sha256)
+    graph = runnable_model(path)
+    bring_data_plugins(spec.data, context)
+    if spec.compared_samples < 1:
+        raise BadInputError(f"compared_samples is {spec.compared_samples}", expected="at least 1")
+    ladder = Ladder(inference_engine(), DeferredTrainingEngine(), integer_dot_products())
+    report = ladder.climb(
+        path,
+        test_data(spec.data, graph),
+        original=None if spec.original is None else onnx_file(spec.original, context),
+        samples=spec.samples,
+        compared_samples=spec.compared_samples,
+        progress=context.progress,
+        cancel=context.cancel,
+    )
+    return report.model_dump(mode="json")
 
 
 def profile(spec: ProfileJob, context: JobContext) -> dict[str, Any]:

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from workbench.domain.ladder import RUNG_TITLES
 from workbench.domain.recipe import Step
 from workbench.domain.reports import LayerState
 from workbench.project.state import Candidate, ProjectState
 from workbench.ui.models import numbers
+from workbench.ui.models.ladder_table import rung_cells
 from workbench.ui.models.layer_table import layer_labels
 
 Value = TypeVar("Value")
@@ -61,6 +63,7 @@ def compare_candidates(state: ProjectState, ids: Sequence[str]) -> Comparison:
     labels = {} if state.inspect is None else layer_labels(state.inspect)
     sections = (
         Section("Measured on the exported file", tuple(_measured(state, chosen))),
+        Section("Truth ladder", tuple(_ladder(chosen))),
         Section("Steps", tuple(_steps(chosen))),
         Section("Layers: weight shape, weight bits / activation bits", tuple(_layers(chosen, labels))),
         Section("New layers", tuple(_new_layers(chosen))),
@@ -123,6 +126,19 @@ def _measured(state: ProjectState, chosen: Sequence[Candidate]) -> Iterable[Row]
     yield Row(
         "Parameters", (numbers.count_text(model.params), *(numbers.count_text(r.candidate.params) for r in reports))
     )
+
+
+def _ladder(chosen: Sequence[Candidate]) -> Iterable[Row]:
+    """Return what each execution of the file is worth, where one was checked."""
+    ladders = [entry.ladder for entry in chosen]
+    if not any(ladders):
+        return
+    for name, title in RUNG_TITLES.items():
+        rungs = [None if ladder is None else ladder.rung(name) for ladder in ladders]
+        cells = (numbers.NOTHING if rung is None else rung_cells(rung)[1] for rung in rungs)
+        yield Row(title, (numbers.NOTHING, *cells))
+    verdicts = (numbers.NOTHING if ladder is None else ladder.verdict for ladder in ladders)
+    yield Row("Verdict", (numbers.NOTHING, *verdicts))
 
 
 def _steps(chosen: Sequence[Candidate]) -> Iterable[Row]:

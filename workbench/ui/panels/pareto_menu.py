@@ -15,6 +15,7 @@ from workbench.project.commands import mark_candidates
 from workbench.project.state import Candidate
 from workbench.ui.models.result_plan import result_plans, take_over_title
 from workbench.ui.panels.export import ask_path
+from workbench.ui.panels.ladder_dialog import show_ladder
 from workbench.ui.panels.result_plans import use_results
 from workbench.ui.session import Session
 
@@ -81,6 +82,8 @@ def _add_entries(menu: QMenu, session: Session, chosen: list[Candidate], actions
     if results:
         take = menu.addAction(take_over_title(results), partial(use_results, session, one))
         take.setToolTip("Put what the run decided for each layer into the plan; can be undone")
+    ladder = menu.addAction("Truth ladder…", partial(show_ladder, session, one.id, parent))
+    ladder.setToolTip("Execute the file simulated, node by node and as deployed, and see where they differ")
     menu.addSeparator()
     menu.addAction(
         "Export file…",
