@@ -36,7 +36,7 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("&Analyse", ("analyse.baseline", "analyse.latency", LINE, "analyse.sensitivity", "@sweeps")),
     ("&Compress", (
         "@defaults", "compress.reset", LINE, "compress.run", "compress.cancel", LINE,
-        "candidate.restore", "candidate.star", "candidate.export", "candidate.delete",
+        "candidate.restore", "candidate.ladder", "candidate.star", "candidate.export", "candidate.delete",
     )),
     ("P&lugins", ("plugins.list", "plugins.reload", LINE, "plugins.folder", "plugins.new")),
     ("&Help", ("help.shortcuts", "help.words", "help.log", LINE, "help.about")),

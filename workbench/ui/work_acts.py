@@ -12,6 +12,7 @@ from workbench.ui import files
 from workbench.ui.actions import Act
 from workbench.ui.open_sizes import why_no_sizes
 from workbench.ui.panels.export import ask_path
+from workbench.ui.panels.ladder_dialog import show_ladder
 from workbench.ui.places_on_disk import show_folder
 from workbench.ui.plugin_dialogs import NewPluginDialog, PluginsDialog
 
@@ -39,6 +40,8 @@ def register_work_acts(window: MainWindow) -> None:
                 session.restore_candidate_plan(candidate.id)
             case "star":
                 session.do(mark_candidates((candidate,), star=not candidate.star))
+            case "ladder":
+                show_ladder(session, candidate.id, window)
             case "delete":
                 session.do(mark_candidates((candidate,), deleted=not candidate.deleted))
 
@@ -79,6 +82,9 @@ def register_work_acts(window: MainWindow) -> None:
             "Take over the selected candidate's plan and steps", why_not=chosen),
         Act("candidate.star", "Star candidate", partial(candidate_do, "star"), "Mark the candidate you choose",
             icon="star", why_not=chosen, checked=starred),
+        Act("candidate.ladder", "Truth ladder…", partial(candidate_do, "ladder"),
+            "Execute the candidate simulated, node by node and as deployed, and see where they differ",
+            why_not=chosen),
         Act("candidate.delete", "Delete candidate", partial(candidate_do, "delete"), "Hide it; undo brings it back",
             icon="delete", why_not=chosen, title_now=delete_in_words),
         Act("plugins.list", "Installed plugins…", lambda: PluginsDialog(session, window).open(),

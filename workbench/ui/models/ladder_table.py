@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from workbench.domain.ladder import IDENTICAL_DB, Agreement, LadderReport, Rung
 from workbench.ui.models import numbers
 
-HEADINGS = ("Node", "Operator", "Torch, dB", "Largest", "Deployed, dB", "Largest")
+HEADINGS = ("Node", "Operator", "Torch, dB", "Torch, largest", "Deployed, dB", "Deployed, largest")
 TOOLTIPS = (
     "Node that makes the value; double-click shows it in the graph",
     "Its operator",
     "Signal to difference between the simulation in torch and the literal execution, in decibel",
-    "Largest difference: in quantization steps for integers, else in the value's own unit",
+    "Largest difference: in quantization steps (LSB) for integers, else in the value's own unit",
     "Signal to difference between the literal execution and the one as deployed, in decibel",
-    "Largest difference: in quantization steps for integers, else in the value's own unit",
+    "Largest difference: in quantization steps (LSB) for integers, else in the value's own unit",
 )
 
 
@@ -36,7 +36,7 @@ def ladder_rows(report: LadderReport) -> tuple[LadderRow, ...]:
     """Return a row per value, in the order of the graph."""
     rows = []
     for value in report.values:
-        unit = " steps" if value.steps else ""
+        unit = "\N{NO-BREAK SPACE}LSB" if value.steps else ""
         cells = (value.node, value.op, *_cells(value.literal, unit), *_cells(value.deployed, unit))
         rows.append(LadderRow(value.node, cells, value.node in (report.parts_literal, report.parts_deployed)))
     return tuple(rows)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QFont, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QDialog,
     QDialogButtonBox,
     QGridLayout,
+    QHeaderView,
     QLabel,
     QProgressBar,
     QPushButton,
@@ -28,7 +29,8 @@ from workbench.ui.panels.export import ask_path, copy_text, save_text
 from workbench.ui.session import Session
 from workbench.ui.truth_ladder import climb, climbing
 
-_NODE_PX, _CELL_PX = 240, 104
+_MARGIN_PX = 32
+_NUMBER = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
 class LadderDialog(QDialog):
@@ -64,11 +66,17 @@ class LadderDialog(QDialog):
         for column, tooltip in enumerate(TOOLTIPS):
             self.tree.headerItem().setToolTip(column, tooltip)
             if column > 1:
-                self.tree.headerItem().setTextAlignment(column, Qt.AlignmentFlag.AlignRight)
+                self.tree.headerItem().setTextAlignment(column, _NUMBER)
+        header = self.tree.header()
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for column, heading in enumerate(HEADINGS[1:], 1):
+            self.tree.setColumnWidth(column, self.tree.fontMetrics().horizontalAdvance(heading) + _MARGIN_PX)
         self.tree.itemDoubleClicked.connect(lambda item, _: self._show_node(item))
         self.tree.itemActivated.connect(lambda item, _: self._show_node(item))
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         self.check = QPushButton("Check")
+        self.check.setProperty("role", "primary")
         self.check.setToolTip("Execute the file in all three ways on the test data and compare")
         self.copy = QPushButton("Copy as CSV")
         self.export = QPushButton("Export as CSV…")
@@ -88,6 +96,7 @@ class LadderDialog(QDialog):
         outer.addWidget(self.busy)
         outer.addWidget(self.verdict)
         outer.addWidget(self.tree, 1)
+        outer.addStretch()
         outer.addWidget(buttons)
         session.documentChanged.connect(self._document_changed)
         session.jobs.jobChanged.connect(self._job_changed)
@@ -116,9 +125,11 @@ class LadderDialog(QDialog):
         self.busy.setVisible(checking)
         self.check.setEnabled(not checking)
         self.check.setText("Check" if report is None else "Check again")
-        for widget in (self.tree, self.copy, self.export):
-            widget.setEnabled(report is not None)
+        self.tree.setVisible(report is not None)
+        for button in (self.copy, self.export):
+            button.setEnabled(report is not None)
         while (entry := self.rungs.takeAt(0)) is not None:
+            entry.widget().hide()
             entry.widget().deleteLater()
         self.tree.clear()
         if report is None:
@@ -141,20 +152,19 @@ class LadderDialog(QDialog):
     def _fill(self, report: LadderReport) -> None:
         strong = QFont(self.tree.font())
         strong.setWeight(QFont.Weight.DemiBold)
+        height = QSize(0, self.tree.fontMetrics().height() + 8)
         for row in ladder_rows(report):
             item = QTreeWidgetItem(list(row.cells))
             item.setData(0, Qt.ItemDataRole.UserRole, row.node)
             item.setToolTip(0, row.node)
+            item.setSizeHint(0, height)
             for column in range(2, len(row.cells)):
-                item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                item.setTextAlignment(column, _NUMBER)
             if row.parts:
                 for column in range(len(row.cells)):
                     item.setFont(column, strong)
                     item.setForeground(column, self._session.theme.color("error"))
             self.tree.addTopLevelItem(item)
-        self.tree.setColumnWidth(0, _NODE_PX)
-        for column in range(1, len(HEADINGS) - 1):
-            self.tree.setColumnWidth(column, _CELL_PX)
 
     def _candidate(self) -> Candidate | None:
         return next((entry for entry in self._session.state.candidates if entry.id == self._id), None)
