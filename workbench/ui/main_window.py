@@ -21,6 +21,9 @@ from workbench.ui.file_drops import FileDrops
 from workbench.ui.layouts import Workspace
 from workbench.ui.leaving import when_free
 from workbench.ui.menus import Menus
+from workbench.ui.models import numbers
+from workbench.ui.models.layer_table import layer_labels
+from workbench.ui.models.named_layers import named_layers
 from workbench.ui.models.reason import Reason
 from workbench.ui.open_sizes import OpenSizes
 from workbench.ui.palette import Palette
@@ -305,8 +308,17 @@ class MainWindow(QMainWindow):
     # --- faults -------------------------------------------------------------------------------------------------
 
     def _add_log(self, job: str, error: WorkbenchError) -> None:
-        record = self.session.jobs.record(job)
-        self.banner.add_details(error, "\n".join(record.log), Remedy("Show job", partial(self.bring, "jobs")))
+        record, report = self.session.jobs.record(job), self.session.state.inspect
+        remedies = [Remedy("Show job", partial(self.bring, "jobs"))]
+        layers = named_layers(error, report)
+        if layers and report is not None:
+            what = layer_labels(report)[layers[0]] if len(layers) == 1 else numbers.plural(len(layers), "layer")
+            remedies.insert(0, Remedy(f"Select {what}", partial(self._select_layers, layers)))
+        self.banner.add_details(error, "\n".join(record.log), *remedies)
+
+    def _select_layers(self, layers: tuple[str, ...]) -> None:
+        self.session.selection.set_layers(layers)
+        self.bring("layers")
 
     def _show_fault(self, error: Exception, traceback: str) -> None:
         said = " ".join(str(error).split())

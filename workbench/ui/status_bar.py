@@ -22,7 +22,7 @@ class StatusLine(QStatusBar):
         self.setSizeGripEnabled(False)
         self.baseline = QLabel()
         # A long name of a candidate must not make the window wider than the screen.
-        self.chosen = ElidedLabel()
+        self.chosen = ElidedLabel(cut=Qt.TextElideMode.ElideRight)
         self.stored = QLabel()
         for label in (self.baseline, self.chosen, self.stored):
             label.setContentsMargins(8, 0, 8, 0)

@@ -12,7 +12,7 @@ from workbench.domain.measurements import SensitivityPoint
 from workbench.domain.reports import LayerReport, ParameterSchema
 from workbench.project.state import ProjectState
 from workbench.ui.models import numbers
-from workbench.ui.models.layer_table import not_settable
+from workbench.ui.models.layer_settings import not_settable
 
 PREFERRED_METHODS = ("prune.l1", "quantize.ptq")
 

@@ -156,6 +156,8 @@ class LayerModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             if cell.reason:
                 return cell.reason
+            if cell.follows:
+                return f"{cell.note}."
             origin = "Set for this layer" if cell.own else "From the plan's default"
             return f"{origin}. {cell.note}." if cell.note else f"{origin}."
         return None

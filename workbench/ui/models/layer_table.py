@@ -10,17 +10,16 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import cached_property
 
-from workbench.domain.errors import RecipeError
 from workbench.domain.knobs import KEEP, PRUNE_RATIO, Knob, Setting
 from workbench.domain.measurements import Interval
-from workbench.domain.plan import Plan
+from workbench.domain.plan import Origin
 from workbench.domain.reports import InspectReport, LayerReport, ParameterSchema
 from workbench.project.commands import SetSettings
 from workbench.project.state import ProjectState, Sensitivities
 from workbench.ui.models import numbers
+from workbench.ui.models.layer_settings import InForce, not_settable, resolve_settings, together
 
 FIXED_COLUMNS = ("Layer", "Op", "Shape", "Params", "MACs")
 
@@ -31,15 +30,17 @@ class KnobCell:
 
     Attributes:
         value: The setting in force; None for a knob that does not apply to the layer.
-        own: Whether a line of the plan gives it, rather than the default.
+        own: Whether a line of the plan gives it, rather than the default: the layer's, or that of one coupled to it.
         reason: Why it can't be changed; None when it can.
         note: Shown on hover beside the value, e.g. what moves along.
+        follows: Whether the value is that of a coupled layer, which the note names.
     """
 
     value: Setting | None
     own: bool = False
     reason: str | None = None
     note: str = ""
+    follows: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,11 +140,11 @@ def resolve_layers(
         offered.update(knob.name for knob in knobs if knob.coupling == "channels")
     shown = tuple(knob for knob in knobs if knob.name in offered or knob.name in state.plan.default)
     labels = layer_labels(report)
-    settings, problems = _settings(state.plan, report, knobs)
+    settings, problems = resolve_settings(state.plan, report, knobs, labels)
     sensitivities = state.sensitivities[sweep] if 0 <= sweep < len(state.sensitivities) else None
     drops = _drops(sensitivities, knobs)
-    together = {knob.name: _together(report, knob) for knob in (*shown, PRUNE_RATIO, KEEP)}
-    rows = tuple(_row(layer, shown, settings[layer.name], labels, drops, together) for layer in report.layers)
+    partners = {knob.name: _partners(report, knob) for knob in (*shown, PRUNE_RATIO, KEEP)}
+    rows = tuple(_row(layer, shown, settings[layer.name], labels, drops, partners) for layer in report.layers)
     known = {method.id: method for method in methods}
     read = {knob for step in state.steps if step.enabled and step.method in known for knob in known[step.method].knobs}
     return LayerTable(
@@ -168,17 +169,12 @@ def layer_labels(report: InspectReport) -> dict[str, str]:
 
 def coupled_layers(report: InspectReport, layer: str, knob: Knob) -> tuple[str, ...]:
     """Return the layers, `layer` first, that take the same setting of `knob`: their channels or branch go together."""
-    return (layer, *(name for name in _together(report, knob).get(layer, ()) if name != layer))
+    return (layer, *(name for name in _partners(report, knob).get(layer, ()) if name != layer))
 
 
-def _together(report: InspectReport, knob: Knob) -> dict[str, tuple[str, ...]]:
+def _partners(report: InspectReport, knob: Knob) -> dict[str, tuple[str, ...]]:
     """Return for every layer that is coupled all layers that go together, itself included."""
-    sets: dict[str, list[str]] = {}
-    for layer in report.layers:
-        shared = {"channels": layer.group, "branch": layer.branch}.get(knob.coupling)
-        if shared is not None:
-            sets.setdefault(shared, []).append(layer.name)
-    return {name: tuple(names) for names in sets.values() for name in names}
+    return {name: names for names in together(report, knob) for name in names}
 
 
 def setting_command(
@@ -191,20 +187,6 @@ def setting_command(
         if name in by_name and not_settable(by_name[name], knob) is None:
             chosen.update(dict.fromkeys(coupled_layers(report, name, knob)))
     return SetSettings(tuple(chosen), knob.name, value) if chosen else None
-
-
-def not_settable(layer: LayerReport, knob: Knob) -> str | None:
-    """Return why a layer can't take a setting of the knob, or None if it can."""
-    if knob.coupling == "channels" and layer.blocked:
-        return f"Its channels can't be removed: {layer.blocked}"
-    if knob.coupling == "branch" and layer.branch is None:
-        return "It is in no residual branch, nor in a run of layers that keeps its shape"
-    if knob.name in layer.refusals:
-        reason = layer.refusals[knob.name]
-        return reason[:1].upper() + reason[1:]
-    if knob.name not in layer.knobs:
-        return f"{layer.op} layers have no {knob.title.lower()} setting"
-    return None
 
 
 def sweep_title(sensitivities: Sensitivities, knobs: Iterable[Knob]) -> str:
@@ -235,13 +217,13 @@ def to_csv(table: LayerTable, names: Iterable[str] | None = None) -> str:
 def _row(
     layer: LayerReport,
     knobs: Sequence[Knob],
-    settings: Mapping[str, tuple[Setting, bool]],
+    settings: Mapping[str, InForce],
     labels: Mapping[str, str],
     drops: Mapping[str, tuple[Drop, ...]],
-    together: Mapping[str, Mapping[str, tuple[str, ...]]],
+    sets: Mapping[str, Mapping[str, tuple[str, ...]]],
 ) -> LayerRow:
     partners = {
-        knob: tuple(name for name in sets.get(layer.name, ()) if name != layer.name) for knob, sets in together.items()
+        knob: tuple(name for name in names.get(layer.name, ()) if name != layer.name) for knob, names in sets.items()
     }
     coupled = partners[PRUNE_RATIO.name]
     cells = []
@@ -250,11 +232,15 @@ def _row(
         if reason is not None:
             cells.append(KnobCell(None, reason=reason))
             continue
-        value, own = settings.get(knob.name, (knob.untouched, False))
+        given = settings[knob.name]
         note = ""
         if partners[knob.name]:
             note = f"Moves together with {', '.join(labels[name] for name in partners[knob.name])}"
-        cells.append(KnobCell(value, own=own, note=note))
+        if given.given_by:
+            note = f"Takes what is set for {labels[given.given_by]}. {note}"
+        cells.append(
+            KnobCell(given.value, own=given.origin is not Origin.DEFAULT, note=note, follows=bool(given.given_by))
+        )
     return LayerRow(
         name=layer.name,
         label=labels[layer.name],
@@ -269,40 +255,6 @@ def _row(
         blocked=layer.blocked,
         beside=partners[KEEP.name],
     )
-
-
-def _settings(
-    plan: Plan, report: InspectReport, knobs: Sequence[Knob]
-) -> tuple[dict[str, dict[str, tuple[Setting, bool]]], tuple[str, ...]]:
-    """Return (setting, whether a line gives it) by layer and knob, and the lines that can't be honoured."""
-    known = {knob.name: knob for knob in knobs}
-    problems: list[str] = []
-
-    def checked(line: Mapping[str, Setting], where: str) -> dict[str, Setting]:
-        good: dict[str, Setting] = {}
-        for name, value in line.items():
-            if name not in known:
-                problems.append(f"{where}: no installed method has the knob {name!r}")
-                continue
-            try:
-                good[name] = known[name].check(value, where)
-            except RecipeError as error:
-                problems.append(str(error))
-        return good
-
-    default = checked(plan.default, "plan default")
-    settings: dict[str, dict[str, tuple[Setting, bool]]] = {
-        layer.name: {knob: (default.get(knob, known[knob].untouched), False) for knob in known}
-        for layer in report.layers
-    }
-    for pattern, line in plan.layers.items():
-        values = checked(line, pattern)
-        matched = [name for name in settings if name == pattern or fnmatchcase(name, pattern)]
-        if not matched:
-            problems.append(f"{pattern}: matches no layer of this model")
-        for name in matched:
-            settings[name].update({knob: (value, True) for knob, value in values.items()})
-    return settings, tuple(problems)
 
 
 def _drops(sensitivities: Sensitivities | None, knobs: Iterable[Knob]) -> dict[str, tuple[Drop, ...]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from workbench.domain.knobs import RANK_RATIO, Knob
 from workbench.domain.reports import InspectReport, LayerReport
 from workbench.ui.models import numbers
-from workbench.ui.models.layer_table import not_settable
+from workbench.ui.models.layer_settings import not_settable
 
 _QUOTED = re.compile(r"'([^']+)'|\"([^\"]+)\"")
 

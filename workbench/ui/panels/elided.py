@@ -1,4 +1,4 @@
-"""Text that may be too long for its place: cut in the middle, in full on hover, and never wider than its panel."""
+"""Text that may be too long for its place: cut, in full on hover, and never wider than its panel."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ _LEAST = 24
 
 
 class ElidedLabel(QLabel):
-    """A line of text that gives way."""
+    """A line of text that gives way.
 
-    def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
+    Args:
+        text: What it says.
+        parent: Of the widget.
+        cut: Where it is cut: names in the middle, sentences at their end, since half a number reads as another one.
+    """
+
+    def __init__(
+        self, text: str = "", parent: QWidget | None = None, cut: Qt.TextElideMode = Qt.TextElideMode.ElideMiddle
+    ) -> None:
         super().__init__(parent)
-        self._full, self._tip = "", ""
+        self._full, self._tip, self._cut = "", "", cut
         self._cut_for: tuple[str, str, int, str] | None = None
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -58,7 +66,7 @@ class ElidedLabel(QLabel):
         if cut_for == self._cut_for:
             return
         self._cut_for = cut_for
-        shown = self.fontMetrics().elidedText(self._full, Qt.TextElideMode.ElideMiddle, self.contentsRect().width())
+        shown = self.fontMetrics().elidedText(self._full, self._cut, self.contentsRect().width())
         self.setText(shown)
         parts = [self._full if shown != self._full else "", self._tip]
         self.setToolTip("\n".join(part for part in parts if part))

@@ -53,7 +53,7 @@ class InspectorPanel(QWidget):
         self.inspection = Inspection()
         self.heading = ElidedLabel()
         self.heading.setFont(title_font())
-        self.subtitle = ElidedLabel()
+        self.subtitle = ElidedLabel(cut=Qt.TextElideMode.ElideRight)
         self.subtitle.setProperty("role", "muted")
         self.more = QToolButton()
         self.more.setIcon(icon("copy", session.theme))

@@ -39,6 +39,7 @@ from workbench.ui.preferences import Preferences
 from workbench.ui.session import Session
 
 _REFRESH = Change.MODEL | Change.PLAN | Change.SENSITIVITY | Change.RECIPE
+_PROBLEMS_SHOWN = 3
 
 
 class LayersPanel(QWidget):
@@ -79,7 +80,7 @@ class LayersPanel(QWidget):
         self.problems.setWordWrap(True)
         self.problems.setContentsMargins(8, 4, 8, 4)
         self.bulk = BulkEditBar()
-        self.footer = ElidedLabel()
+        self.footer = ElidedLabel(cut=Qt.TextElideMode.ElideRight)
         self.footer.setProperty("role", "muted")
         self.legend = HeatLegend(session.theme)
         self._pages = Pages(self._make_content())
@@ -120,7 +121,9 @@ class LayersPanel(QWidget):
         self._fill_sweeps()
         self.legend.set_scale(table.top_drop, table.metric)
         self.legend.setVisible(bool(table.sweep))
-        self.problems.setText("\n".join(table.problems[:3]))
+        more = len(table.problems) - _PROBLEMS_SHOWN
+        shown = [*table.problems[:_PROBLEMS_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+        self.problems.setText("\n".join(shown))
         self.problems.setToolTip("\n".join(table.problems))
         self.problems.setVisible(bool(table.problems))
         self.bulk.set_knobs(table.knobs)

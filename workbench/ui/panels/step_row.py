@@ -74,7 +74,7 @@ class StepRow(QFrame):
         title.setProperty("role", "title" if view.step.enabled else "muted")
         about = () if view.schema is None else (view.schema.summary, view.schema.source, view.schema.id)
         title.set_full(f"{number}  {view.title}", "\n".join(part for part in about if part))
-        self.summary = ElidedLabel()
+        self.summary = ElidedLabel(cut=Qt.TextElideMode.ElideRight)
         self.summary.setProperty("role", "muted")
         self.summary.setContentsMargins(_INDENT, 0, 8, 4)
         self.open = QToolButton()

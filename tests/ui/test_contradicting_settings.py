@@ -1,0 +1,131 @@
+"""Settings that a run would refuse, or take from a coupled layer, are shown as such before anything is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QPushButton
+
+from tests.fakes.projects import inspect_report, methods, resnet20_state
+from workbench.domain.errors import RecipeError
+from workbench.domain.knobs import FIRST_PARTY_KNOBS, PRUNE_RATIO
+from workbench.domain.plan import Plan
+from workbench.domain.recipe import Step
+from workbench.graph.model import ModelGraph
+from workbench.graph.storage import save_model
+from workbench.project.commands import ReplacePlan, ReplaceRecipe
+from workbench.ui.main_window import MainWindow
+from workbench.ui.models.layer_table import LayerRow, LayerTable, resolve_layers
+from workbench.ui.models.named_layers import named_layers
+from workbench.ui.panels.elided import ElidedLabel
+
+WAIT_MS = 120_000
+STREAM = ("conv1", "layer1.0.conv2", "layer2.0.conv2")
+
+
+def table_of(plan: Plan) -> LayerTable:
+    return resolve_layers(resnet20_state().model_copy(update={"plan": plan}), FIRST_PARTY_KNOBS, methods())
+
+
+def ratio(table: LayerTable, name: str) -> Any:
+    row: LayerRow = next(row for row in table.rows if row.name == name)
+    return row.knobs[table.knobs.index(PRUNE_RATIO)]
+
+
+def test_one_pinned_layer_pins_its_group_in_the_table_as_in_a_run():
+    table = table_of(Plan(default={"prune_ratio": 0.5}, layers={"layer1.0.conv2": {"prune_ratio": 0.0}}))
+    assert not table.problems
+    for name in STREAM:
+        assert ratio(table, name).value == 0.0
+        assert ratio(table, name).own
+    assert ratio(table, "conv1").follows
+    assert ratio(table, "conv1").note.startswith("Takes what is set for layer1.0.conv2. Moves together with")
+    assert not ratio(table, "layer1.0.conv2").follows
+    assert ratio(table, "layer1.0.conv1").value == 0.5
+
+
+def test_a_line_that_names_a_layer_beats_a_glob_over_its_group():
+    table = table_of(Plan(layers={"*conv2": {"prune_ratio": 0.25}, "conv1": {"prune_ratio": 0.75}}))
+    assert not table.problems
+    assert {ratio(table, name).value for name in STREAM} == {0.75}
+
+
+def test_contradicting_lines_inside_one_group_name_both_layers_and_the_way_out():
+    table = table_of(Plan(layers={"layer1.0.conv2": {"prune_ratio": 0.0}, "layer2.0.conv2": {"prune_ratio": 0.3}}))
+    (problem,) = table.problems
+    assert "layer1.0.conv2 (0 %) and layer2.0.conv2 (30 %)" in problem.replace("\N{NO-BREAK SPACE}", " ")
+    assert "share their channels" in problem
+    assert "reset all but one" in problem
+    # What each says stays to be seen and changed.
+    assert (ratio(table, "layer1.0.conv2").value, ratio(table, "layer2.0.conv2").value) == (0.0, 0.3)
+
+
+def test_a_line_for_a_layer_that_can_not_lose_channels_says_why():
+    (problem,) = table_of(Plan(layers={"node_linear": {"prune_ratio": 0.5}})).problems
+    assert problem.startswith("linear: Prune 50")
+    assert "graph output" in problem
+    assert "Reset" in problem
+    assert not table_of(Plan(layers={"*": {"prune_ratio": 0.5}})).problems
+
+
+def test_every_channel_can_not_be_asked_for():
+    (problem,) = table_of(Plan(layers={"layer1.0.conv1": {"prune_ratio": 1.0}})).problems
+    assert "layer1.0.conv1" in problem
+    assert "0 to 0.95" in problem
+
+
+def test_layers_are_found_in_what_happened_before_where_it_happened():
+    report = inspect_report()
+    said = RecipeError("layers 'conv1' and 'layer1.0.conv2' differ", where="channel group 'node_linear'")
+    assert named_layers(said, report) == ("conv1", "layer1.0.conv2")
+    assert named_layers(RecipeError("can't be pruned", where="layer 'conv1'"), report) == ("conv1",)
+    assert named_layers(RecipeError("no layer 'x'"), report) == ()
+    assert named_layers(RecipeError("no 'conv1'"), None) == ()
+
+
+def test_the_layer_panel_lists_three_problems_and_counts_the_rest(desk):
+    window = desk().window
+    lines = {f"gone{number}": {"prune_ratio": 0.5} for number in range(5)}
+    window.session.do(ReplacePlan(Plan(layers=lines), title="Plan"))
+    shown = window.panels["layers"].problems
+    assert shown.isVisibleTo(window)
+    assert shown.text().splitlines()[-1] == "and 2 more"
+    assert "gone4" in shown.toolTip()
+
+
+@pytest.mark.parametrize("cut", [Qt.TextElideMode.ElideRight, Qt.TextElideMode.ElideMiddle])
+def test_a_sentence_is_cut_at_its_end(qtbot, cut):
+    label = ElidedLabel("10 layers, 1 selected, 544 params, 100 k MACs", cut=cut)
+    qtbot.addWidget(label)
+    label.resize(120, 20)
+    label.show()
+    assert label.text().startswith("10 lay")
+    assert label.text().endswith("\N{HORIZONTAL ELLIPSIS}") is (cut is Qt.TextElideMode.ElideRight)
+    assert label.toolTip() == label.full
+
+
+def test_a_refused_run_leads_to_the_layers_it_names(
+    real_window: Callable[[], MainWindow], small_cnn: ModelGraph, tmp_path: Path, qtbot: Any
+):
+    save_model(small_cnn, tmp_path / "small.onnx")
+    window = real_window()
+    session = window.session
+    session.list_methods()
+    window.open_file(tmp_path / "small.onnx")
+    qtbot.waitUntil(lambda: session.state.inspect is not None and bool(session.methods), timeout=WAIT_MS)
+    plan = Plan(layers={"Conv_0": {"prune_ratio": 0.5}, "Conv_2": {"prune_ratio": 0.25}})
+    session.do(ReplaceRecipe(plan, (Step(method="prune.l1"),), title="Take over"))
+    assert "share their channels" in window.panels["layers"].problems.text()
+    window.actions_.trigger("compress.run")
+    qtbot.waitUntil(lambda: bool(window.banner.notices) and bool(window.banner.notices[-1].remedies), timeout=WAIT_MS)
+    notice = window.banner.notices[-1]
+    assert "'Conv_2'" in notice.title
+    assert "same value" in notice.text
+    button = next(b for b in window.banner.findChildren(QPushButton) if b.text() == "Select 2 layers")
+    button.click()
+    assert set(session.selection.layers) == {"Conv_0", "Conv_2"}
+    assert not session.state.candidates
