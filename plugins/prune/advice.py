@@ -1,11 +1,15 @@
-"""Says what about a pruning is likely to disappoint: odd channel counts, and scores that no scale joins."""
+"""Says what of a pruning may disappoint: odd counts, rounding that undoes it, scores that no scale joins."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+import numpy as np
+
+from .allocation import largest_ratio
 from .parameters import PruningParameters
-from .selection import GroupRatio
+from .selection import GroupRatio, choose
 
 _BLOCK = 8
 _NAMED = 6
@@ -34,7 +38,30 @@ def ranking_notes(
         )
     if parameters.per_cost and not ranked:
         notes.append("Per cost has no effect: it ranks channels across layers, which needs scope global.")
-    return tuple(notes)
+    return (*notes, *_left_whole(parameters, chosen))
+
+
+def _left_whole(parameters: PruningParameters, chosen: Sequence[GroupRatio]) -> tuple[str, ...]:
+    """Return a note that names layers of which rounding to the channel multiple leaves nothing to remove."""
+    multiple = parameters.channel_multiple
+    decided = parameters.target != "none" or parameters.scope == "global"
+    most = [
+        replace(entry, ratio=largest_ratio(parameters)) if decided and not entry.fixed else entry for entry in chosen
+    ]
+
+    def losing(rounded_to: int) -> set[str]:
+        return set(choose(most, lambda group: np.zeros(group.units), multiple=rounded_to))
+
+    stopped = losing(1) - losing(multiple) if multiple > 1 else set()
+    layers = [entry.group.out_members[0].layer for entry in chosen if entry.group.id in stopped]
+    if not layers:
+        return ()
+    named = ", ".join(layers[:_NAMED]) + (f" and {len(layers) - _NAMED} more" if len(layers) > _NAMED else "")
+    whole = "Nothing will be removed at all" if len(layers) == len(losing(1)) else "Nothing will be removed"
+    return (
+        f"{whole} from {named}: rounded to a multiple of {multiple} channels (channel_multiple), what stays is all "
+        "that there is. Lower channel_multiple, or raise the ratio.",
+    )
 
 
 def odd_counts(

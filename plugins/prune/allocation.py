@@ -8,6 +8,7 @@ changed and run again.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,9 +16,10 @@ import numpy as np
 
 from workbench.api import PRUNE_RATIO, JobError, ModelGraph, Plan, RecipeError, WorkbenchError, remove_channels
 
-from .cost import counted, saved_by_unit
+from .cost import counted
 from .latency import LatencyTrials
 from .parameters import PruningParameters, Target
+from .ranking_order import removal_order
 from .selection import GroupRatio, choose
 
 Scores = Mapping[str, np.ndarray]
@@ -65,7 +67,7 @@ def allocate(
         graph: The model that loses channels.
         chosen: Groups with the plan's ratios.
         scores: Importance of every unit (units,), by group id.
-        parameters: Scope, smallest share, multiple.
+        parameters: Scope, smallest share, multiple, rounds; what normalisation stands for was decided.
         budget: To meet, or None.
         held: Layers that a line of the plan holds, for the message.
         poll: Called between trials; raises where the user cancelled.
@@ -79,7 +81,10 @@ def allocate(
     if budget is None and not free:
         return tuple(chosen)
     ranked = parameters.scope == "global"
-    steps = _ranked(graph, free, scores, parameters) if ranked else _even(free, parameters)
+    if ranked:
+        steps = _ranked(removal_order(graph, free, scores, parameters, largest_ratio(parameters), poll), free)
+    else:
+        steps = _even(free, parameters)
     if budget is None:
         return _with(chosen, steps(_asked(free))) if ranked else tuple(chosen)
     low, high = 0, len(steps)
@@ -124,7 +129,7 @@ def check_reachable(
     if budget.target == "latency":
         return
     flat = {entry.group.id: np.arange(entry.group.units, dtype=np.float64) for entry in chosen}
-    most = _with(chosen, {entry.group.id: _most(parameters) for entry in chosen if not entry.fixed})
+    most = _with(chosen, {entry.group.id: largest_ratio(parameters) for entry in chosen if not entry.fixed})
     removal = choose(most, lambda group: flat[group.id], multiple=parameters.channel_multiple)
     least = counted(remove_channels(graph, removal) if removal else graph, budget.target)
     if least > budget.allowed:
@@ -179,34 +184,18 @@ class _Steps:
 
 def _even(free: Sequence[GroupRatio], parameters: PruningParameters) -> _Steps:
     """The same ratio everywhere, in steps of half a percent."""
-    most = _most(parameters)
+    most = largest_ratio(parameters)
     names = [entry.group.id for entry in free]
     return _Steps(math.ceil(most / 0.005), lambda step: dict.fromkeys(names, min(step * 0.005, most)))
 
 
-def _ranked(graph: ModelGraph, free: Sequence[GroupRatio], scores: Scores, parameters: PruningParameters) -> _Steps:
+def _ranked(order: Sequence[str], free: Sequence[GroupRatio]) -> _Steps:
     """The least important units of all groups, one more in each step."""
-    ranking: list[tuple[float, int, int]] = []
-    cost = dict.fromkeys((entry.group.id for entry in free), 1.0)
-    lowest = 0.0
-    if parameters.per_cost:
-        cost = saved_by_unit(graph, [entry.group for entry in free], parameters.target)
-        # Standard scores lie around zero, and a quotient of a negative one would rank the other way round.
-        lowest = min((float(scores[entry.group.id].min()) for entry in free), default=0.0)
-    for place, entry in enumerate(free):
-        group = entry.group
-        worth = (scores[group.id] - min(lowest, 0.0)) / max(cost[group.id], 1e-30)
-        own = sorted(float(worth[unit]) for unit in range(group.units) if unit not in group.locked)
-        allowed = math.floor(_most(parameters) * group.units + 1e-9)
-        ranking.extend((score, place, index) for index, score in enumerate(own[:allowed]))
-    order = [free[place].group.id for _, place, _ in sorted(ranking)]
     units = {entry.group.id: entry.group.units for entry in free}
 
     def ratios(step: int) -> dict[str, float]:
-        taken = dict.fromkeys(units, 0)
-        for name in order[:step]:
-            taken[name] += 1
-        return {name: _written(count / units[name]) for name, count in taken.items()}
+        taken = Counter(order[:step])
+        return {name: _written(taken[name] / count) for name, count in units.items()}
 
     return _Steps(len(order), ratios)
 
@@ -216,7 +205,8 @@ def _asked(free: Sequence[GroupRatio]) -> int:
     return round(sum(entry.ratio * entry.group.units for entry in free))
 
 
-def _most(parameters: PruningParameters) -> float:
+def largest_ratio(parameters: PruningParameters) -> float:
+    """Return the share that a target or a global ranking may take of a group at most."""
     high = PRUNE_RATIO.high
     return _written(min(1 - parameters.smallest_share, 1.0 if high is None else high))
 

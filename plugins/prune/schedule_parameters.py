@@ -42,6 +42,7 @@ class ScheduleParameters(TrainingParameters):
     smallest_share: float = as_in_pruning("smallest_share")
     reduction: Reduction = as_in_pruning("reduction")
     normalisation: Normalisation = as_in_pruning("normalisation")
+    ranking_rounds: int = as_in_pruning("ranking_rounds")
     per_cost: bool = as_in_pruning("per_cost")
     channel_multiple: int = as_in_pruning("channel_multiple")
     restore_batch_norm: bool = as_in_pruning("restore_batch_norm")

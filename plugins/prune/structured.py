@@ -50,7 +50,7 @@ class ChannelPruning(Method):
 
     stage = Stage.PRUNE
     knobs = (PRUNE_RATIO,)
-    version = 2
+    version = 3
     Parameters = PruningParameters
     comparable: ClassVar[bool] = False
 
@@ -72,10 +72,15 @@ class ChannelPruning(Method):
 
     def reduced(self, layers: Sequence[tuple[np.ndarray, np.ndarray]], group: ChannelGroup) -> np.ndarray:
         """Return one score per unit (u,) from the scores (u,) of several layers and which units each holds (u,)."""
-        normalisation = self.parameters.normalisation
-        if normalisation == "auto":
-            normalisation = "mean" if self.parameters.scope == "global" and not self.comparable else "none"
-        return combined(layers, group.units, self.parameters.reduction, normalisation)
+        return combined(layers, group.units, self.parameters.reduction, self.decided().normalisation)
+
+    def decided(self) -> PruningParameters:
+        """Return the parameters with what normalisation "auto" stands for."""
+        chosen: PruningParameters = self.parameters
+        if chosen.normalisation != "auto":
+            return chosen
+        normalisation = "mean" if chosen.scope == "global" and not self.comparable else "none"
+        return chosen.model_copy(update={"normalisation": normalisation})
 
     def refusal(self, group: ChannelGroup, reason: str) -> RecipeError:
         """Return the error that this criterion can't rank a group."""
@@ -91,6 +96,13 @@ class ChannelPruning(Method):
         if self.parameters.target == "latency":
             needed |= {Requirement.LATENCY}
         return needed | {Requirement.DATA} if self.parameters.reconstruct else needed
+
+    def sweep_obstacle(self) -> str | None:
+        """Return that a target would change other layers too."""
+        target = self.parameters.target
+        if target == "none":
+            return None
+        return f"its target {target} prunes every layer that the point leaves alone; set target to none"
 
     def check(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
         """Refuse settings that can't be honoured; returns notes on default settings that don't apply.
@@ -133,7 +145,7 @@ class ChannelPruning(Method):
             scores[entry.group.id] = np.nan_to_num(self.importance(subject, entry.group).astype(np.float64))
         tools.progress.update(0.6, "choosing channels")
         poll = tools.cancel.raise_if_cancelled
-        ratios = allocate(subject.graph, chosen, scores, self.parameters, budget, _held(plan), poll, trials)
+        ratios = allocate(subject.graph, chosen, scores, self.decided(), budget, _held(plan), poll, trials)
         removal = choose(ratios, lambda group: scores[group.id], multiple=self.parameters.channel_multiple)
         tools.progress.update(0.68, "removing channels")
         whole = self._reconstructed(subject, [entry.group for entry in ratios], removal, tools, notes)

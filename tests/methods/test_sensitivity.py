@@ -20,6 +20,7 @@ from workbench.domain.reports import SweepReport
 from workbench.engines.inference_ort import OrtEngine
 from workbench.graph.model import ModelGraph
 from workbench.methods.evaluation import Evaluated, evaluate
+from workbench.methods.method import Requirement
 from workbench.methods.preparation import RecipeData
 from workbench.methods.sensitivity import sweep
 
@@ -158,6 +159,38 @@ def test_wrong_requests_are_named(
 ) -> None:
     with pytest.raises(RecipeError, match=words):
         swept(small_cnn, labelled, engine, **changes)
+
+
+def test_what_cannot_work_in_a_sweep_is_refused_before_the_first_evaluation(
+    small_cnn: ModelGraph, labelled: DataDescription, engine: OrtEngine
+) -> None:
+    class Timed(RoundWeights):
+        id = "test.timed"
+
+        def requirements(self, graph: ModelGraph) -> frozenset[Requirement]:
+            return frozenset({Requirement.LATENCY})
+
+    class Whole(RoundWeights):
+        id = "test.whole"
+
+        def sweep_obstacle(self) -> str | None:
+            return "it changes all layers at once; set reach to 1" if self.parameters.reach < 1 else None
+
+    class Unreached:
+        def evaluate(self, *_: object) -> Evaluated:
+            raise AssertionError("evaluated")
+
+    known = registry()
+    for kind in (Timed, Whole):
+        known.register(kind, "tests", "1")
+    runs = {"known": known, "executor": Unreached()}
+    with pytest.raises(RecipeError, match=r"sweep: test\.timed needs measured latencies, and nothing measures them"):
+        swept(small_cnn, labelled, engine, method="test.timed", **runs)
+    with pytest.raises(RecipeError, match=r"with test\.whole: it changes all layers at once; set reach to 1"):
+        swept(small_cnn, labelled, engine, method="test.whole", parameters={"reach": 0.5}, **runs)
+    with pytest.raises(RecipeError, match=r"test\.calibrate needs data"):
+        swept(small_cnn, labelled, engine, method="test.calibrate", knob="activation_bits", **runs)
+    assert swept(small_cnn, labelled, engine, known=known, method="test.whole", values=(8,)).points
 
 
 def test_methods_get_calibration_data_and_the_knobs_own_values(

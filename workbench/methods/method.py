@@ -150,6 +150,10 @@ class Method(ABC):
         """Return what this method, with its parameters, needs in order to work on `graph`."""
         return frozenset({Requirement.DATA}) if self.needs_data else frozenset()
 
+    def sweep_obstacle(self) -> str | None:
+        """Return why, with its parameters, single layers' sensitivity can't be taken, and what to change; else None."""
+        return None
+
     def check(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
         """Look at graph and plan before the run; returns warnings.
 

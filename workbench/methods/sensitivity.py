@@ -30,6 +30,7 @@ from workbench.methods.method import Method, Tools
 from workbench.methods.pipeline import step_seed
 from workbench.methods.preparation import RecipeData
 from workbench.methods.registry import MethodRegistry
+from workbench.methods.requirements import check_requirements
 from workbench.methods.step import apply_method, fold_given_back, naming
 from workbench.methods.sweep_store import SweepStore, sweep_key
 
@@ -121,8 +122,8 @@ def sweep(
         log: Takes lines for the job's log.
 
     Raises:
-        RecipeError: unknown method, parameter, knob or layer, a value out of range, or a knob that the method does not
-            read.
+        RecipeError: unknown method, parameter, knob or layer, a value out of range, a knob that the method does not
+            read, parameters that don't suit a sweep, or something that the method needs is missing.
         BadInputError: the store is a file of another kind.
         StorageError: the store can't be written.
         CancelledError: `cancel` was set; finished points are in the store and were handed to `on_point`.
@@ -133,6 +134,7 @@ def sweep(
     step = Step(method=method, parameters=dict(parameters or {}))
     applied = registry.instantiate(step)
     turned = _knob_of(applied, registry, knob)
+    _refuse_what_needs_more(applied, graph, data)
     wanted = tuple(turned.check(value, "values") for value in (values or turned.sweep))
     blocked = obstacles(graph, turned, registry)
     chosen = _chosen_layers(graph, registry, layers)
@@ -245,6 +247,22 @@ class _Trial:
             ci95=(0.0 - high, 0.0 - low) if worse else (low, high),
             samples=result.measurement.samples,
         )
+
+
+def _refuse_what_needs_more(method: Method, graph: ModelGraph, data: RecipeData | None) -> None:
+    """Refuse, before the first evaluation, a method that can't work in a sweep at all.
+
+    Raises:
+        RecipeError: its parameters don't suit a sweep, or data, labels or measured latencies are missing.
+    """
+    obstacle = method.sweep_obstacle()
+    if obstacle is not None:
+        raise RecipeError(
+            f"no sensitivities can be taken with {method.id}: {obstacle}",
+            where="parameters",
+            expected="that a point changes only the layer that it stands for",
+        )
+    check_requirements("sweep", method, method.requirements(graph), graph, data, None, None)
 
 
 def _knob_of(method: Method, registry: MethodRegistry, name: str) -> Knob:

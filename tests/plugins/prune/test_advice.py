@@ -71,6 +71,26 @@ def test_counts_that_are_no_multiple_of_8_are_named_with_what_to_set(prune: Call
     assert not about(prune(0.25, {"Conv_6": 0.0})[0].notes, "no multiple of 8")
 
 
+def test_rounding_that_leaves_nothing_to_remove_is_said_before_the_run(
+    prune: Callable, methods: dict[str, type[Method]], funnel: ModelGraph, plan_of: Plans
+) -> None:
+    result, warned = prune(0.5, channel_multiple=64)
+    for notes in (result.notes, warned):
+        (note,) = about(notes, "channel_multiple")
+        assert note.startswith("Nothing will be removed at all from Conv_0, Conv_2, Conv_4, Conv_6: rounded to a mult")
+        assert note.endswith("Lower channel_multiple, or raise the ratio.")
+    assert not any(group["removed_units"] for group in result.details["groups"].values())
+    (note,) = about(prune(0.2, {"Conv_2": 0.5}, channel_multiple=16)[1], "channel_multiple")
+    assert note.startswith("Nothing will be removed from Conv_0, Conv_4, Conv_6: "), "16 of 32 is possible, 26 is not"
+    ranked = {"scope": "global", "target": "macs", "target_ratio": 0.6}
+    (note,) = about(prune(channel_multiple=8, **ranked)[1], "channel_multiple")
+    assert note.startswith("Nothing will be removed from Conv_6: "), "a target may take more than the plan's ratio"
+    assert not about(prune(0.5, {"Conv_6": 0.0}, channel_multiple=16)[1], "channel_multiple")
+    schedule = methods["schedule.agp"]
+    rounded = schedule(schedule.Parameters(channel_multiple=64))
+    assert about(rounded.check(funnel, plan_of(funnel, 0.5)), "Nothing will be removed at all from Conv_0")
+
+
 def test_scores_without_a_common_scale_are_said_where_layers_are_compared(prune: Callable) -> None:
     plain = {"scope": "global", "normalisation": "none"}
     for result, warned in (prune(0.25, **plain), prune(0.25, name="prune.geometric_median", **plain)):

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from workbench.api import LayerSettings, Method, ModelGraph, Plan, RecipeError, Tools, graph_cost
+from workbench.api import (
+    CancelledError,
+    CancelToken,
+    LayerSettings,
+    Method,
+    ModelGraph,
+    Plan,
+    Progress,
+    RecipeError,
+    Tools,
+    graph_cost,
+)
 from workbench.domain.knobs import PRUNE_RATIO
 from workbench.domain.plan import resolve
 from workbench.graph.layers import find_layers
@@ -98,6 +111,93 @@ def test_a_global_ranking_takes_as_many_units_as_the_default_asks_for(
     taken = sum(group["removed_units"] for group in groups) / sum(group["units"] for group in groups)
     assert taken == pytest.approx(0.5, abs=0.02)
     assert len({group["ratio"] for group in groups}) > 3
+
+
+@pytest.fixture(scope="module")
+def uneven(graph_from: Callable[..., ModelGraph]) -> ModelGraph:
+    """Two layers of filters of length 1 in the mean: of all lengths in one, four tiny and twelve long in the other."""
+    rng = np.random.default_rng(0)
+
+    def filters(lengths: list[float], fan_in: int) -> np.ndarray:
+        weight = np.abs(rng.normal(size=(len(lengths), fan_in, 3, 3)))
+        weight *= np.asarray(lengths)[:, None, None, None] / weight.sum(axis=(1, 2, 3), keepdims=True)
+        return weight.astype(np.float32)
+
+    spread = [0.6 + 0.8 * place / 15 for place in range(16)]
+    parted = [0.1] * 4 + [1.04 + 0.52 * place / 11 for place in range(12)]
+    return graph_from(
+        """<ir_version: 9, opset_import: ["" : 17]>
+        net (float[batch,3,8,8] x) => (float[batch,4] y) {
+            a = Conv <pads = [1,1,1,1]> (x, w0)
+            b = Relu (a)
+            c = Conv <pads = [1,1,1,1]> (b, w1)
+            d = Relu (c)
+            p = GlobalAveragePool (d)
+            f = Flatten (p)
+            y = Gemm <transB = 1> (f, w2)
+        }""",
+        {
+            "w0": filters(spread, 3),
+            "w1": filters(parted, 16),
+            "w2": rng.normal(size=(4, 16)).astype(np.float32),
+        },
+    )
+
+
+def removed_by(
+    methods: dict[str, type[Method]], graph: ModelGraph, plan: LayerSettings, tools: Tools, **given: object
+) -> tuple[int, ...]:
+    _, details = run(methods, graph, plan, tools, scope="global", **given)
+    return tuple(group["removed_units"] for group in details["groups"].values())
+
+
+@pytest.mark.parametrize("normalisation", ["auto", "mean", "standard"])
+def test_layers_are_compared_on_the_scale_of_what_is_left(
+    methods: dict[str, type[Method]],
+    uneven: ModelGraph,
+    plan_of: Plans,
+    tools_for: Callable[..., Tools],
+    normalisation: str,
+) -> None:
+    tools, plan = tools_for(uneven, data=None), plan_of(uneven, 0.375)
+    once = removed_by(methods, uneven, plan, tools, ranking_rounds=1, normalisation=normalisation)
+    again = removed_by(methods, uneven, plan, tools, ranking_rounds=20, normalisation=normalisation)
+    assert sum(once) == sum(again) == 12
+    if normalisation != "standard":
+        assert once == (8, 4), "beside the tiny ones of their layer, all long ones look important"
+    assert again[1] > once[1]
+
+
+def test_ranking_in_rounds_can_be_cancelled(
+    methods: dict[str, type[Method]], uneven: ModelGraph, plan_of: Plans, tools_for: Callable[..., Tools]
+) -> None:
+    token, seen = CancelToken(), []
+
+    def report(share: float, text: str) -> None:
+        seen.append((share, text))
+        if text == "choosing channels":
+            token.cancel()
+
+    tools = replace(tools_for(uneven, data=None), progress=Progress(report), cancel=token)
+    with pytest.raises(CancelledError):
+        removed_by(methods, uneven, plan_of(uneven, 0.5), tools)
+    assert seen[-1] == (0.6, "choosing channels")
+
+
+@pytest.mark.parametrize("normalisation", ["none", "max"])
+def test_scales_that_removals_do_not_change_are_taken_once(
+    methods: dict[str, type[Method]],
+    uneven: ModelGraph,
+    plan_of: Plans,
+    tools_for: Callable[..., Tools],
+    normalisation: str,
+) -> None:
+    tools, plan = tools_for(uneven, data=None), plan_of(uneven, 0.5)
+    once, again = (
+        removed_by(methods, uneven, plan, tools, ranking_rounds=rounds, normalisation=normalisation)
+        for rounds in (1, 20)
+    )
+    assert once == again
 
 
 def test_a_target_out_of_reach_is_refused_before_the_run(

@@ -19,17 +19,19 @@ from workbench.api import (
     ModelGraph,
     Node,
     Plan,
+    RecipeError,
     Requirement,
     Tools,
     graph_cost,
 )
+from workbench.domain.data_description import DataDescription
 from workbench.domain.knobs import PRUNE_RATIO
 from workbench.domain.plan import resolve
 from workbench.domain.recipe import Recipe, Step
 from workbench.graph.layers import find_layers
 from workbench.graph.storage import save_model
 from workbench.jobs.context import JobContext
-from workbench.jobs.specs import CompressJob
+from workbench.jobs.specs import CompressJob, SweepJob
 from workbench.worker.dispatch import run_job
 
 Plans = Callable[..., LayerSettings]
@@ -230,6 +232,29 @@ def test_what_was_measured_before_a_crash_is_not_measured_again(
     next(noisy.parent.glob("key.epochs*")).write_text("{", encoding="utf-8")
     pruned(methods, chain, plan_of(chain), replace(tools, latency_ratio=second), **given)
     assert second.seen == first.seen
+
+
+@pytest.mark.parametrize("method", ["prune.l1", "schedule.agp"])
+@pytest.mark.parametrize("target", ["latency", "macs"])
+def test_sensitivities_to_a_target_are_refused_before_anything_runs(
+    chain: ModelGraph, tmp_path: Path, method: str, target: str
+) -> None:
+    save_model(chain, tmp_path / "model.onnx")
+    data = DataDescription.model_validate(
+        {"task": "outputs", "test": {"reader": "random", "samples": 4, "shape": [3, 16, 16]}}
+    )
+    spec = SweepJob(
+        model=str(tmp_path / "model.onnx"),
+        data=data,
+        method=method,
+        parameters={"target": target},
+        knob="prune_ratio",
+        values=(0.5,),
+        store=str(tmp_path / "points.jsonl"),
+    )
+    with pytest.raises(RecipeError, match=rf"{method}: its target {target} prunes every layer.*set target to none"):
+        run_job(spec, JobContext())
+    assert not (tmp_path / "points.jsonl").exists()
 
 
 def test_a_real_device_times_the_trials(chain: ModelGraph, tmp_path: Path) -> None:
