@@ -75,6 +75,7 @@ from workbench.graph.passes.pad_channels import pad_input_channels, pad_output_c
 from workbench.graph.passes.remove_branches import remove_branches
 from workbench.graph.passes.remove_channels import remove_channels
 from workbench.graph.passes.remove_idle import remove_idle
+from workbench.graph.passes.scale_inputs import InputScale, scale_inputs
 from workbench.graph.passes.shift_bias import shift_biases, takes_shift
 from workbench.graph.passes.store_blocks import store_blocks, why_not_blocks
 from workbench.graph.passes.store_narrow import Narrow, narrow_trial, store_narrow
@@ -118,6 +119,7 @@ __all__ = [
     "Factors",
     "HalfType",
     "InferenceEngine",
+    "InputScale",
     "JobError",
     "Knob",
     "LayerReport",
@@ -204,6 +206,7 @@ __all__ = [
     "remove_idle",
     "rescaled_weights",
     "same_shape",
+    "scale_inputs",
     "shift_biases",
     "sparse_weights",
     "sparsity_of",

@@ -7,7 +7,7 @@ same outputs, because everything between is positively homogeneous: h(x / f) = h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -92,6 +92,37 @@ def find_sites(graph: ModelGraph) -> Sites:
         )
     layers = {node.name for node in graph.nodes if node.op in LAYERS} - {site.made_by for site in found}
     return Sites(tuple(found), tuple((name, why) for name, why in skipped if name in layers))
+
+
+def loose_sites(graph: ModelGraph, ops: Collection[str]) -> tuple[Site, ...]:
+    """Return every value that layers of `ops` read along its last axis; nothing is divided where it is made.
+
+    Layers whose weight is shared or not stored are left out.
+    """
+    readers: dict[str, list[tuple[str, Part]]] = {}
+    for node in graph.nodes:
+        if node.op not in ops or node.domain or graph.is_constant(node.inputs[0]) or node.attribute("transA", 0):
+            continue
+        shape = graph.constant_shape(node.inputs[1])
+        if shape is None or len(shape) != 2:
+            continue
+        channels = shape[1] if node.op == "Gemm" and node.attribute("transB", 0) else shape[0]
+        part = _read(graph, node, Place(node.inputs[0], -1, channels))
+        if part is not None:
+            readers.setdefault(node.inputs[0], []).append((node.name, part))
+    return tuple(
+        Site(
+            value,
+            -1,
+            found[0][1].channel.size,
+            value,
+            tuple(name for name, _ in found),
+            (),
+            tuple(part for _, part in found),
+            False,
+        )
+        for value, found in readers.items()
+    )
 
 
 def magnitudes(arrays: Mapping[str, np.ndarray], parts: Iterable[Part], channels: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from workbench.api import ModelGraph, Node
 
 LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _ELEMENTWISE = frozenset({"Relu", "LeakyRelu", "PRelu", "Identity", "Dropout"})
+_FORM_ONLY = frozenset({"Shape", "Size"})
 _SPATIAL = frozenset(
     {"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LpPool", "GlobalLpPool", "Upsample", "Resize"}
 )
@@ -43,7 +44,7 @@ def follow(graph: ModelGraph, start: Place) -> tuple[tuple[str, Place], ...] | s
         place = ahead.pop(0)
         if place.value in outputs:
             return "its output, or what is made of it, is an output of the model"
-        readers = graph.consumers(place.value)
+        readers = [node for node in graph.consumers(place.value) if node.op not in _FORM_ONLY]
         if not readers:
             return "nothing reads its output"
         for node in readers:
@@ -110,7 +111,10 @@ def _flattened(graph: ModelGraph, node: Node, place: Place) -> Place | None:
     if node.op == "Reshape" and place.axis == -1:
         # The last axis stays the last, whatever happens to those before it.
         target = graph.constant(node.inputs[1])
-        last = after[-1] if after else None if target is None or not target.size else int(target[-1])
+        last = after[-1] if after else None
+        if not isinstance(last, int):
+            # What reads it would not run with any other number of columns.
+            last = _columns(graph, node.outputs[0]) if target is None or target[-1] < 1 else int(target[-1])
         return replace(place, value=node.outputs[0]) if last == place.channels * place.block else None
     if place.axis != 1 or place.block != 1:
         return None
