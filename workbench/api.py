@@ -89,7 +89,9 @@ from workbench.methods.method import Method, MethodData, MethodResult, Parameter
 from workbench.methods.moments import MeanSquares, RowMoments, RowObserver
 from workbench.methods.normalisation import normalised, with_new_statistics
 from workbench.methods.patches import ChannelRows, LayerRows, SampledRows, Windows
+from workbench.methods.surgeon import inverse_root, settle_columns
 from workbench.methods.training import Training, TrainingParameters, training_history
+from workbench.methods.weight_layout import WeightLayout
 
 __all__ = [
     "ACTIVATION_BITS",
@@ -166,6 +168,7 @@ __all__ = [
     "UnsupportedGraphError",
     "ValueInfo",
     "WeightChannels",
+    "WeightLayout",
     "WeightQuantization",
     "Windows",
     "WorkbenchError",
@@ -182,6 +185,7 @@ __all__ = [
     "folded_graph",
     "graph_cost",
     "insert_qdq",
+    "inverse_root",
     "kept_units",
     "layer_nodes",
     "layer_weight",
@@ -207,6 +211,7 @@ __all__ = [
     "rescaled_weights",
     "same_shape",
     "scale_inputs",
+    "settle_columns",
     "shift_biases",
     "sparse_weights",
     "sparsity_of",

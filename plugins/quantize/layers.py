@@ -28,7 +28,7 @@ _NARROW = 16
 _LARGEST_KERNEL = 25
 _LEAST_OUTPUTS = 2
 _MOST_SHORTCUT_CHANNELS = 64
-_ALREADY = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
+_ALREADY = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulNBits"})
 _ALREADY_PREFIXES = ("QLinear", "ConvInteger", "MatMulInteger")
 
 

@@ -8,14 +8,14 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from workbench.api import ModelGraph, Node, Parameters, Progress, RowMoments, Tools, parts_within
+from workbench.api import ModelGraph, Node, Parameters, Progress, RowMoments, Tools, inverse_root, parts_within
 
 from .layout import Layout
 from .observed import observe
 from .paired import Readings, observe_pair
 from .sparsification import Outcome, Sparsification, matrices_of, stored_like
 from .subjects import Subject
-from .surgeon import inverse_root, make_sparse, shares
+from .surgeon import make_sparse, shares
 
 _MOMENT_BYTES = 1_000_000_000
 _WIDEST = 12_288

@@ -116,6 +116,31 @@ def test_integer_arithmetic_rounds_the_data(graph_from):
     assert 0 < np.abs(exact - rounded).max() < 0.03 * np.abs(exact).max()
 
 
+@pytest.mark.parametrize("bias", ["b", "table", "computed"])
+def test_a_layer_that_makes_the_output_keeps_its_name_and_bias(graph_from, bias):
+    rng = np.random.default_rng(0)
+    weights = {
+        "w": rng.standard_normal((32, 16)).astype(np.float32),
+        "b": rng.standard_normal(16).astype(np.float32),
+        "table": rng.standard_normal((2, 16)).astype(np.float32),
+        "two": np.float32(2),
+    }
+    graph = graph_from(
+        f"""<ir_version: 9, opset_import: ["" : 17]>
+        net (float[2,32] x, float[2,16] z) => (float[2,16] y) {{
+            computed = Mul (z, two)
+            y = Gemm <beta = 0.5> (x, w, {bias})
+        }}""",
+        weights,
+    )
+    (layer,) = [node.name for node, _ in layer_nodes(graph)]
+    blocks = random_blocks(16, 32, 4, 16, False)
+    x = {"x": rng.standard_normal((2, 32)).astype(np.float32), "z": rng.standard_normal((2, 16)).astype(np.float32)}
+    expected = open_session(graph.with_initializers({"w": blocks.values().T}), threads=1).run(x)["y"]
+    found = open_session(store_blocks(graph, {layer: blocks}), threads=1).run(x)["y"]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_what_cannot_be_packed_is_refused(graph_from, small_cnn):
     conv = next(node for node in small_cnn.nodes if node.op == "Conv")
     assert "no operator that reads packed weights" in why_not_blocks(small_cnn, conv)

@@ -14,6 +14,7 @@ from workbench.api import CancelledError, CancelToken, DataError, ModelGraph, Re
 from workbench.engines.inference_ort.engine import OrtEngine
 from workbench.methods.applicability import layer_knobs
 from workbench.methods.registry import MethodRegistry
+from workbench.methods.surgeon import inverse_root
 
 METHODS = ("prune.magnitude", "prune.wanda", "prune.sparsegpt")
 
@@ -125,7 +126,7 @@ def test_what_stays_makes_up_for_a_zero_as_well_as_it_can(module) -> None:
     x = rng.normal(size=(500, 8)) @ rng.normal(size=(8, 8))
     weight = rng.normal(size=(3, 8))
     weight[:, 0] *= 1e-3
-    root = surgeon.inverse_root(x.T @ x / len(x), 1e-9)
+    root = inverse_root(x.T @ x / len(x), 1e-9)
     after = surgeon.make_sparse(weight, root, patterns.Target("unstructured", 1 / 8), 3, 8, lambda: None)
     best = np.linalg.lstsq(x[:, 1:], x @ weight.T, rcond=None)[0].T
     assert (after[:, 0] == 0).all()

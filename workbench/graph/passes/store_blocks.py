@@ -114,10 +114,8 @@ def _replace(
         last.type, last.shape = output.type, output.shape
         nodes.append(sum_)
     model.graph.insert_after(node, nodes)
-    is_output, name = output.is_graph_output(), output.name or ""
-    output.replace_all_uses_with(last)
-    if is_output:
-        model.graph.outputs[list(model.graph.outputs).index(output)] = last
+    name = output.name or ""
+    output.replace_all_uses_with(last, replace_graph_outputs=True)
     model.graph.remove(node, safe=True)
     output.name = None
     last.name = name
