@@ -34,7 +34,8 @@ def sqnr_db(graph, quantized, inputs, name):
 NORMALISATIONS = {
     "operator": "n = LayerNormalization (x, gamma, beta)",
     "without_shift": "n = LayerNormalization (x, gamma)",
-    "written_out": """mu = ReduceMean <axes = [-1]> (x)  d = Sub (x, mu)  d2 = Mul (d, d)  v = ReduceMean <axes = [-1]> (d2)
+    "written_out": """mu = ReduceMean <axes = [-1]> (x)  d = Sub (x, mu)  d2 = Mul (d, d)
+        v = ReduceMean <axes = [-1]> (d2)
         ve = Add (v, eps)  sd = Sqrt (ve)  u = Div (d, sd)  g = Mul (u, gamma)  n = Add (g, beta)""",
     "root_mean_square": """d2 = Mul (x, x)  v = ReduceMean <axes = [-1]> (d2)  ve = Add (v, eps)  sd = Sqrt (ve)
         u = Div (x, sd)  n = Mul (u, gamma)""",
