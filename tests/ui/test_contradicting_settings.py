@@ -44,6 +44,7 @@ def test_one_pinned_layer_pins_its_group_in_the_table_as_in_a_run():
         assert ratio(table, name).own
     assert ratio(table, "conv1").follows
     assert ratio(table, "conv1").note.startswith("Takes what is set for layer1.0.conv2. Moves together with")
+    assert ratio(table, "conv1").note.endswith("and 6 more")
     assert not ratio(table, "layer1.0.conv2").follows
     assert ratio(table, "layer1.0.conv1").value == 0.5
 

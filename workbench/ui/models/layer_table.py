@@ -22,6 +22,8 @@ from workbench.ui.models import numbers
 from workbench.ui.models.layer_settings import InForce, not_settable, resolve_settings, together
 
 FIXED_COLUMNS = ("Layer", "Op", "Shape", "Params", "MACs")
+# Layers that a note names; the inspector links to all of them.
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,10 @@ def _row(
         given = settings[knob.name]
         note = ""
         if partners[knob.name]:
-            note = f"Moves together with {', '.join(labels[name] for name in partners[knob.name])}"
+            others = partners[knob.name]
+            named = ", ".join(labels[name] for name in others[:_NAMED])
+            more = len(others) - _NAMED
+            note = f"Moves together with {named}" + (f" and {more} more" if more > 0 else "")
         if given.given_by:
             note = f"Takes what is set for {labels[given.given_by]}. {note}"
         cells.append(
