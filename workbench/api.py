@@ -40,6 +40,7 @@ from workbench.engines.contracts import (
     TrainingSettings,
 )
 from workbench.engines.inference_ort.calibration import CALIBRATORS, Calibrator
+from workbench.engines.reconstruction import RoundingResult, RoundingSettings, RoundingTask
 from workbench.graph.branches import Branch, find_branches
 from workbench.graph.channels import (
     ChannelGroup,
@@ -53,6 +54,7 @@ from workbench.graph.cost import graph_cost
 from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph, Node, ValueInfo
 from workbench.graph.passes.convolve_shortcuts import PaddedShortcut, convolve_shortcuts, padded_shortcuts
+from workbench.graph.passes.cut_out import cut_out
 from workbench.graph.passes.factorize import (
     FACTOR_NOTE,
     Factor,
@@ -66,6 +68,7 @@ from workbench.graph.passes.fold_batch_norm import fold_batch_norm
 from workbench.graph.passes.fold_constants import fold_constants
 from workbench.graph.passes.half_precision import HalfType, store_half
 from workbench.graph.passes.insert_qdq import Placement, insert_qdq
+from workbench.graph.passes.join_quantizers import ROUND_TO_SCALE, join_quantizers
 from workbench.graph.passes.merge_affine import merge_affine
 from workbench.graph.passes.merge_affine_ahead import merge_affine_ahead
 from workbench.graph.passes.merge_branches import merge_branches
@@ -83,6 +86,7 @@ from workbench.graph.passes.trainable_qdq import TrainingForm, rescaled_weights,
 from workbench.graph.passes.upgrade_opset import upgrade_opset
 from workbench.graph.quantization import ActivationQuantization, BlockQuantization, WeightQuantization, container_bits
 from workbench.graph.sparsity import Sparsity, sparsity_of
+from workbench.graph.units import Unit, find_units
 from workbench.methods.calibration import needed_data, not_finite, observe_samples, parts_within
 from workbench.methods.keep_zeros import sparse_weights
 from workbench.methods.method import Method, MethodData, MethodResult, Parameters, Requirement, Stage, Tools
@@ -101,6 +105,7 @@ __all__ = [
     "KEEP",
     "PRUNE_RATIO",
     "RANK_RATIO",
+    "ROUND_TO_SCALE",
     "SPARSITY",
     "SPARSITY_PATTERN",
     "WEIGHT_BITS",
@@ -149,6 +154,9 @@ __all__ = [
     "RecipeError",
     "Request",
     "Requirement",
+    "RoundingResult",
+    "RoundingSettings",
+    "RoundingTask",
     "RowMoments",
     "RowObserver",
     "SampledRows",
@@ -165,6 +173,7 @@ __all__ = [
     "TrainingParameters",
     "TrainingResult",
     "TrainingSettings",
+    "Unit",
     "UnsupportedGraphError",
     "ValueInfo",
     "WeightChannels",
@@ -178,14 +187,17 @@ __all__ = [
     "container_bits",
     "convolve_shortcuts",
     "coupled_weights",
+    "cut_out",
     "factorize",
     "find_branches",
+    "find_units",
     "fold_batch_norm",
     "fold_constants",
     "folded_graph",
     "graph_cost",
     "insert_qdq",
     "inverse_root",
+    "join_quantizers",
     "kept_units",
     "layer_nodes",
     "layer_weight",

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from workbench.domain.cancel import CancelToken, Progress
+from workbench.engines.reconstruction import RoundingResult, RoundingSettings, RoundingTask
 from workbench.graph.model import ModelGraph
 
 Inputs = Mapping[str, np.ndarray]
@@ -303,5 +304,24 @@ class TrainingEngine(Protocol):
             UnsupportedGraphError: the graph has an operator that this engine can't execute.
             DataError: the labels don't fit the model's output.
             CancelledError: cancelled before one epoch was complete.
+        """
+        ...
+
+    def reconstruct(
+        self,
+        task: RoundingTask,
+        settings: RoundingSettings,
+        *,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> RoundingResult:
+        """Learn how to round the weights of a part of a network, so that it makes what the exact part makes.
+
+        Returns the nearest rounding where what was learned is not better on all samples.
+
+        Raises:
+            UnsupportedGraphError: the part has an operator that this engine can't execute.
+            JobError: the error is not finite.
+            CancelledError: cancelled.
         """
         ...

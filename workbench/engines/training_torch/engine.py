@@ -23,9 +23,11 @@ from workbench.engines.contracts import (
     TrainingResult,
     TrainingSettings,
 )
+from workbench.engines.reconstruction import RoundingResult, RoundingSettings, RoundingTask
 from workbench.engines.training_torch.devices import reproducible, training_device
 from workbench.engines.training_torch.from_graph import GraphModule, prefers_channels_last, unsupported
 from workbench.engines.training_torch.gradients import SlopePass
+from workbench.engines.training_torch.reconstruction import Reconstruction
 from workbench.engines.training_torch.trainer import Trainer, Watch
 from workbench.graph.model import ModelGraph
 
@@ -158,6 +160,26 @@ class TorchEngine:
         watch = Watch(validate, progress or Progress(), cancel or CancelToken(), log or (lambda text: None))
         with reproducible(settings.seed, settings.threads) as threads:
             return Trainer(graph, settings, teacher, threads, hook).run(data, watch, checkpoint)
+
+    def reconstruct(
+        self,
+        task: RoundingTask,
+        settings: RoundingSettings,
+        *,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> RoundingResult:
+        """Learn how to round the weights of a part of a network, so that it makes what the exact part makes.
+
+        The same arguments on the same machine give the same bytes; the number of threads is part of the arguments.
+
+        Raises:
+            UnsupportedGraphError: the part has an operator that this engine can't execute.
+            JobError: the error is not finite.
+            CancelledError: cancelled.
+        """
+        with reproducible(settings.seed, self._threads):
+            return Reconstruction(task, settings).run(progress or Progress(), cancel or CancelToken())
 
 
 def _check_known(graph: ModelGraph, name: str) -> None:

@@ -13,6 +13,7 @@ from workbench.engines.training_torch.operators import (
     recurrent,
     reduction,
     resize,
+    rounding,
     shapes,
 )
 
@@ -29,5 +30,6 @@ __all__ = [
     "recurrent",
     "reduction",
     "resize",
+    "rounding",
     "shapes",
 ]

@@ -33,11 +33,13 @@ class Mode:
         batch_norm: "fixed" uses the stored statistics, "train" those of the batch and updates the stored ones,
             "collect" those of the batch and adds them to `moments`.
         moments: For "collect": by name of the mean initializer, (samples, sum of means, sum of second moments).
+        mixed: Makes one value of a coarsely rounded one and the exact one; None takes the rounded one.
     """
 
     dropout: bool = False
     batch_norm: Literal["fixed", "train", "collect"] = "fixed"
     moments: dict[str, tuple[float, Tensor, Tensor]] = field(default_factory=dict)
+    mixed: Callable[[Tensor, Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True)

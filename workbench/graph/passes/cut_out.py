@@ -1,0 +1,55 @@
+"""Cuts a part out of a graph, so that one part can be run, or trained, without the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import onnx_ir as ir
+
+from workbench.graph.model import ModelGraph
+from workbench.graph.surgery import remove_unused
+
+
+def cut_out(graph: ModelGraph, inputs: Iterable[str], outputs: Iterable[str]) -> ModelGraph:
+    """Return what computes `outputs` from `inputs`.
+
+    A computed value or an initializer that is named as input is fed from then on, under its name; so gradients can
+    flow into a weight or a scale. Inputs of the model that the outputs need and that are not named stay inputs.
+
+    Args:
+        graph: The whole.
+        inputs: Names of values and initializers, in the order of the part's inputs; those nobody reads are inputs too.
+        outputs: Names of values, in order.
+
+    Raises:
+        KeyError: a name is not a value of the graph.
+    """
+    model = graph.edit()
+    inner = model.graph
+    values: dict[str, ir.Value] = {value.name or "": value for value in inner.inputs}
+    values.update(inner.initializers)
+    for node in inner:
+        values.update({value.name or "": value for value in node.outputs})
+    old_inputs = [value for value in inner.inputs if value.name not in inner.initializers]
+    fed: list[ir.Value] = []
+    for name in dict.fromkeys(inputs):
+        value = values[name]
+        if value.is_graph_input() and not value.is_initializer():
+            fed.append(value)
+            continue
+        given = ir.Value(name=name, type=value.type, shape=value.shape)
+        value.replace_all_uses_with(given, replace_graph_outputs=True)
+        if value.is_initializer():
+            inner.initializers.pop(name)
+        else:
+            value.name = f"{name} before the cut"
+        values[name] = given
+        fed.append(given)
+    inner.outputs.clear()
+    inner.outputs.extend(values[name] for name in outputs)
+    remove_unused(model)
+    known = set(fed)
+    needed = [value for value in old_inputs if value not in known and (value.uses() or value.is_graph_output())]
+    inner.inputs.clear()
+    inner.inputs.extend([*fed, *needed])
+    return graph.edited(model)
