@@ -98,6 +98,13 @@ class ReconstructionParameters(QuantizationParameters):
         description="Probability with which an element of an activation below 8 bits stays exact while learning "
         "(QDrop); 0 never.",
     )
+    threads: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        title="Threads",
+        description="Of the learning; 0 takes all cores. The last bits of the result depend on their number.",
+    )
 
 
 class Reconstruction(Quantization):
@@ -257,6 +264,7 @@ class _Learning:
             chosen.push,
             chosen.drop,
             self._tools.seed,
+            chosen.threads,
         )
         result = self._tools.training.reconstruct(task, settings, progress=progress, cancel=self._tools.cancel)
         self._take(share, result)

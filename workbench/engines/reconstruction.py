@@ -53,6 +53,7 @@ class RoundingSettings:
         push: How hard, as a multiple of the mean slope of the error by h.
         drop: Probability with which an element of a coarsely rounded activation stays exact (QDrop, Wei et al., 2022).
         seed: Of batches and drops.
+        threads: Of torch; 0 takes as many as the engine has. The last bits of the result depend on their number.
     """
 
     iterations: int = 1000
@@ -63,6 +64,7 @@ class RoundingSettings:
     push: float = 1.0
     drop: float = 0.5
     seed: int = 0
+    threads: int = 0
 
 
 @dataclass(frozen=True)

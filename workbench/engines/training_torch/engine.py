@@ -178,7 +178,7 @@ class TorchEngine:
             JobError: the error is not finite.
             CancelledError: cancelled.
         """
-        with reproducible(settings.seed, self._threads):
+        with reproducible(settings.seed, settings.threads or self._threads):
             return Reconstruction(task, settings).run(progress or Progress(), cancel or CancelToken())
 
 
