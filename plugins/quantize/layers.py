@@ -16,6 +16,7 @@ from workbench.api import (
     Origin,
     PaddedShortcut,
     RecipeError,
+    UnsupportedGraphError,
     layer_nodes,
     paddable_outputs,
     padded_shortcuts,
@@ -225,6 +226,25 @@ def _constant_behind(graph: ModelGraph, value: str) -> bool:
             return False
         value = producer.inputs[0]
     return True
+
+
+def refuse_not_finite(graph: ModelGraph, layers: Mapping[str, LayerBits]) -> None:
+    """Do nothing if all weights to be changed are finite.
+
+    Raises:
+        UnsupportedGraphError: names the first layer of which a weight or bias is not.
+    """
+    for name, bits in layers.items():
+        if not bits.touched:
+            continue
+        for value in graph.node(name).inputs[1:] if bits.weight else graph.node(name).inputs[:1]:
+            array = graph.constant(value) if value else None
+            if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise UnsupportedGraphError(
+                    f"weight {value!r} holds {int(np.count_nonzero(~np.isfinite(array)))} numbers that are not finite",
+                    where=name,
+                    action="Export the model again; a training that diverged leaves such weights.",
+                )
 
 
 def refuse_quantized(graph: ModelGraph) -> None:

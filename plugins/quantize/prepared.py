@@ -48,6 +48,7 @@ from .layers import (
     narrow_convolutions,
     narrow_outputs,
     quick_shortcuts,
+    refuse_not_finite,
     requested_bits,
     smallest_scale,
     weight_name,
@@ -123,6 +124,7 @@ def prepare(
 
     Raises:
         RecipeError: as requested_bits.
+        UnsupportedGraphError: a weight is not finite.
         DataError: activations are to be quantized and there is no data, or it leads to NaN.
         CancelledError: tools.cancel was set.
     """
@@ -130,6 +132,7 @@ def prepare(
     layers, warnings = requested_bits(graph, plan)
     if not any(bits.touched for bits in layers.values()):
         return None
+    refuse_not_finite(graph, layers)
     graph = merge_slices(upgrade_opset(fold_batch_norm(fold_constants(graph)), 13))
     # A layer that only reads constants is no more: its result is stored.
     kept = {node.name for node in graph.nodes}

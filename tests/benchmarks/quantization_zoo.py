@@ -1,0 +1,265 @@
+"""Quantizes every shared third-party model to 8 bits with quantize.ptq and with onnxruntime's own tool, in one process.
+
+    python tests/benchmarks/quantization_zoo.py [--only NAME ...] [--samples 16] [--seconds 3] [--no-latency]
+
+The same made-up but plausible inputs calibrate both (16, and 4 others test): images of blocks and noise in the range
+that the model takes, tones, tokens. SQNR is that of the output that fares worst, in dB, of the exported file in ONNX
+Runtime against the float one. `*` marks models that quantize_static only takes after our upgrade of their opset.
+Latency is the ratio to the float file, batch 1, 1 thread, interleaved rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static  # noqa: E402
+
+from workbench.devices import ThisComputer  # noqa: E402
+from workbench.domain.errors import WorkbenchError  # noqa: E402
+from workbench.domain.knobs import FIRST_PARTY_KNOBS  # noqa: E402
+from workbench.domain.plan import Plan, resolve  # noqa: E402
+from workbench.engines.contracts import Batch, Inputs  # noqa: E402
+from workbench.engines.inference_ort import OrtEngine, open_session  # noqa: E402
+from workbench.graph.layers import knobs_of, layer_nodes  # noqa: E402
+from workbench.graph.model import ModelGraph, ValueInfo  # noqa: E402
+from workbench.graph.passes.upgrade_opset import upgrade_opset  # noqa: E402
+from workbench.graph.storage import open_model, save_model  # noqa: E402
+from workbench.methods.method import Tools  # noqa: E402
+from workbench.plugin_host.loader import load_methods  # noqa: E402
+from workbench.plugin_host.manifests import find_plugins  # noqa: E402
+
+ZOO = ROOT.parent / "shared" / "data" / "zoo"
+SIZES = {
+    "height": 160,
+    "width": 160,
+    "length": 64,
+    "max_seq_len_in_batch": 16,
+    "seq_len": 4,
+    "sequence_length": 8,
+    "Sequence": 8,
+}
+# Sizes of nameless dimensions, by input.
+PLACES = {("image", 2): 160, ("image", 3): 160, ("input", 1): 512}
+# Range of the floats that a model takes, where it is not 0-1.
+RANGES = {
+    "ultraface": (-1.0, 1.0),
+    "yunet": (0.0, 255.0),
+    "yolox": (0.0, 255.0),
+    "road_seg": (0.0, 255.0),
+    "deeplab": (-1.0, 1.0),
+    "style_candy": (0.0, 255.0),
+    "ppocr": (-2.0, 2.0),
+    "mnist_cntk": (0.0, 255.0),
+    "squeezenet": (-120.0, 130.0),
+    "silero": (-0.5, 0.5),
+    "gtcrn": (-0.5, 0.5),
+    "basic_pitch": (-0.5, 0.5),
+    "oww": (0.0, 3.0),
+    "litemono": (-1.0, 2.0),
+}
+TOKENS = {"gpt2_past": 20, "bert_toy": 99, "tf_bert": 30, "magika": 257, "byte_sb": 256}
+
+
+def made_up(name: str, inputs: tuple[ValueInfo, ...], seed: int) -> dict[str, np.ndarray]:
+    """Return one plausible sample."""
+    rng = np.random.default_rng(seed)
+    low, high = next((span for key, span in RANGES.items() if name.startswith(key)), (0.0, 1.0))
+    tokens = next((count for key, count in TOKENS.items() if name.startswith(key)), 2)
+    arrays: dict[str, np.ndarray] = {}
+    for info in inputs:
+        sizes = [
+            size if isinstance(size, int) and size > 0 else SIZES.get(str(size), PLACES.get((info.name, axis), 1))
+            for axis, size in enumerate(info.shape or ())
+        ]
+        dtype = info.dtype or "float32"
+        if info.name == "sr":
+            arrays[info.name] = np.array(16000, dtype)
+        elif "mask" in info.name:
+            arrays[info.name] = np.ones(sizes, dtype)
+        elif "int" in dtype or dtype == "bool":
+            arrays[info.name] = rng.integers(0, tokens if "type" not in info.name else 2, size=sizes).astype(dtype)
+        else:
+            arrays[info.name] = (low + (high - low) * _texture(rng, sizes)).astype(dtype)
+    return arrays
+
+
+def _texture(rng: np.random.Generator, sizes: list[int]) -> np.ndarray:
+    """Return numbers in 0-1: blocks and noise along large axes, as in pictures, noise alone otherwise."""
+    noise = rng.random(sizes)
+    large = [axis for axis, size in enumerate(sizes) if size >= 24]
+    if len(large) < 2:
+        return noise
+    coarse = rng.random([-(-size // 16) if axis in large else size for axis, size in enumerate(sizes)])
+    for axis in large:
+        coarse = coarse.repeat(16, axis=axis).take(range(sizes[axis]), axis=axis)
+    return 0.75 * coarse + 0.25 * noise
+
+
+class Calibration:
+    """Samples one by one, because not every model takes batches."""
+
+    task, metric = "outputs", "sqnr"
+
+    def __init__(self, samples: list[dict[str, np.ndarray]]) -> None:
+        self.samples = samples
+
+    def calibration(self, samples: int, batch_size: int = 64) -> Iterator[Batch]:
+        """Yield every sample."""
+        for inputs in self.samples[:samples]:
+            yield Batch(inputs, None)
+
+
+class Reader(CalibrationDataReader):
+    """The same samples as onnxruntime's tool takes them."""
+
+    def __init__(self, samples: list[dict[str, np.ndarray]]) -> None:
+        self.samples = iter(samples)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """Return the next sample."""
+        return next(self.samples, None)
+
+
+def ours(graph: ModelGraph, samples: list[dict[str, np.ndarray]], out: Path) -> tuple[str, ...]:
+    """Run quantize.ptq with its defaults; returns what it says beforehand and afterwards."""
+    (manifest,) = [found for found in find_plugins().manifests if found.id == "quantize"]
+    (method,) = [found for found in load_methods(manifest) if found.id == "quantize.ptq"]
+    knobs = {node.name: knobs_of(node.op) for node, _ in layer_nodes(graph)}
+    plan = resolve(Plan(default={"weight_bits": 8, "activation_bits": 8}), knobs, FIRST_PARTY_KNOBS)
+    step = method(method.Parameters())
+    said = step.check(graph, plan)
+    tools = Tools(graph, Calibration(samples), OrtEngine(1), None, np.random.default_rng(0), 0)  # type: ignore[arg-type]
+    result = step.apply(graph, plan, tools)
+    save_model(result.graph, out)
+    return (*said, *result.notes)
+
+
+def theirs(path: Path, graph: ModelGraph, samples: list[dict[str, np.ndarray]], out: Path) -> str:
+    """Run quantize_static: QDQ, per channel, uint8 activations, int8 weights; returns "" or "*"."""
+
+    def quantized(source: Path) -> None:
+        quantize_static(
+            str(source),
+            str(out),
+            Reader(samples),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+
+    try:
+        quantized(path)
+        open_session(out, threads=1)
+    except Exception:  # whatever that tool raises: it gets a second chance, and is named if that fails too
+        upgraded = out.with_suffix(".upgraded.onnx")
+        save_model(upgrade_opset(graph, 13), upgraded)
+        quantized(upgraded)
+        return "*"
+    return ""
+
+
+def worst_sqnr_db(path: Path, exact: list[dict[str, np.ndarray]], samples: list[Inputs]) -> float:
+    """Return the least SQNR of any float output over all samples."""
+    session = open_session(path, threads=1)
+    power: dict[str, float] = {}
+    noise: dict[str, float] = {}
+    for inputs, expected in zip(samples, exact, strict=True):
+        found = session.run(inputs)
+        for name, array in expected.items():
+            if array.dtype.kind == "f" and found[name].shape == array.shape:
+                wide = array.astype(np.float64)
+                power[name] = power.get(name, 0.0) + float(np.square(wide).sum())
+                noise[name] = noise.get(name, 0.0) + float(np.square(found[name] - wide).sum())
+    ratios = [power[name] / noise[name] for name in power if noise[name] > 0 and power[name] > 0]
+    return 10 * float(np.log10(min(ratios))) if ratios else float("inf")
+
+
+def compare(path: Path, count: int, seconds: float, latency: bool) -> str:
+    """Return a line of the table."""
+    name = path.stem
+    try:
+        graph = open_model(path)
+        session = open_session(path, threads=1)
+        samples = [made_up(name, graph.inputs, seed) for seed in range(count)]
+        tests = [made_up(name, graph.inputs, 1000 + seed) for seed in range(4)]
+        exact = [session.run(inputs) for inputs in tests]
+    except (WorkbenchError, TypeError, ValueError) as error:
+        return f"does not run in float: {error}"
+    with tempfile.TemporaryDirectory() as folder:
+        mine, other = Path(folder) / "ours.onnx", Path(folder) / "theirs.onnx"
+        began = time.perf_counter()
+        try:
+            notes = ours(graph, samples, mine)
+        except WorkbenchError as error:
+            return f"refused: {error}"
+        taken = time.perf_counter() - began
+        if not any(" quantized" in note and note[0].isdigit() for note in notes):
+            return f"nothing to quantize: {notes[0]}"
+        line = f"ours {worst_sqnr_db(mine, exact, tests):6.1f} dB {taken:5.1f} s"
+        files = [path, mine]
+        began = time.perf_counter()
+        try:
+            mark = theirs(path, graph, samples, other)
+            sqnr = worst_sqnr_db(other, exact, tests)
+            line += f"   onnxruntime {sqnr:6.1f} dB {time.perf_counter() - began:5.1f} s{mark or ' '}"
+            files.append(other)
+        except Exception as error:  # the other tool's failures are part of the comparison
+            line += (
+                f"   onnxruntime fails: {type(error).__name__} {str(error).splitlines()[0][:60] if str(error) else ''}"
+            )
+        if latency:
+            sizes = dict(SIZES)
+            sizes.update({f"{key}:{axis}": size for (key, axis), size in PLACES.items()})
+            known = {str(size) for info in graph.inputs for size in info.shape or () if isinstance(size, str)}
+            known |= {f"{info.name}:{axis}" for info in graph.inputs for axis in range(len(info.shape or ()))}
+            try:
+                report = ThisComputer().measure(
+                    files,
+                    seconds=seconds,
+                    operators=False,
+                    memory=False,
+                    dimensions={key: size for key, size in sizes.items() if key in known},
+                )
+                line += "   ratio " + " / ".join(f"{model.ratio_to_first.median:.3f}" for model in report.models[1:])
+            except WorkbenchError as error:
+                line += f"   not timed: {error.message[:60]}"
+    return line
+
+
+def main() -> None:
+    """Print a line per model."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*", default=())
+    parser.add_argument("--samples", type=int, default=16)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--no-latency", action="store_true")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    ort.set_default_logger_severity(4)
+    for entry in json.loads((ZOO / "manifest.json").read_text()):
+        path = ZOO / entry["file"]
+        if not arguments.only or path.stem in arguments.only:
+            print(
+                f"{path.stem:26s} {compare(path, arguments.samples, arguments.seconds, not arguments.no_latency)}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
