@@ -19,7 +19,7 @@ from workbench.graph.model import ModelGraph
 from workbench.graph.storage import save_model
 from workbench.project.commands import ReplacePlan, ReplaceRecipe
 from workbench.ui.main_window import MainWindow
-from workbench.ui.models.layer_table import LayerRow, LayerTable, resolve_layers
+from workbench.ui.models.layer_table import LayerRow, LayerTable, resolve_layers, setting_command
 from workbench.ui.models.named_layers import named_layers
 from workbench.ui.panels.elided import ElidedLabel
 
@@ -73,10 +73,18 @@ def test_a_line_for_a_layer_that_can_not_lose_channels_says_why():
     assert not table_of(Plan(layers={"*": {"prune_ratio": 0.5}})).problems
 
 
+def test_a_setting_that_a_file_gave_to_a_layer_that_can_not_have_it_can_be_taken_away():
+    plan = Plan(layers={"node_linear": {"prune_ratio": 0.5}})
+    command = setting_command(inspect_report(), ["node_linear"], PRUNE_RATIO, None)
+    assert command is not None
+    assert command.apply(resnet20_state().model_copy(update={"plan": plan})).plan.layers == {}
+
+
 def test_every_channel_can_not_be_asked_for():
     (problem,) = table_of(Plan(layers={"layer1.0.conv1": {"prune_ratio": 1.0}})).problems
     assert "layer1.0.conv1" in problem
     assert "0 to 0.95" in problem
+    assert "reset" in problem
 
 
 def test_layers_are_found_in_what_happened_before_where_it_happened():

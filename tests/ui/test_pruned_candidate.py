@@ -7,6 +7,7 @@ import io
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QFont, QFontMetricsF
 from PySide6.QtWidgets import QMenu, QSlider, QWidget
 
 from tests.fakes.drawings import resnet_drawing
@@ -19,6 +20,7 @@ from workbench.domain.reports import StepReport
 from workbench.project.document import Document
 from workbench.ui.bridge import JobsBridge
 from workbench.ui.graph_view import overlays
+from workbench.ui.graph_view.painting import fitting_value
 from workbench.ui.graph_view.picture import beside, coupled
 from workbench.ui.models import numbers
 from workbench.ui.models.candidate_changes import layer_changes
@@ -268,10 +270,27 @@ def test_the_graph_can_be_coloured_by_what_became_of_each_layer(session):
     assert texts["layer1.1.conv1"] == "left out with layer1.1.add"
     assert texts["node_linear"] == "factorised into 2 layers"
     assert texts["conv1"] == "weight 16×3×3×3 → 8×3×3×3"
+    shorts = {name: fill.short for name, fill in shown.fills.items()}
+    assert shorts["conv1"].startswith("16→8")
+    assert shorts[INNER] == "32→16 out"
+    assert (shorts["layer1.1.conv1"], shorts["node_linear"]) == ("left out", "2 layers")
     assert [label for _, label in shown.legend.swatches] == ["Smaller", "Factorised", "Left out"]
     block = overlays.overlay(f"change:{PRUNED}", state, None, (), {"conv1": "b", "layer1.1.conv1": "b"})
     assert block.fills["b"].text == "left out with layer1.1.add"
     assert overlays.overlay("change:gone", state, None, ()).fills == {}
+
+
+def test_a_box_shows_no_half_of_a_number(qapp):
+    fill = overlays.Fill((0, 0, 0), "weight 16×16×3×3 → 8×16×3×3", short="16→8 out")
+    metrics = QFontMetricsF(QFont())
+    whole, short = metrics.horizontalAdvance(fill.text), metrics.horizontalAdvance(fill.short)
+    assert fitting_value(fill, metrics, whole + 51, beside=50) == fill.text
+    assert fitting_value(fill, metrics, whole + 49, beside=50) == fill.short
+    assert fitting_value(fill, metrics, short + 1, beside=50) == fill.short
+    cut = fitting_value(fill, metrics, short / 2)
+    assert cut.startswith("1")
+    assert cut.endswith("\N{HORIZONTAL ELLIPSIS}")
+    assert fitting_value(overlays.Fill((0, 0, 0), "1.2 M"), metrics, whole) == "1.2 M"
 
 
 def test_the_inspector_says_what_the_candidate_did_to_a_layer(session):

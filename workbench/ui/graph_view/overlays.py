@@ -37,6 +37,7 @@ class Fill:
     Attributes:
         color: The colour.
         text: The value.
+        short: What the box shows of a value that it has no room for.
         uncertain: Whether the value is within noise (drawn hollow).
         title: What tooltips say before the value, e.g. how that of a block came about.
     """
@@ -45,6 +46,7 @@ class Fill:
     text: str = ""
     uncertain: bool = False
     title: str = ""
+    short: str = ""
 
 
 @dataclass(frozen=True)
@@ -242,7 +244,7 @@ def _changes(state: ProjectState, owner: Mapping[str, str], id: str) -> Overlay:
     if candidate is None:
         return Overlay({}, Legend("Change"))
     fates = layer_fates(candidate)
-    fills = {name: Fill(_FATE_COLORS[found.fate], found.text) for name, found in fates.items()}
+    fills = {name: Fill(_FATE_COLORS[found.fate], found.text, short=found.short) for name, found in fates.items()}
     rank = {name: float(FATES.index(found.fate)) for name, found in fates.items()}
     there = [fate for fate in FATES if any(found.fate == fate for found in fates.values())]
     swatches = tuple((_FATE_COLORS[fate], fate[:1].upper() + fate[1:]) for fate in there)

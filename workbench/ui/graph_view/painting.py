@@ -38,6 +38,21 @@ def detail_at(scale: float, text_px: float) -> Detail:
     return Detail.TITLE if scale >= 0.36 else Detail.BLOCK
 
 
+def fitting_value(fill: Fill, metrics: QFontMetricsF, width: float, beside: float = 0.0) -> str:
+    """Return what a box shows of its value: half a number, cut at the box, would read as another one.
+
+    Args:
+        fill: Its text, and a short form that stands in where the text leaves no room.
+        metrics: Of the font.
+        width: Of the box.
+        beside: What else is to stand there.
+    """
+    text = fill.text
+    if fill.short and metrics.horizontalAdvance(text) + beside > width:
+        text = fill.short
+    return text if metrics.horizontalAdvance(text) <= width else metrics.elidedText(text, _CUT, width)
+
+
 class PicturePainter:
     """Paints boxes and edges of one picture; remembers what is dear to make (paths, elided names, colour batches)."""
 
@@ -145,8 +160,10 @@ class PicturePainter:
             painter.setFont(self._small_font)
             area = QRectF(inner)
             if fill is not None and fill.text:
-                painter.drawText(area, _RIGHT, fill.text)
-                area.setWidth(area.width() - QFontMetricsF(self._small_font).horizontalAdvance(fill.text) - 4 / scale)
+                metrics = QFontMetricsF(self._small_font)
+                value = fitting_value(fill, metrics, area.width())
+                painter.drawText(area, _RIGHT, value)
+                area.setWidth(area.width() - metrics.horizontalAdvance(value) - 4 / scale)
             if area.width() * scale >= _LEAST_TITLE_PX or fill is None:
                 title = box.title if box.members else box.title.split(" ")[0]
                 painter.drawText(area, _LEFT, self._fitted(title, self._small_font, area.width()))
@@ -155,8 +172,10 @@ class PicturePainter:
         title_area = QRectF(inner.left(), inner.top(), inner.width(), inner.height() / (2 if two_lines else 1))
         painter.setFont(self._title_font)
         if fill is not None and fill.text:
-            painter.drawText(title_area, _RIGHT, fill.text)
-            title_area.setWidth(title_area.width() - QFontMetricsF(self._title_font).horizontalAdvance(fill.text) - 8)
+            metrics = QFontMetricsF(self._title_font)
+            value = fitting_value(fill, metrics, title_area.width(), beside=metrics.horizontalAdvance(box.title) + 8)
+            painter.drawText(title_area, _RIGHT, value)
+            title_area.setWidth(title_area.width() - metrics.horizontalAdvance(value) - 8)
         painter.drawText(title_area, _LEFT, self._fitted(box.title, self._title_font, title_area.width()))
         if two_lines:
             name_area = QRectF(inner.left(), inner.center().y(), inner.width(), inner.height() / 2)
@@ -217,6 +236,7 @@ class PicturePainter:
             painter.drawPolygon(_arrow_head(edge, max(_ARROW, 4.0 / scale)))
 
 
+_CUT = Qt.TextElideMode.ElideRight
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 

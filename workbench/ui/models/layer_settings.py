@@ -15,6 +15,8 @@ from workbench.domain.plan import Origin, Plan
 from workbench.domain.reports import InspectReport, LayerReport
 from workbench.ui.models import numbers
 
+# Of lines that no cell of the table shows.
+_WAY_OUT = "Set it anew, or reset the plan."
 _SHARED = {"channels": "share their channels", "branch": "can only be left out together"}
 
 
@@ -58,7 +60,7 @@ def resolve_settings(
         values = _checked(line, pattern, known, problems)
         matched = [name for name in found if name == pattern or fnmatchcase(name, pattern)]
         if not matched:
-            problems.append(f"{pattern}: matches no layer of this model")
+            problems.append(f"{pattern}: matches no layer of this model. {_WAY_OUT}")
         origin = Origin.LINE if len(matched) == 1 else Origin.GLOB
         for name in matched:
             found[name].update({knob: InForce(value, origin) for knob, value in values.items()})
@@ -100,12 +102,12 @@ def _checked(
     good: dict[str, Setting] = {}
     for name, value in line.items():
         if name not in known:
-            problems.append(f"{where}: no installed method has the knob {name!r}")
+            problems.append(f"{where}: no installed method has the knob {name!r}. {_WAY_OUT}")
             continue
         try:
             good[name] = known[name].check(value, where)
         except RecipeError as error:
-            problems.append(str(error))
+            problems.append(f"{error} {_WAY_OUT}")
     return good
 
 
@@ -118,7 +120,7 @@ def _not_taken(
         reason = not_settable(layer, knob)
         if reason is not None and asked.origin is Origin.LINE and asked.value != knob.untouched:
             value = numbers.setting_text(asked.value, knob.unit)
-            yield f"{labels[layer.name]}: {knob.title} {value} can't be done. {reason}. Reset it."
+            yield f"{labels[layer.name]}: {knob.title} {value} can't be done. {reason}. Reset it below."
 
 
 def _couple(

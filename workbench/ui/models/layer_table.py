@@ -182,11 +182,14 @@ def _partners(report: InspectReport, knob: Knob) -> dict[str, tuple[str, ...]]:
 def setting_command(
     report: InspectReport, layers: Iterable[str], knob: Knob, value: Setting | None
 ) -> SetSettings | None:
-    """Return the edit that gives layers a setting, coupled layers included; None if it applies to none of them."""
+    """Return the edit that gives layers a setting, coupled layers included; None if it applies to none of them.
+
+    A setting can be taken away from a layer that can't have it: a file may have brought it.
+    """
     by_name = {layer.name: layer for layer in report.layers}
     chosen: dict[str, None] = {}
     for name in layers:
-        if name in by_name and not_settable(by_name[name], knob) is None:
+        if name in by_name and (value is None or not_settable(by_name[name], knob) is None):
             chosen.update(dict.fromkeys(coupled_layers(report, name, knob)))
     return SetSettings(tuple(chosen), knob.name, value) if chosen else None
 
