@@ -75,6 +75,7 @@ from workbench.graph.passes.merge_branches import merge_branches
 from workbench.graph.passes.merge_slices import merge_slices
 from workbench.graph.passes.note_sparsity import note_sparsity
 from workbench.graph.passes.pad_channels import pad_input_channels, pad_output_channels, paddable_outputs
+from workbench.graph.passes.perturb_weights import perturb_weights
 from workbench.graph.passes.remove_branches import remove_branches
 from workbench.graph.passes.remove_channels import remove_channels
 from workbench.graph.passes.remove_idle import remove_idle
@@ -87,6 +88,7 @@ from workbench.graph.passes.upgrade_opset import upgrade_opset
 from workbench.graph.quantization import ActivationQuantization, BlockQuantization, WeightQuantization, container_bits
 from workbench.graph.sparsity import Sparsity, sparsity_of
 from workbench.graph.units import Unit, find_units
+from workbench.methods.budget import Choice, Chosen, allocate
 from workbench.methods.calibration import needed_data, not_finite, observe_samples, parts_within
 from workbench.methods.keep_zeros import sparse_weights
 from workbench.methods.method import Method, MethodData, MethodResult, Parameters, Requirement, Stage, Tools
@@ -121,6 +123,8 @@ __all__ = [
     "ChannelAxis",
     "ChannelGroup",
     "ChannelRows",
+    "Choice",
+    "Chosen",
     "DataError",
     "Factor",
     "Factors",
@@ -181,6 +185,7 @@ __all__ = [
     "WeightQuantization",
     "Windows",
     "WorkbenchError",
+    "allocate",
     "channel_groups",
     "checked_arrays",
     "class_scores",
@@ -217,6 +222,7 @@ __all__ = [
     "paddable_outputs",
     "padded_shortcuts",
     "parts_within",
+    "perturb_weights",
     "remove_branches",
     "remove_channels",
     "remove_idle",

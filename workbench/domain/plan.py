@@ -103,6 +103,17 @@ class LayerSettings(Mapping[str, Mapping[str, Setting]]):
         """Whether the plan has a line for `knob` that names this layer alone."""
         return self.origin(layer, knob) is Origin.LINE
 
+    def with_values(self, knob: Knob, values: Mapping[str, Setting]) -> LayerSettings:
+        """Return the same settings with other values of one knob on the named layers, as lines of their own."""
+        changed = {name: dict(line) for name, line in self._settings.items()}
+        for name, value in values.items():
+            changed.setdefault(name, dict(self.get(name, {})))[knob.name] = value
+        result = LayerSettings(changed, (), self._origins)
+        result._untouched = self._untouched
+        if self._origins:
+            result._origins.update({(name, knob.name): Origin.LINE for name in values})
+        return result
+
     def touched(self, knob: Knob) -> tuple[str, ...]:
         """Return the layers on which `knob` differs from its untouched value."""
         return tuple(

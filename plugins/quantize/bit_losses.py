@@ -1,0 +1,236 @@
+"""What a layer's weights lose at each number of bits: four estimates, from seconds of work to the metric itself.
+
+Notation: w a layer's weight, q(w) its rounded values, d = q(w) - w; f the network's outputs, L the loss of a sample,
+H the Hessian of the mean loss with respect to w.
+
+- output: sum |f_q - f|² / sum |f|² with that layer alone rounded.
+- metric: what the validation score loses, likewise.
+- gradient: mean of (d · ∂L/∂w)² over samples, the second-order change of the loss with the Fisher matrix in place of
+  the Hessian and all of its terms within a layer.
+- hessian: trace(H) / n · |d|² (HAWQ-V2, Dong et al., 2020), the trace by Hutchinson's estimate: random signs v,
+  v · (g(w + h v) - g(w - h v)) / 2h with the gradient g, all layers in one pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from workbench.api import Batch, ChannelAxis, MethodData, ModelGraph, Progress, Tools, perturb_weights
+
+from .weights import WeightRange, quantize_weight
+
+Sensitivity = Literal["output", "metric", "gradient", "hessian"]
+Losses = dict[str, dict[int, float]]
+_BATCH = 64
+_SMALL_STEP = 1e-3
+_PROBES = 8
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A weight whose bits are to be chosen: its initializer, and the axis of its output channels."""
+
+    weight: str
+    axis: int | None
+
+
+@dataclass(frozen=True)
+class Trials:
+    """What all estimates work with.
+
+    Attributes:
+        graph: In float, folded.
+        subjects: By layer.
+        bits: The choices, ascending.
+        data: Of the recipe.
+        tools: Engines, progress, cancel.
+        samples: Calibration samples to estimate on.
+        rule: Range of weights; auto as in quantize.ptq.
+    """
+
+    graph: ModelGraph
+    subjects: Mapping[str, Subject]
+    bits: Sequence[int]
+    data: MethodData
+    tools: Tools
+    samples: int
+    rule: Literal["auto", "minmax", "mse"]
+
+    def weight(self, layer: str) -> np.ndarray:
+        """Return a layer's weight."""
+        array = self.graph.constant(self.subjects[layer].weight)
+        assert array is not None, layer
+        return array
+
+    def rounded(self, layer: str, bits: int) -> np.ndarray:
+        """Return the values that a layer's weight would have."""
+        rule: WeightRange = ("minmax" if bits == 8 else "mse") if self.rule == "auto" else self.rule
+        found = quantize_weight(self.weight(layer), self.subjects[layer].axis, bits, rule)
+        shape = [1] * found.integers.ndim
+        if found.axis is not None:
+            shape[found.axis] = -1
+        return found.integers.astype(np.float32) * found.scales.reshape(shape)
+
+    def batches(self, size: int = _BATCH) -> list[Batch]:
+        """Return the samples."""
+        return list(self.data.calibration(self.samples, size))
+
+
+def losses(trials: Trials, sensitivity: Sensitivity, progress: Progress) -> Losses:
+    """Return the loss of every layer at every choice, by layer and bits; 0 or more.
+
+    Raises:
+        DataError: there are no samples.
+        UnsupportedGraphError: an operator has no gradient, where gradients are needed.
+        CancelledError: tools.cancel was set.
+    """
+    return {"output": _by_output, "metric": _by_metric, "gradient": _by_gradient, "hessian": _by_hessian}[sensitivity](
+        trials, progress
+    )
+
+
+def _by_output(trials: Trials, progress: Progress) -> Losses:
+    batches = trials.batches()
+    session = trials.tools.inference.open(trials.graph, cancel=trials.tools.cancel)
+    expected = [session.run(batch.inputs) for batch in batches]
+    power = sum(_square(array) for outputs in expected for array in outputs.values())
+
+    def loss(graph: ModelGraph) -> float:
+        trial = trials.tools.inference.open(graph, cancel=trials.tools.cancel)
+        noise = 0.0
+        for batch, outputs in zip(batches, expected, strict=True):
+            found = trial.run(batch.inputs)
+            noise += sum(_square(found[name] - outputs[name]) for name in outputs)
+        return noise / max(power, 1e-300)
+
+    return _one_at_a_time(trials, loss, progress)
+
+
+def _by_metric(trials: Trials, progress: Progress) -> Losses:
+    original = trials.data.validate(trials.graph)
+    found = _one_at_a_time(trials, lambda graph: original - trials.data.validate(graph), progress)
+    return {layer: _never_gaining(by_bits) for layer, by_bits in found.items()}
+
+
+def _never_gaining(by_bits: Mapping[int, float]) -> dict[int, float]:
+    """Return losses that don't fall with fewer bits: where they seem to, it is the noise of the samples."""
+    least, found = 0.0, {}
+    for bits in sorted(by_bits, reverse=True):
+        least = max(least, by_bits[bits])
+        found[bits] = least
+    return {bits: found[bits] for bits in by_bits}
+
+
+def _one_at_a_time(trials: Trials, loss: Callable[[ModelGraph], float], progress: Progress) -> Losses:
+    found: Losses = {}
+    for number, (layer, subject) in enumerate(trials.subjects.items()):
+        found[layer] = {}
+        for bits in trials.bits:
+            trials.tools.cancel.raise_if_cancelled()
+            trial = trials.graph.with_initializers({subject.weight: trials.rounded(layer, bits)})
+            found[layer][bits] = loss(trial)
+        progress.update((number + 1) / len(trials.subjects), f"sensitivity of {layer}")
+    return found
+
+
+def _by_gradient(trials: Trials, progress: Progress) -> Losses:
+    found: Losses = {layer: {} for layer in trials.subjects}
+    for number, bits in enumerate(trials.bits):
+        directions = {
+            subject.weight: trials.rounded(layer, bits) - trials.weight(layer)
+            for layer, subject in trials.subjects.items()
+        }
+        squares = _Slopes(trials, directions, _SMALL_STEP)
+        squares.observe(1, progress.part(number / len(trials.bits), (number + 1) / len(trials.bits)))
+        for layer, subject in trials.subjects.items():
+            found[layer][bits] = squares.mean_squares[subject.weight]
+    return found
+
+
+def _by_hessian(trials: Trials, progress: Progress) -> Losses:
+    rng = np.random.default_rng(trials.tools.seed)
+    traces = dict.fromkeys(trials.subjects, 0.0)
+    for probe in range(_PROBES):
+        signs = {
+            subject.weight: rng.choice(np.float32([-1, 1]), size=trials.weight(layer).shape)
+            for layer, subject in trials.subjects.items()
+        }
+        # Steps in proportion to each layer's own weights, so that one number suits all.
+        steps = {
+            subject.weight: _SMALL_STEP * float(np.sqrt(np.mean(np.square(trials.weight(layer)))) or 1.0)
+            for layer, subject in trials.subjects.items()
+        }
+        ends = []
+        for side, sign in enumerate((1.0, -1.0)):
+            moved = {weight: (sign * steps[weight] * signs[weight]).astype(np.float32) for weight in signs}
+            slopes = _Slopes(trials, moved, 1.0)
+            first = (2 * probe + side) / (2 * _PROBES)
+            slopes.observe(_BATCH, progress.part(first, first + 1 / (2 * _PROBES)))
+            # The observed slope is along the signed step; both ends are wanted along v.
+            ends.append({weight: sign * slopes.sums[weight] / steps[weight] for weight in signs})
+        for layer, subject in trials.subjects.items():
+            difference = ends[0][subject.weight] - ends[1][subject.weight]
+            traces[layer] += difference / (2 * steps[subject.weight]) / _PROBES
+    return {
+        layer: {
+            bits: max(traces[layer], 0.0)
+            / trials.weight(layer).size
+            * _square(trials.rounded(layer, bits) - trials.weight(layer))
+            for bits in trials.bits
+        }
+        for layer in trials.subjects
+    }
+
+
+class _Slopes:
+    """Takes the loss's slopes along one direction per weight, at the weights plus a share of the directions.
+
+    Attributes:
+        sums: Mean slope over all samples, by weight.
+        mean_squares: Mean of squared slopes, by weight, where samples come one by one.
+    """
+
+    def __init__(self, trials: Trials, directions: Mapping[str, np.ndarray], share: float) -> None:
+        self._trials, self._share = trials, share
+        scaled = {weight: np.asarray(share * array, np.float32) for weight, array in directions.items()}
+        self._graph, self._names = perturb_weights(trials.graph, scaled)
+        self.sums = dict.fromkeys(directions, 0.0)
+        self.mean_squares = dict.fromkeys(directions, 0.0)
+        self._samples = 0
+
+    def observe(self, batch_size: int, progress: Progress) -> None:
+        """Go through the samples once."""
+        trials = self._trials
+        axes = {weight: ChannelAxis(name, 0) for weight, name in self._names.items()}
+        self._axes = axes
+        trials.tools.training.observe_slopes(
+            self._graph,
+            tuple(axes.values()),
+            self,
+            trials.batches(batch_size),
+            task=trials.data.task,
+            labels="model",
+            seed=trials.tools.seed,
+            progress=progress,
+            total=trials.samples,
+            cancel=trials.tools.cancel,
+        )
+        count = max(self._samples, 1)
+        self.sums = {weight: value / count for weight, value in self.sums.items()}
+        self.mean_squares = {weight: value / count for weight, value in self.mean_squares.items()}
+
+    def update(self, slopes: Mapping[ChannelAxis, np.ndarray]) -> None:
+        """Take one batch."""
+        for weight, axis in self._axes.items():
+            slope = float(slopes[axis].astype(np.float64).sum()) / self._share
+            self.sums[weight] += slope
+            self.mean_squares[weight] += slope * slope
+        self._samples += 1
+
+
+def _square(array: np.ndarray) -> float:
+    return float(np.square(array, dtype=np.float64).sum())

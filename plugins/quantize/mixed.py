@@ -1,0 +1,250 @@
+"""Mixed precision: every layer gets the bits at which the network loses least within a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from workbench.api import (
+    WEIGHT_BITS,
+    Choice,
+    Chosen,
+    LayerSettings,
+    MethodResult,
+    ModelGraph,
+    Parameters,
+    RecipeError,
+    Requirement,
+    Tools,
+    allocate,
+    fold_batch_norm,
+    fold_constants,
+    graph_cost,
+    needed_data,
+)
+
+from .base import Quantization
+from .bit_losses import Sensitivity, Subject, Trials, losses
+from .layers import LayerBits, channel_axis, requested_bits, weight_name
+from .parameters import QuantizationParameters
+from .prepared import prepare
+
+_FULL = 8
+
+
+class MixedParameters(QuantizationParameters):
+    """The budget, the choices, and how the loss of a choice is estimated."""
+
+    budget: Literal["average_bits", "bit_operations", "plan"] = Field(
+        default="average_bits",
+        title="Budget",
+        description="What is limited: the average bits of all weights (the size), or the bit operations "
+        "(multiplications times weight bits times activation bits); plan takes the plan's bits as they are.",
+    )
+    average_bits: float = Field(
+        default=4.0,
+        ge=1,
+        le=8,
+        title="Average bits",
+        description="Of all weights of quantized layers, those of pinned layers included; read by that budget.",
+        json_schema_extra={"unit": "bits"},
+    )
+    bit_operations: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        title="Bit operations",
+        description="As a share of those with 8-bit weights everywhere; read by that budget.",
+        json_schema_extra={"unit": "share"},
+    )
+    fewest_bits: int = Field(
+        default=2,
+        ge=2,
+        le=8,
+        title="Fewest bits",
+        description="No layer gets fewer.",
+        json_schema_extra={"unit": "bits"},
+    )
+    most_bits: int = Field(
+        default=8, ge=2, le=8, title="Most bits", description="No layer gets more.", json_schema_extra={"unit": "bits"}
+    )
+    sensitivity: Sensitivity = Field(
+        default="output",
+        title="Sensitivity",
+        description="How the loss of a choice is estimated: output compares the network's outputs with one layer "
+        "rounded (seconds), metric takes what the validation score loses (noisy where little is lost), gradient and "
+        "hessian weigh the rounding error by the curvature of the loss (Fisher; Hutchinson's trace, as HAWQ-V2).",
+    )
+    sensitivity_samples: int = Field(
+        default=256,
+        ge=1,
+        title="Sensitivity samples",
+        description="Training samples that losses are estimated on; metric takes the validation samples instead.",
+        json_schema_extra={"unit": "samples"},
+    )
+
+
+class MixedPrecision(Quantization):
+    """Chooses weight bits, then quantizes as quantize.ptq does; a line that names one layer pins that layer's bits."""
+
+    id: ClassVar[str] = "quantize.mixed"
+    title: ClassVar[str] = "Mixed-precision quantization"
+    summary: ClassVar[str] = "Gives every layer the weight bits at which the network loses least within a budget."
+    source: ClassVar[str] = "Dong et al., 2020 (HAWQ-V2); Yao et al., 2021 (HAWQ-V3)"
+    Parameters: ClassVar[type[Parameters]] = MixedParameters
+
+    def requirements(self, graph: ModelGraph) -> frozenset[Requirement]:
+        """Return samples, and gradients where curvature is measured."""
+        needs_gradients = self.parameters.sensitivity in ("gradient", "hessian")
+        return frozenset({Requirement.DATA, *([Requirement.GRADIENTS] if needs_gradients else [])})
+
+    def check(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
+        """Refuse what can't be honoured before anything is measured.
+
+        Raises:
+            RecipeError: as Quantization.check; no choice of bits is left, or none can meet the budget.
+        """
+        settings: MixedParameters = self.parameters
+        if settings.fewest_bits > settings.most_bits:
+            raise RecipeError(
+                f"fewest_bits is {settings.fewest_bits} and most_bits {settings.most_bits}",
+                where=self.id,
+                action="Make fewest_bits the smaller one.",
+            )
+        warnings = super().check(graph, plan)
+        layers, _ = requested_bits(graph, plan)
+        free = _free(layers, plan)
+        if settings.budget != "plan" and free:
+            # With losses of 0 only the budget can fail, and that needs no samples to be seen.
+            nothing = {layer: dict.fromkeys(settings_bits(settings), 0.0) for layer in free}
+            _allocated(graph, layers, nothing, settings)
+        if settings.budget != "plan" and not free:
+            warnings = (*warnings, "No layer is free: each has weight bits in a line of its own, or none below 32.")
+        return warnings
+
+    def apply(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> MethodResult:
+        """Estimate, allocate, quantize.
+
+        Raises:
+            DataError: there is no data.
+            RecipeError: nothing is within the budget.
+            CancelledError: tools.cancel was set.
+        """
+        settings: MixedParameters = self.parameters
+        layers, _ = requested_bits(graph, plan)
+        free = _free(layers, plan) if settings.budget != "plan" else ()
+        details: dict[str, Any] = {}
+        notes: tuple[str, ...] = ()
+        if free:
+            folded = fold_batch_norm(fold_constants(graph))
+            present = {node.name for node in folded.nodes}
+            subjects = {name: _subject(folded, name, layers[name]) for name in free if name in present}
+            trials = Trials(
+                folded,
+                subjects,
+                settings_bits(settings),
+                needed_data(tools, self.id),
+                tools,
+                settings.sensitivity_samples,
+                settings.weight_range,
+            )
+            estimated = losses(trials, settings.sensitivity, tools.progress.part(0.0, 0.7, "sensitivity"))
+            chosen, note = _allocated(folded, layers, estimated, settings)
+            values = {layer: int(entry.choice.value) for layer, entry in chosen.items()}
+            plan = plan.with_values(WEIGHT_BITS, values)
+            notes = (note, _counted(values))
+            details = {
+                "plan": {"layers": {layer: {WEIGHT_BITS.name: bits} for layer, bits in values.items()}},
+                "settled": {"budget": "plan"},
+                "sensitivity": {
+                    layer: {str(bits): loss for bits, loss in by.items()} for layer, by in estimated.items()
+                },
+                "trades": {layer: _trades(entry) for layer, entry in chosen.items()},
+            }
+        prepared = prepare(graph, plan, tools, settings, self.id, tools.progress.part(0.7 if free else 0.0, 1.0))
+        if prepared is None:
+            return MethodResult(graph, ("nothing quantized",))
+        result = prepared.result()
+        return MethodResult(result.graph, (*notes, *result.notes), {**result.details, **details})
+
+
+def settings_bits(settings: MixedParameters) -> tuple[int, ...]:
+    """Return the choices, ascending."""
+    return tuple(range(settings.fewest_bits, settings.most_bits + 1))
+
+
+def _free(layers: Mapping[str, LayerBits], plan: LayerSettings) -> tuple[str, ...]:
+    """Return the layers whose bits are to be chosen: those the plan quantizes without naming them alone."""
+    return tuple(
+        name for name, bits in layers.items() if bits.weight_bits <= _FULL and not plan.explicit(name, WEIGHT_BITS)
+    )
+
+
+def _subject(graph: ModelGraph, name: str, bits: LayerBits) -> Subject:
+    weight = weight_name(graph, name, {name: bits})
+    array = graph.constant(weight)
+    assert array is not None, name  # requested_bits lists stored float32 weights only
+    return Subject(weight, channel_axis(graph.node(name), array, bits.weight))
+
+
+def _allocated(
+    graph: ModelGraph,
+    layers: Mapping[str, LayerBits],
+    estimated: Mapping[str, Mapping[int, float]],
+    settings: MixedParameters,
+) -> tuple[dict[str, Chosen], str]:
+    """Return what each free layer gets, and the note that says what the budget came to."""
+    costs = {entry.name: entry.macs for entry in graph_cost(graph).nodes}
+    quantized = {name: bits for name, bits in layers.items() if bits.weight_bits <= _FULL}
+    owners: dict[str, str] = {}
+    ties: dict[str, set[str]] = {}
+    units: dict[str, float] = {}
+    for name, bits in quantized.items():
+        weight = graph.node(name).inputs[bits.weight]
+        owner = owners.setdefault(weight, name)
+        ties.setdefault(owner, set()).add(name)
+        if settings.budget == "average_bits":
+            shape = graph.constant_shape(weight) or ()
+            # A shared weight is stored once.
+            units[name] = float(_product(shape)) if owner == name else 0.0
+        else:
+            units[name] = float(costs.get(name, 0)) * bits.activation_bits
+    whole = sum(units.values())
+    choices = {
+        name: (
+            [Choice(count, loss, units[name] * count) for count, loss in estimated[name].items()]
+            if name in estimated
+            else [Choice(bits.weight_bits, 0.0, units[name] * bits.weight_bits)]
+        )
+        for name, bits in quantized.items()
+    }
+    average = settings.average_bits if settings.budget == "average_bits" else settings.bit_operations * _FULL
+    found = allocate(choices, average * whole, [frozenset(names) for names in ties.values() if len(names) > 1])
+    reached = found.cost / max(whole, 1e-300)
+    if settings.budget == "average_bits":
+        note = f"{reached:.3f} weight bits on average (budget {average:g})"
+    else:
+        note = f"{reached / _FULL:.3f} of the bit operations with 8-bit weights (budget {settings.bit_operations:g})"
+    return {name: found.layers[name] for name in estimated}, note
+
+
+def _trades(entry: Chosen) -> dict[str, Any]:
+    found: dict[str, Any] = {"bits": entry.choice.value, "loss": entry.choice.loss}
+    for side, trade in (("dearer", entry.dearer), ("cheaper", entry.cheaper)):
+        if trade is not None:
+            found[side] = {"bits": trade.value, "loss": trade.loss, "cost": trade.cost}
+    return found
+
+
+def _counted(values: Mapping[str, int]) -> str:
+    counts = {bits: list(values.values()).count(bits) for bits in sorted(set(values.values()))}
+    return "layers by bits: " + ", ".join(f"{count} with {bits}" for bits, count in counts.items())
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    result = 1
+    for size in shape:
+        result *= size
+    return result

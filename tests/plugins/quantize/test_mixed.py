@@ -1,0 +1,116 @@
+"""Mixed precision: the budget is kept, pins hold, more goes where it counts, and the plan that results is the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from workbench.api import RecipeError
+from workbench.domain.plan import Plan
+from workbench.engines.training_torch import TorchEngine
+
+LOW = {"weight_bits": 8, "activation_bits": 32}
+
+
+def weights(graph) -> dict[str, int]:
+    return {
+        node.name: int(np.prod(graph.constant_shape(node.inputs[1])))
+        for node in graph.nodes
+        if node.op in ("Conv", "Gemm")
+    }
+
+
+def bits_of(result) -> dict[str, int]:
+    return {layer: line["weight_bits"] for layer, line in result.details["plan"]["layers"].items()}
+
+
+def average(graph, bits: dict[str, int]) -> float:
+    sizes = weights(graph)
+    return sum(sizes[layer] * count for layer, count in bits.items()) / sum(sizes.values())
+
+
+@pytest.fixture(scope="module")
+def mixed(quantizers):
+    return quantizers("quantize.mixed")
+
+
+@pytest.fixture
+def tools(mixed, small_cnn):
+    return replace(mixed.tools(small_cnn), training=TorchEngine(threads=1))
+
+
+@pytest.mark.parametrize("sensitivity", ["output", "gradient", "hessian"])
+@pytest.mark.parametrize("budget", [3.0, 4.5])
+def test_the_budget_is_kept_and_used(mixed, small_cnn, tools, sensitivity, budget):
+    result = mixed(small_cnn, LOW, tools=tools, sensitivity=sensitivity, average_bits=budget, sensitivity_samples=32)
+    bits = bits_of(result)
+    assert set(bits) == set(weights(small_cnn))
+    assert budget - 1 < average(small_cnn, bits) <= budget
+    losses = result.details["sensitivity"]
+    for layer in bits:
+        assert losses[layer]["2"] >= losses[layer]["8"] >= 0
+    stored = {node.name: node.metadata.get("workbench.weight_bits") for node in result.graph.nodes}
+    assert {layer: str(count) for layer, count in bits.items()} == {layer: stored[layer] for layer in bits}
+
+
+def test_more_bits_go_where_they_count(mixed, quantize, graph_from):
+    rng = np.random.default_rng(0)
+    loud, quiet = ((scale * rng.normal(size=(16, 16))).astype(np.float32) for scale in (1.0, 0.02))
+    graph = graph_from(
+        """<ir_version: 9, opset_import: ["" : 17]>
+        net (float[batch,16] x) => (float[batch,16] y) {
+            a = MatMul (x, loud)
+            b = MatMul (x, quiet)
+            y = Add (a, b)
+        }""",
+        {"loud": loud, "quiet": quiet},
+    )
+    tools = mixed.tools(graph)
+    expected = tools.inference.open(graph).run(tools.data.inputs)["y"]
+
+    def error(result) -> float:
+        return float(np.square(tools.inference.open(result.graph).run(tools.data.inputs)["y"] - expected).sum())
+
+    result = mixed(graph, LOW, tools=tools, average_bits=5.0, sensitivity_samples=32)
+    (first, second) = bits_of(result).values()
+    assert (first, second) == (8, 2)
+    assert error(result) < 0.1 * error(quantize(graph, {"weight_bits": 5, "activation_bits": 32}, tools=tools))
+
+
+def test_a_line_of_its_own_pins_a_layer(mixed, small_cnn, tools):
+    first = next(iter(weights(small_cnn)))
+    result = mixed(small_cnn, LOW, {first: {"weight_bits": 7}}, tools=tools, average_bits=4.0, sensitivity_samples=32)
+    bits = bits_of(result)
+    assert first not in bits
+    assert average(small_cnn, {**bits, first: 7}) <= 4.0
+
+
+def test_the_plan_that_results_gives_the_same_file(mixed, small_cnn, tools):
+    found = mixed(small_cnn, LOW, tools=tools, average_bits=3.5, sensitivity_samples=32)
+    plan = Plan.model_validate(found.details["plan"])
+    again = mixed(small_cnn, LOW, dict(plan.layers), tools=tools, **found.details["settled"])
+    assert again.graph.to_bytes() == found.graph.to_bytes()
+    assert mixed(small_cnn, LOW, tools=tools, average_bits=3.5, sensitivity_samples=32).graph.to_bytes() == (
+        found.graph.to_bytes()
+    )
+
+
+def test_bit_operations_are_a_budget_too(mixed, small_cnn, tools):
+    result = mixed(
+        small_cnn, {"weight_bits": 8, "activation_bits": 8}, tools=tools, budget="bit_operations", bit_operations=0.4,
+        sensitivity_samples=32,
+    )  # fmt: skip
+    assert any(note.endswith("(budget 0.4)") for note in result.notes)
+    share = float(next(note for note in result.notes if "bit operations" in note).split()[0])
+    assert 0.25 <= share <= 0.4
+
+
+def test_bad_settings_are_refused_before_anything_is_measured(mixed, small_cnn):
+    with pytest.raises(RecipeError, match="fewest_bits is 6 and most_bits 3"):
+        mixed.check(small_cnn, LOW, fewest_bits=6, most_bits=3)
+    with pytest.raises(RecipeError, match="nothing is within the budget"):
+        mixed.check(small_cnn, LOW, fewest_bits=5, average_bits=4.0)
+    every = {layer: {"weight_bits": 8} for layer in weights(small_cnn)}
+    assert any("No layer is free" in warning for warning in mixed.check(small_cnn, LOW, every))
