@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from workbench.api import ACTIVATION_BITS, WEIGHT_BITS, Knob, LayerSettings, Method, ModelGraph, Parameters, Stage
+from workbench.api import (
+    ACTIVATION_BITS,
+    WEIGHT_BITS,
+    Knob,
+    LayerSettings,
+    Method,
+    ModelGraph,
+    Parameters,
+    RecipeError,
+    Stage,
+)
 
 from .layers import INTEGER_LAYERS, requested_bits
 from .parameters import QuantizationParameters
@@ -17,15 +27,20 @@ class Quantization(Method):
     knobs: ClassVar[tuple[Knob, ...]] = (WEIGHT_BITS, ACTIVATION_BITS)
     needs_data: ClassVar[bool] = True
     Parameters: ClassVar[type[Parameters]] = QuantizationParameters
+    # Binary weights and activations need a rule of their own, which not every method has.
+    least_bits: ClassVar[int] = 2
 
     def check(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
         """Refuse what can't be honoured.
 
         Raises:
-            RecipeError: an already quantized graph, half-precision activations, a weight that is not float32, or two
-                layers that share a weight and differ in its bits.
+            RecipeError: an already quantized graph, half-precision activations, fewer bits than this method knows, a
+                weight that is not float32, or two layers that share a weight and differ in its bits.
         """
         layers, warnings = requested_bits(graph, plan)
+        for name, bits in layers.items():
+            self._refuse_fewer(name, WEIGHT_BITS, bits.weight_bits)
+            self._refuse_fewer(name, ACTIVATION_BITS, bits.activation_bits)
         if not any(bits.touched for bits in layers.values()):
             return (*warnings, "No layer has weight_bits or activation_bits below 32: nothing is quantized.")
         slow = [
@@ -48,3 +63,12 @@ class Quantization(Method):
                 "keeps them, but ONNX Runtime may round them to 8 bits by itself where the output is quantized too",
             )
         return warnings
+
+    def _refuse_fewer(self, layer: str, knob: Knob, bits: int) -> None:
+        if bits < self.least_bits:
+            raise RecipeError(
+                f"{knob.name} is {bits}, which {self.id} can't do",
+                where=layer,
+                expected=f"{self.least_bits} or more",
+                action="Take more bits, or quantize.ptq.",
+            )

@@ -42,6 +42,7 @@ from workbench.api import (
     upgrade_opset,
 )
 
+from .grids import Rounding
 from .layers import (
     LayerBits,
     channel_axis,
@@ -56,7 +57,6 @@ from .layers import (
 from .parameters import QuantizationParameters
 from .placement import QuantizedValues, place
 from .storage import usable_bits
-from .weights import quantize_weight
 
 _MEMORY_PER_BATCH = 256_000_000
 
@@ -111,6 +111,7 @@ def prepare(
     parameters: QuantizationParameters,
     method: str,
     progress: Progress | None = None,
+    rounding: Rounding | None = None,
 ) -> Prepared | None:
     """Fold batch norm, calibrate, round; None where the plan quantizes nothing.
 
@@ -121,6 +122,7 @@ def prepare(
         parameters: Of the method.
         method: Its id, for messages.
         progress: Of this part of the method; the step's whole if None.
+        rounding: Levels of the weights and kind of the scales; evenly spaced and any, if None.
 
     Raises:
         RecipeError: as requested_bits.
@@ -128,7 +130,7 @@ def prepare(
         DataError: activations are to be quantized and there is no data, or it leads to NaN.
         CancelledError: tools.cancel was set.
     """
-    progress = progress or tools.progress
+    progress, rounding = progress or tools.progress, rounding or Rounding()
     layers, warnings = requested_bits(graph, plan)
     if not any(bits.touched for bits in layers.values()):
         return None
@@ -151,13 +153,14 @@ def prepare(
     signed = parameters.activation_type == "int8"
 
     def quantizer(value: str, bits: int) -> ActivationQuantization:
-        return ActivationQuantization.from_range(*calibrators[value].range(bits), bits, signed=signed)
+        reach = calibrators[value].range(bits)
+        return ActivationQuantization.from_range(*reach, bits, signed=signed, power_of_two=rounding.power_of_two_scales)
 
     activations = {value: quantizer(value, bits) for value, bits in placed.bits.items()}
     _keep_scales(graph, shortcuts, placed, activations)
     narrower = {place: quantizer(value, bits) for place, (value, bits) in placed.narrower.items()}
     scales = _data_scales(graph, layers, placed, activations, narrower)
-    weights = _rounded(graph, layers, scales, tools, parameters, progress.part(0.8, 1.0, "weights"))
+    weights = _rounded(graph, layers, scales, tools, parameters, rounding, progress.part(0.8, 1.0, "weights"))
     halves = dict.fromkeys(weight_name(graph, name, layers) for name, bits in layers.items() if bits.weight_bits == 16)
     notes = [*warnings, f"{len(weights)} weights and {len(activations)} activations quantized"]
     constant = [value for value, found in calibrators.items() if found.observed[0] == found.observed[1]]
@@ -215,6 +218,7 @@ def _rounded(
     data_scales: Mapping[str, float],
     tools: Tools,
     parameters: QuantizationParameters,
+    rounding: Rounding,
     progress: Progress,
 ) -> dict[str, WeightQuantization]:
     rounded: dict[str, WeightQuantization] = {}
@@ -236,7 +240,7 @@ def _rounded(
             )
         axis = channel_axis(node, array, bits.weight)
         smallest = smallest_scale(graph, node, data_scales.get(name), axis, array)
-        rounded[weight] = quantize_weight(array, axis, bits.weight_bits, rule, smallest_scale=smallest)
+        rounded[weight] = rounding.quantized(array, axis, bits.weight_bits, rule, smallest_scale=smallest)
         progress.update((index + 1) / len(layers))
     return rounded
 

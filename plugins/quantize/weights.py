@@ -38,7 +38,7 @@ def quantize_weight(
     Returns:
         Integers and scales; a channel of zeros has scale 1.
     """
-    rows = _rows(weight, axis)
+    rows = rows_of(weight, axis)
     highest = 2 ** (bits - 1) - 1
     lowest = -highest if bits == 8 else -highest - 1
     # The largest magnitude may sit on the side that has one level more.
@@ -64,7 +64,7 @@ def quantize_weight(
     return WeightQuantization(integers, scales if axis is not None else scales.reshape(()), axis, bits)
 
 
-def _rows(weight: np.ndarray, axis: int | None) -> np.ndarray:
+def rows_of(weight: np.ndarray, axis: int | None) -> np.ndarray:
     """Return the weight as (channels, rest), float64."""
     array = np.asarray(weight, np.float64)
     return array.reshape(1, -1) if axis is None else np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)

@@ -72,7 +72,7 @@ class Knob:
         return "text" if isinstance(self.untouched, str) else "a number"
 
 
-_BITS: tuple[Setting, ...] = (2, 3, 4, 5, 6, 7, 8, 16, 32)
+_BITS: tuple[Setting, ...] = (1, 2, 3, 4, 5, 6, 7, 8, 16, 32)
 
 PRUNE_RATIO = Knob(
     "prune_ratio",
@@ -93,7 +93,7 @@ WEIGHT_BITS = Knob(
     untouched=32,
     choices=_BITS,
     sweep=(8, 4, 2),
-    doc="Bits of one stored weight; 32 leaves the layer in float, 16 is half precision.",
+    doc="Bits of one stored weight; 32 leaves the layer in float, 16 is half precision, 1 is its sign.",
 )
 ACTIVATION_BITS = Knob(
     "activation_bits",

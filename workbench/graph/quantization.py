@@ -18,7 +18,7 @@ class ActivationQuantization:
     Attributes:
         scale: s, positive.
         zero_point: z, within the levels.
-        bits: 2-8.
+        bits: 1-8.
         signed: Stored as int8 instead of uint8; devices differ in which one is fast.
     """
 
@@ -38,12 +38,19 @@ class ActivationQuantization:
         return self.lowest + (1 << self.bits) - 1
 
     @staticmethod
-    def from_range(low: float, high: float, bits: int = 8, *, signed: bool = False) -> ActivationQuantization:
-        """Return the affine quantizer of [low, high], widened to hold 0 exactly; of all zeros it has scale 1."""
+    def from_range(
+        low: float, high: float, bits: int = 8, *, signed: bool = False, power_of_two: bool = False
+    ) -> ActivationQuantization:
+        """Return the affine quantizer of [low, high], widened to hold 0 exactly; of all zeros it has scale 1.
+
+        With `power_of_two` the scale is the next power of two that holds the range.
+        """
         low, high = min(low, 0.0), max(high, 0.0)
         scale = float(np.float32((high - low) / (2**bits - 1)))
         if not scale > np.finfo(np.float32).tiny:
             scale = 1.0
+        if power_of_two:
+            scale = float(np.exp2(np.ceil(np.log2(scale))))
         lowest = -(2 ** (bits - 1)) if signed else 0
         zero_point = round(lowest - low / scale)
         return ActivationQuantization(scale, min(max(zero_point, lowest), lowest + 2**bits - 1), bits, signed)
@@ -54,10 +61,10 @@ class WeightQuantization:
     """How one initializer is quantized, symmetrically.
 
     Attributes:
-        integers: q, int8, of the weight's shape, within the levels of `bits`.
+        integers: q, int8, of the weight's shape; at most 2^bits different ones.
         scales: s, float32, (channels,) or ().
         axis: Axis that `scales` runs along; None for one scale.
-        bits: 2-8.
+        bits: 1-8.
     """
 
     integers: np.ndarray
