@@ -126,12 +126,12 @@ TASKS = {
     "same, multiples of 8": Task(inner=True, to_half=True, multiple=8),
     "all, half the MACs": Task(inner=False, to_half=True),
 }
-# The second compares layers as Torch-Pruning does: mean over the coupled layers of scores over their layer's mean.
-_COMPARABLE = {"normalisation": "mean", "reduction": "mean"}
+# The first is what a user gets. The second ranks all layers once, by the scores that they have before anything goes.
+_ONCE = "workbench, once"
 OURS: dict[str, dict[str, Any]] = {
     "workbench": {},
-    "workbench, mean": _COMPARABLE,
-    "workbench, lsq": {**_COMPARABLE, "reconstruct": True},
+    _ONCE: {"ranking_rounds": 1},
+    "workbench, lsq": {"reconstruct": True},
 }
 
 
@@ -281,9 +281,10 @@ def compare(name: str, folder: Path, options: argparse.Namespace) -> None:
     save_model(fold_batch_norm(start), files[0])
     whole = graph_cost(fold_batch_norm(start))
     rows: list[tuple[str, str, Outcome]] = []
-    for title, task in TASKS.items():
+    for title in options.tasks:
+        task = TASKS[title]
         for tool, parameters in OURS.items():
-            if tool != "workbench, mean" or task.to_half:
+            if tool in options.ours and (tool != _ONCE or task.to_half):
                 rows.append((title, tool, by_workbench(start, task, equipment, parameters)))
         rows.append((title, "Torch-Pruning", by_torch_pruning(net, task, folder / "exported.onnx")))
     lines: list[list[str]] = []
@@ -327,15 +328,19 @@ def main() -> None:
     """Print all."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--models", nargs="*", default=["resnet20", "resnet56"], choices=("resnet20", "resnet56"))
+    arguments.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
+    arguments.add_argument("--ours", nargs="*", default=list(OURS), choices=list(OURS), help="our ways; all by default")
     arguments.add_argument("--images", type=int, default=2000, help="test images for top1")
     arguments.add_argument("--seconds", type=float, default=30.0, help="of timing, per model")
     arguments.add_argument("--epochs", type=int, default=0, help="of fine-tuning, the same trainer for both")
     arguments.add_argument("--samples", type=int, help="that fine-tuning takes of the training images; all by default")
+    arguments.add_argument("--no-speed", dest="speed", action="store_false", help="leave the processor seconds out")
     arguments.add_argument("--slow", action="store_true", help="time first-order Taylor importance too")
     options = arguments.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    print_speed(slow=options.slow)
+    if options.speed:
+        print_speed(slow=options.slow)
     with tempfile.TemporaryDirectory() as folder:
         for name in options.models:
             compare(name, Path(folder), options)

@@ -202,6 +202,25 @@ def test_batch_norm_in_the_file_is_read_without_data(
     assert kept(result, graph) == [0, 2, 4, 5, 6, 7]
 
 
+@pytest.mark.parametrize("name", ["prune.l1", "prune.l2"])
+def test_in_front_of_batch_norm_what_reads_a_channel_counts_too(
+    methods: dict[str, type[Method]],
+    graph_from: Graphs,
+    plan_of: Callable[..., LayerSettings],
+    tools_for: Callable,
+    name: str,
+) -> None:
+    arrays = weights() | {"s": np.ones(8, np.float32), "v": np.ones(8, np.float32), "m": np.zeros(8, np.float32)}
+    arrays["w1"][:] = arrays["w1"][:1]  # of one length, as trained weights with decay come to be
+    arrays["w2"][:] = 1.0
+    arrays["w2"][:, [2, 5]] = 0.01
+    text = PLAIN.replace("r = Relu (a)", "n = BatchNormalization (a, s, b1, m, v)\n    r = Relu (n)")
+    graph = graph_from(HEADER + text.replace("Conv (x, w1, b1)", "Conv (x, w1)"), arrays)
+    method = methods[name]
+    result = method(method.Parameters()).apply(graph, plan_of(graph, 0.25), tools_for(graph, data=None))
+    assert kept(result, graph) == [0, 1, 3, 4, 6, 7]
+
+
 def test_vectors_have_no_rank_and_integers_no_gradient(
     methods: dict[str, type[Method]], graph_from: Graphs, plan_of: Callable[..., LayerSettings]
 ) -> None:
