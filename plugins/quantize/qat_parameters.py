@@ -77,7 +77,7 @@ class QatParameters(QuantizationParameters, TrainingParameters):
         "scales again, exactly.",
     )
     statistics_samples: int = Field(
-        1000,
+        0,
         ge=0,
         title="Statistics samples",
         description="Training samples that batch norm's statistics are taken from anew before a file is made; 0 keeps "

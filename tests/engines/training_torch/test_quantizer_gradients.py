@@ -10,6 +10,7 @@ from workbench.domain.errors import DataError
 from workbench.engines.contracts import Batch, TrainingSettings
 from workbench.engines.training_torch import TorchEngine
 from workbench.engines.training_torch.from_graph import GraphModule
+from workbench.engines.training_torch.operators.fake_quantization import fake_quantize
 
 SCALE, ZERO, LOW, HIGH = 0.1, 3, 0, 15
 
@@ -143,3 +144,27 @@ def test_integers_that_others_read_stay(quantizer):
     module = GraphModule(quantizer, also=("s",), fused=True)
     results = module({"x": torch.linspace(-1, 2, 64)[None]}, ("y", "c"))
     np.testing.assert_allclose(results["y"].detach(), (results["c"].detach() - ZERO) * SCALE, atol=1e-6)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_large_values_are_rounded_whole_and_their_slopes_estimated(layout):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(64, 16, 24, 24, generator=generator).to(memory_format=layout).requires_grad_()
+    slope = torch.randn(64, 16, 24, 24, generator=generator) + 0.5 * x.detach()
+    scale = torch.tensor(SCALE, requires_grad=True)
+    y = fake_quantize(x, scale, torch.tensor(float(ZERO)), LOW, HIGH)
+    (y * slope).sum().backward()
+    level = torch.round(x.detach() / SCALE)
+    inside = (x.detach() / SCALE > LOW - ZERO) & (x.detach() / SCALE < HIGH - ZERO)
+    torch.testing.assert_close(y.detach(), level.clamp(LOW - ZERO, HIGH - ZERO) * SCALE)
+    torch.testing.assert_close(x.grad, slope * inside)
+    exact = (slope * torch.where(inside, level - x.detach() / SCALE, level.clamp(LOW - ZERO, HIGH - ZERO))).sum()
+    assert float(scale.grad) == pytest.approx(float(exact), rel=0.1)
+
+
+def test_rounding_is_exact_in_bfloat16_too():
+    x = torch.linspace(-2, 2, 4096).bfloat16().requires_grad_()
+    y = fake_quantize(x, torch.tensor(0.3), torch.tensor(0.0), -8, 7)
+    assert y.dtype == torch.bfloat16
+    exact = torch.round(x.detach().float() / 0.3).clamp(-8, 7)
+    torch.testing.assert_close((y.detach().float() / 0.3).round(), exact)
