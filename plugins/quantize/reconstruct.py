@@ -15,6 +15,7 @@ from workbench.api import (
     LayerSettings,
     MethodResult,
     ModelGraph,
+    Node,
     Parameters,
     Requirement,
     RoundingResult,
@@ -181,6 +182,8 @@ class _Learning:
         self._prepared, self._parameters, self._tools = prepared, parameters, tools
         # In whole bytes, whatever the file is going to store.
         self._now = replace(prepared, narrow=()).deployed()
+        self._joined = join_quantizers(self._now)
+        self._roundings = [node for node in self._joined.nodes if node.op == ROUND_TO_SCALE]
         self._weights = dict(prepared.weights)
         self._scales: dict[ActivationQuantization, float] = {}
         self._quantizers: dict[str, set[ActivationQuantization]] = {}
@@ -210,24 +213,32 @@ class _Learning:
 
     def _coarse_scales(self, unit: Unit) -> tuple[str, ...]:
         """Return the scales of activations below 8 bits that a unit reads; their quantizers are noted."""
-        part = join_quantizers(cut_out(self._now, unit.inputs, unit.outputs))
         found: dict[str, None] = {}
-        for node in part.nodes:
-            if node.op != ROUND_TO_SCALE or node.inputs[1] not in part.initializers:
-                continue
+        for node in self._between(unit):
             zero, lowest, highest = (int(node.attribute(name)) for name in ("zero_point", "lowest", "highest"))
             name = node.inputs[1]
-            scale = self._scale(name)
             of = {
                 quantizer
                 for quantizer in (*self._prepared.activations.values(), *self._prepared.placement.narrower.values())
                 if (quantizer.zero_point, quantizer.lowest, quantizer.highest) == (zero, lowest, highest)
-                and np.float32(quantizer.scale) == scale
+                and np.float32(quantizer.scale) == self._scale(name)
             }
             if of and highest - lowest < 255:
                 found[name] = None
                 self._quantizers[name] = of
         return tuple(found)
+
+    def _between(self, unit: Unit) -> list[Node]:
+        """Return the roundings of activations that a unit's outputs are made with, in graph order."""
+        seen, ahead, names = set(unit.inputs), list(unit.outputs), set()
+        while ahead:
+            value = ahead.pop()
+            node = None if value in seen else self._joined.producer(value)
+            seen.add(value)
+            if node is not None:
+                names.add(node.name)
+                ahead.extend(name for name in node.inputs if name)
+        return [node for node in self._roundings if node.name in names]
 
     def _scale(self, name: str) -> float:
         stored = self._now.constant(name)
@@ -237,11 +248,12 @@ class _Learning:
     def run(self, share: _Share, streams: Streams, progress: Any) -> None:
         """Learn one unit, and let the samples go through it."""
         unit = share.unit
-        exact = cut_out(self._prepared.graph, unit.inputs, unit.outputs)
+        ranks = {name: streams.exact[name].ndim for name in unit.inputs}
+        exact = cut_out(self._prepared.graph, unit.inputs, unit.outputs, ranks)
         targets = streams.made(exact)
         if share.weights or share.scales:
             self._learn(share, streams, targets, progress)
-        streams.advance(targets, cut_out(self._now, unit.inputs, unit.outputs))
+        streams.advance(targets, cut_out(self._now, unit.inputs, unit.outputs, ranks))
 
     def _learn(self, share: _Share, streams: Streams, targets: Mapping[str, Any], progress: Any) -> None:
         chosen, unit = self._parameters, share.unit
@@ -254,6 +266,7 @@ class _Learning:
             targets,
             streams.samples,
             {name: streams.exact[name] for name in unit.inputs} if chosen.drop > 0 and share.coarse else {},
+            self._fixed_batch(),
         )
         settings = RoundingSettings(
             chosen.iterations,
@@ -281,6 +294,10 @@ class _Learning:
             arrays[name] = np.array(scale, np.float32)
             self._scales.update(dict.fromkeys(self._quantizers[name], float(arrays[name])))
         self._now = self._now.with_initializers(arrays)
+
+    def _fixed_batch(self) -> int | None:
+        sizes = [info.shape[0] for info in self._prepared.graph.inputs if info.shape]
+        return next((size for size in sizes if isinstance(size, int)), None)
 
     def _exact_weight(self, name: str) -> np.ndarray:
         stored = self._prepared.graph.constant(name)

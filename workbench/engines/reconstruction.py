@@ -29,6 +29,7 @@ class RoundingTask:
         exact: The same as the exact network has it; () where nothing is mixed.
         targets: Output name → what the exact network makes, (samples · rows, …).
         samples: How many.
+        batch: Samples that the graph takes at once, where that is fixed.
     """
 
     graph: ModelGraph
@@ -38,6 +39,7 @@ class RoundingTask:
     targets: Mapping[str, np.ndarray]
     samples: int
     exact: Mapping[str, np.ndarray] = field(default_factory=dict)
+    batch: int | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class RoundingSettings:
 
     Attributes:
         iterations: Steps of Adam.
-        batch_size: Samples a step.
+        batch_size: Samples a step; they go through a graph of fixed batch size one part after the other.
         learning_rate: Of h, before the sigmoid.
         scale_learning_rate: Of the logarithm of a scale; it falls to 0 along a cosine.
         warmup: Share of the steps before h is pushed to 0 or 1.

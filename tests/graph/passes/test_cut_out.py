@@ -27,6 +27,20 @@ def test_an_input_of_the_model_that_is_needed_stays_one(small_cnn):
     assert [info.name for info in part.inputs] == ["w1", "x"]
 
 
+def test_a_value_of_unknown_shape_can_be_fed(graph_from):
+    graph = graph_from(
+        """<ir_version: 9, opset_import: ["" : 17, "own" : 1]>
+        net (float[batch,4] x) => (float[batch,4] y) {
+            a = own.Unknown (x)
+            y = Relu (a)
+        }"""
+    )
+    assert graph.value("a").shape is None
+    part = cut_out(graph, ["a"], ["y"], {"a": 2})
+    assert part.inputs[0].dtype == "float32"
+    assert open_session(part, threads=1).run({"a": -np.ones((3, 4), np.float32)})["y"].shape == (3, 4)
+
+
 def test_an_unknown_name_is_refused(small_cnn):
     with pytest.raises(KeyError):
         cut_out(small_cnn, ["nowhere"], ["r1"])

@@ -235,6 +235,28 @@ def test_weights_alone_are_learned_too(reconstruct, quantize, network):
     assert error(graph, learned, unseen) < 0.8 * error(graph, quantize(graph, plan, tools=tools).graph, unseen)
 
 
+def test_scales_are_learned_where_weights_keep_8_bits(reconstruct, quantize, network):
+    graph = network("residual")
+    plan = {"weight_bits": 8, "activation_bits": 3}
+    tools = tools_for(reconstruct, graph)
+    learned = reconstruct(graph, plan, tools=tools, drop=0, scale_learning_rate=0.01, **QUICK)
+    unseen = samples(graph, 128, 2)
+    nearest = quantize(graph, plan, tools=tools, calibration_samples=64).graph
+    assert " 0 activation scales" not in learned.notes[-1]
+    assert error(graph, learned.graph, unseen) < error(graph, nearest, unseen)
+
+
+def test_a_fixed_batch_size_is_kept(reconstruct, quantize, graph_from):
+    text, shapes = GRAPHS["gemm"]
+    arrays = weights(shapes)
+    fixed = graph_from(text.replace("float[batch,", "float[2,"), arrays)
+    tools = tools_for(reconstruct, fixed, samples(fixed, 63, 1))
+    learned = reconstruct(fixed, W4A8, tools=tools, **QUICK).graph
+    unseen = samples(fixed, 128, 2)
+    nearest = quantize(fixed, W4A8, tools=tools, calibration_samples=63).graph
+    assert error(fixed, learned, unseen) < 0.9 * error(fixed, nearest, unseen)
+
+
 def test_values_that_are_not_finite_are_named(reconstruct, network):
     graph = network("gemm")
     broken = {"x": np.full((64, 12), np.nan, np.float32)}

@@ -9,7 +9,7 @@ on a small part is bound by the number of operations, not by their size.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -71,7 +71,8 @@ class Reconstruction:
         if len(self._steps):
             groups.append({"params": [self._steps], "lr": settings.scale_learning_rate})
         optimizer = torch.optim.Adam(groups, fused=True)
-        batch = min(settings.batch_size, self._task.samples)
+        at_once = self._task.batch or min(settings.batch_size, self._task.samples)
+        batch = max(settings.batch_size // at_once, 1) * at_once
         for step in range(settings.iterations):
             cancel.raise_if_cancelled()
             chosen = torch.randint(self._task.samples, (batch,), generator=generator)
@@ -79,10 +80,10 @@ class Reconstruction:
                 optimizer.param_groups[1]["lr"] = (
                     settings.scale_learning_rate * 0.5 * (1.0 + math.cos(math.pi * step / settings.iterations))
                 )
-            error = self._step(chosen, pool, step / settings.iterations)
+            error = self._step(chosen.split(at_once), pool, step / settings.iterations)
             optimizer.step()
             if step % _CHECKED_EVERY == 0:
-                self._check(float(error), step)
+                self._check(error, step)
             progress.update((step + 1) / settings.iterations, f"step {step + 1} of {settings.iterations}")
         self._module.mode.mixed = None
         learned = self._weights.hardened()
@@ -100,13 +101,31 @@ class Reconstruction:
             self._weights.quantized(learned), dict(zip(self._task.scales, scales, strict=True)), before, after
         )
 
-    def _step(self, chosen: Tensor, pool: MaskPool | None, done: float) -> Tensor:
-        """Set the gradients of one batch and return its error."""
+    def _step(self, parts: Sequence[Tensor], pool: MaskPool | None, done: float) -> float:
+        """Set the gradients of one batch, which comes in parts, and return its error."""
         self._module.mode.mixed = None if pool is None else pool.mixed
+        weights = [weight.requires_grad_() for weight in self._weights.soft()]
+        leaves = [*weights, *([self._steps] if len(self._steps) else [])]
+        error = 0.0
+        slopes = [torch.zeros_like(leaf) for leaf in leaves]
+        for chosen in parts:
+            part_error, found = self._slopes(chosen, pool, weights, leaves)
+            error += float(part_error) / len(parts)
+            for total, slope in zip(slopes, found, strict=True):
+                if slope is not None:
+                    total.add_(slope, alpha=1.0 / len(parts))
+        self._weights.take_slopes(slopes[: len(weights)], done, self._settings)
+        if len(self._steps):
+            self._steps.grad = slopes[-1]
+        return error
+
+    def _slopes(
+        self, chosen: Tensor, pool: MaskPool | None, weights: list[Tensor], leaves: list[Tensor]
+    ) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+        """Return the error on the chosen samples, and its slopes by the leaves."""
         inputs = {name: store.rows(chosen) for name, store in self._inputs.items()}
         if pool is not None:
             inputs.update((name, pool.mixed(inputs[name], store.rows(chosen))) for name, store in self._exact.items())
-        weights = [weight.requires_grad_() for weight in self._weights.soft()]
         results = self._forward(inputs, weights, self._scales())
         asked, slopes, error = [], [], torch.zeros((), device=self._device)
         for name, result, factor in zip(self._outputs, results, self._factors, strict=True):
@@ -115,12 +134,7 @@ class Reconstruction:
                 asked.append(result)
                 error = error + difference.square().mean() * factor
                 slopes.append(difference.mul_(2.0 * factor / difference.numel()))
-        leaves = [*weights, *([self._steps] if len(self._steps) else [])]
-        found = torch.autograd.grad(asked, leaves, slopes, allow_unused=True)
-        self._weights.take_slopes(found[: len(weights)], weights, done, self._settings)
-        if len(self._steps):
-            self._steps.grad = torch.zeros_like(self._steps) if found[-1] is None else found[-1]
-        return error
+        return error, torch.autograd.grad(asked, leaves, slopes, allow_unused=True)
 
     def _scales(self) -> Tensor:
         return self._starts * self._steps.exp()
@@ -134,13 +148,17 @@ class Reconstruction:
     def _error(self, flat: Tensor, cancel: CancelToken) -> float:
         """Return the error over all samples with the given integers."""
         weights, scales, total = self._weights.views(flat), self._scales(), 0.0
-        for start in range(0, self._task.samples, _EVALUATED_AT_ONCE):
+        samples, fixed = self._task.samples, self._task.batch
+        parts = list(torch.arange(samples).split(fixed or _EVALUATED_AT_ONCE))
+        if fixed and len(parts[-1]) < fixed:
+            # The first ones again, where the graph takes no fewer.
+            parts[-1] = torch.arange(samples - len(parts[-1]), samples - len(parts[-1]) + fixed) % samples
+        for chosen in parts:
             cancel.raise_if_cancelled()
-            chosen = torch.arange(start, min(start + _EVALUATED_AT_ONCE, self._task.samples))
             results = self._forward({name: store.rows(chosen) for name, store in self._inputs.items()}, weights, scales)
             for name, result, factor in zip(self._outputs, results, self._factors, strict=True):
                 total += float((result - self._targets[name].rows(chosen)).square().mean()) * factor * len(chosen)
-        return total / self._task.samples
+        return total / sum(len(chosen) for chosen in parts)
 
     def _check(self, error: float, step: int) -> None:
         if not math.isfinite(error):
@@ -208,16 +226,11 @@ class _SoftWeights:
         return self.views(level.clamp_(self._lowest, self._highest))
 
     @torch.no_grad()
-    def take_slopes(
-        self, slopes: tuple[Tensor | None, ...], weights: list[Tensor], done: float, settings: RoundingSettings
-    ) -> None:
+    def take_slopes(self, slopes: Sequence[Tensor], done: float, settings: RoundingSettings) -> None:
         """Set the gradient of v from those of the weights; `done` is the share of the steps."""
-        flat = torch.cat(
-            [
-                torch.zeros_like(like).view(-1) if slope is None else slope.reshape(-1)
-                for slope, like in zip(slopes, weights, strict=True)
-            ]
-        )
+        if not slopes:
+            return
+        flat = torch.cat([slope.reshape(-1) for slope in slopes])
         of_h = flat.mul_(self._scale).mul_(self._inside)
         if done < settings.warmup or self._pressure is None:
             self._seen += of_h.abs()

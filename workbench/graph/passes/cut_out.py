@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import onnx_ir as ir
 
@@ -10,7 +10,9 @@ from workbench.graph.model import ModelGraph
 from workbench.graph.surgery import remove_unused
 
 
-def cut_out(graph: ModelGraph, inputs: Iterable[str], outputs: Iterable[str]) -> ModelGraph:
+def cut_out(
+    graph: ModelGraph, inputs: Iterable[str], outputs: Sequence[str], ranks: Mapping[str, int] | None = None
+) -> ModelGraph:
     """Return what computes `outputs` from `inputs`.
 
     A computed value or an initializer that is named as input is fed from then on, under its name; so gradients can
@@ -20,6 +22,7 @@ def cut_out(graph: ModelGraph, inputs: Iterable[str], outputs: Iterable[str]) ->
         graph: The whole.
         inputs: Names of values and initializers, in the order of the part's inputs; those nobody reads are inputs too.
         outputs: Names of values, in order.
+        ranks: Number of axes of inputs whose shape the file does not state.
 
     Raises:
         KeyError: a name is not a value of the graph.
@@ -37,7 +40,11 @@ def cut_out(graph: ModelGraph, inputs: Iterable[str], outputs: Iterable[str]) ->
         if value.is_graph_input() and not value.is_initializer():
             fed.append(value)
             continue
-        given = ir.Value(name=name, type=value.type, shape=value.shape)
+        # Runtimes refuse an input without a type; inner values of files that state none are nearly always float32.
+        kind, shape = value.type or ir.TensorType(ir.DataType.FLOAT), value.shape
+        if shape is None and ranks is not None and name in ranks:
+            shape = ir.Shape([None] * ranks[name])
+        given = ir.Value(name=name, type=kind, shape=shape)
         value.replace_all_uses_with(given, replace_graph_outputs=True)
         if value.is_initializer():
             inner.initializers.pop(name)
@@ -45,6 +52,9 @@ def cut_out(graph: ModelGraph, inputs: Iterable[str], outputs: Iterable[str]) ->
             value.name = f"{name} before the cut"
         values[name] = given
         fed.append(given)
+    for name in outputs:
+        if values[name].type is None:
+            values[name].type = ir.TensorType(ir.DataType.FLOAT)
     inner.outputs.clear()
     inner.outputs.extend(values[name] for name in outputs)
     remove_unused(model)
