@@ -79,12 +79,14 @@ from workbench.graph.passes.perturb_weights import perturb_weights
 from workbench.graph.passes.remove_branches import remove_branches
 from workbench.graph.passes.remove_channels import remove_channels
 from workbench.graph.passes.remove_idle import remove_idle
+from workbench.graph.passes.remove_quantizers import remove_quantizers
 from workbench.graph.passes.scale_inputs import InputScale, scale_inputs
 from workbench.graph.passes.shift_bias import shift_biases, takes_shift
 from workbench.graph.passes.store_blocks import store_blocks, why_not_blocks
 from workbench.graph.passes.store_narrow import Narrow, narrow_trial, store_narrow
 from workbench.graph.passes.trainable_qdq import TrainingForm, rescaled_weights, trainable_qdq
 from workbench.graph.passes.upgrade_opset import upgrade_opset
+from workbench.graph.passes.widen_half import widen_half
 from workbench.graph.quantization import ActivationQuantization, BlockQuantization, WeightQuantization, container_bits
 from workbench.graph.sparsity import Sparsity, sparsity_of
 from workbench.graph.units import Unit, find_units
@@ -226,6 +228,7 @@ __all__ = [
     "remove_branches",
     "remove_channels",
     "remove_idle",
+    "remove_quantizers",
     "rescaled_weights",
     "same_shape",
     "scale_inputs",
@@ -243,5 +246,6 @@ __all__ = [
     "upgrade_opset",
     "why_not_blocks",
     "why_not_factorizable",
+    "widen_half",
     "with_new_statistics",
 ]

@@ -82,7 +82,7 @@ def requested_bits(graph: ModelGraph, plan: LayerSettings) -> tuple[dict[str, La
                     f"weight {weight.name!r} is stored as {weight.dtype} and can't be quantized",
                     where=node.name,
                     expected="float32",
-                    action="Export the model in float32, or leave this layer at 32 bits.",
+                    action="Put the step quantize.to_float first, or leave this layer at 32 bits.",
                 )
             left_out.append(f"{node.name} (weight stored as {weight.dtype})")
             continue
@@ -99,7 +99,7 @@ def requested_bits(graph: ModelGraph, plan: LayerSettings) -> tuple[dict[str, La
     if not left_out:
         return found, ()
     shown = ", ".join(left_out[:3]) + (" …" if len(left_out) > 3 else "")
-    return found, (f"{len(left_out)} layer(s) stay as they are: {shown}",)
+    return found, (f"{len(left_out)} layer(s) stay as they are, unless quantize.to_float comes first: {shown}",)
 
 
 def channel_axis(node: Node, weight: np.ndarray, position: int) -> int | None:
@@ -257,5 +257,5 @@ def refuse_quantized(graph: ModelGraph) -> None:
         if node.op in _ALREADY or node.op.startswith(_ALREADY_PREFIXES):
             raise RecipeError(
                 f"the model is quantized already: node {node.name!r} is {node.op}",
-                action="Start from the float model, or take the earlier quantization step out of the recipe.",
+                action="Start from the float model, keep this one as it is, or put the step quantize.to_float first.",
             )

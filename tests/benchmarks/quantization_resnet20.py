@@ -15,11 +15,15 @@ with AVX-512 VNNI, onnxruntime 1.31.1, quiet; seconds are those of quantizing):
 from __future__ import annotations
 
 import argparse
+import resource
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,7 +46,35 @@ from workbench.plugin_host.manifests import find_plugins  # noqa: E402
 
 DATA = ROOT.parent / "shared" / "data"
 MODEL = DATA / "models" / "resnet20_cifar10_folded.onnx"
-SAMPLES = 256
+SAMPLES = 512
+MINMAX = {"calibrator": "minmax", "weight_range": "minmax"}
+CORRECTED = {"bias_correction": True}
+
+
+class Row(NamedTuple):
+    """A way of quantizing, and the top-1 that was asked of it."""
+
+    label: str
+    weight_bits: int
+    activation_bits: int
+    settings: Mapping[str, Any] = MappingProxyType({})
+    equalized: bool = False
+    asked: float | None = None
+
+
+ROWS = (
+    Row("quantize.ptq W8A8", 8, 8, asked=0.917),
+    *(Row(f"W8A8 {name}", 8, 8, {"calibrator": name}) for name in ("moving_average", "percentile", "mse", "entropy")),
+    Row("W8A8 corrected", 8, 8, CORRECTED),
+    Row("W4A8 minmax", 4, 8, MINMAX, asked=0.896),
+    Row("W4A8 minmax, equalized", 4, 8, MINMAX, equalized=True),
+    Row("W4A8 minmax, corrected", 4, 8, MINMAX | CORRECTED),
+    Row("W4A8 minmax, eq. + corr.", 4, 8, MINMAX | CORRECTED, equalized=True, asked=0.906),
+    Row("W4A8", 4, 8),
+    Row("W4A8 eq. + corr.", 4, 8, CORRECTED, equalized=True, asked=0.906),
+    Row("W4A4", 4, 4),
+    Row("W4A4 eq. + corr.", 4, 4, CORRECTED, equalized=True),
+)
 
 
 def images(split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -70,20 +102,31 @@ class Reader(CalibrationDataReader):
     """The same images as onnxruntime's tool takes them."""
 
     def __init__(self, x: np.ndarray) -> None:
-        self.batches = iter([{"input": part} for part in np.split(x, 4)])
+        self.batches = iter([{"input": part} for part in np.split(x, 8)])
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self.batches, None)
 
 
-def ours(graph: ModelGraph, x: np.ndarray, weight_bits: int, activation_bits: int) -> ModelGraph:
-    """Run quantize.ptq with its defaults."""
+def step(
+    graph: ModelGraph, data: Calibration, id: str, bits: tuple[int, int], settings: Mapping[str, Any]
+) -> ModelGraph:
+    """Run one method of the plugin."""
     (manifest,) = [found for found in find_plugins().manifests if found.id == "quantize"]
-    (method,) = [found for found in load_methods(manifest) if found.id == "quantize.ptq"]
+    (method,) = [found for found in load_methods(manifest) if found.id == id]
     knobs = {node.name: knobs_of(node.op) for node, _ in layer_nodes(graph)}
-    plan = Plan(default={"weight_bits": weight_bits, "activation_bits": activation_bits})
-    tools = Tools(graph, Calibration(x), OrtEngine(1), None, np.random.default_rng(0), 0)  # type: ignore[arg-type]
-    return method(method.Parameters()).apply(graph, resolve(plan, knobs, FIRST_PARTY_KNOBS), tools).graph
+    plan = Plan(default={"weight_bits": bits[0], "activation_bits": bits[1]})
+    tools = Tools(graph, data, OrtEngine(1), None, np.random.default_rng(0), 0)  # type: ignore[arg-type]
+    applied = method(method.Parameters(**settings)).apply(graph, resolve(plan, knobs, FIRST_PARTY_KNOBS), tools)
+    return applied.graph
+
+
+def ours(graph: ModelGraph, x: np.ndarray, row: Row) -> ModelGraph:
+    """Run quantize.ptq, after quantize.equalize where the row says so."""
+    bits = row.weight_bits, row.activation_bits
+    if row.equalized:
+        graph = step(graph, Calibration(x), "quantize.equalize", bits, {})
+    return step(graph, Calibration(x), "quantize.ptq", bits, row.settings)
 
 
 def theirs(x: np.ndarray, out: Path) -> None:
@@ -109,35 +152,71 @@ def accuracy(path: Path, x: np.ndarray, y: np.ndarray) -> float:
     return right / len(x)
 
 
+def peak_memory_bytes(samples: int) -> int:
+    """Return the most memory that a process of its own takes to quantize with so many samples."""
+    command = [sys.executable, __file__, "--peak-of", str(samples)]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
+
+
+class MadeUp(Calibration):
+    """As many images as are asked for, made while they are read."""
+
+    def __init__(self) -> None:
+        super().__init__(np.empty(0))
+
+    def calibration(self, samples: int, batch_size: int = 64) -> Iterator[Batch]:
+        rng = np.random.default_rng(0)
+        for start in range(0, samples, batch_size):
+            size = min(batch_size, samples - start)
+            yield Batch({"input": rng.normal(size=(size, 3, 32, 32)).astype(np.float32)}, None)
+
+
+def print_peak(samples: int) -> None:
+    """Quantize with made-up images and print the process's largest resident memory in bytes."""
+    step(open_model(MODEL), MadeUp(), "quantize.ptq", (8, 8), {"calibration_samples": samples})
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
 def main() -> None:
     """Print both tools' accuracy, latency ratio, size and seconds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=12.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--memory", action="store_true", help="only the peak memory for 256 and 4,096 samples")
+    parser.add_argument("--peak-of", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.peak_of:
+        print_peak(arguments.peak_of)
+        return
+    if arguments.memory:
+        for samples in (256, 4096):
+            print(f"{samples:5d} samples: peak {peak_memory_bytes(samples) / 1e6:.0f} MB", flush=True)
+        return
     train, _ = images("train")
     x = train[np.random.default_rng(arguments.seed).permutation(len(train))[:SAMPLES]]
     test, labels = images("test")
     graph = open_model(MODEL)
     with tempfile.TemporaryDirectory() as folder:
-        rows: list[tuple[str, Path, float]] = [("float", MODEL, 0.0)]
+        rows: list[tuple[Row, Path, float, float]] = [(Row("float", 32, 32), MODEL, 0.0, 0.0)]
         out = Path(folder) / "theirs.onnx"
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         theirs(x, out)
-        rows.append(("onnxruntime W8A8", out, time.perf_counter() - began))
-        for weight_bits, activation_bits in ((8, 8), (4, 8), (4, 4)):
-            out = Path(folder) / f"w{weight_bits}a{activation_bits}.onnx"
-            began = time.perf_counter()
-            save_model(ours(graph, x, weight_bits, activation_bits), out)
-            rows.append((f"quantize.ptq W{weight_bits}A{activation_bits}", out, time.perf_counter() - began))
-        report = ThisComputer().measure([path for _, path, _ in rows], seconds=arguments.seconds, operators=False)
+        rows.append((Row("onnxruntime W8A8", 8, 8), out, time.perf_counter() - began, time.process_time() - busy))
+        for number, row in enumerate(ROWS):
+            out = Path(folder) / f"{number}.onnx"
+            began, busy = time.perf_counter(), time.process_time()
+            save_model(ours(graph, x, row), out)
+            rows.append((row, out, time.perf_counter() - began, time.process_time() - busy))
+        files = [path for _, path, _, _ in rows]
+        report = ThisComputer().measure(files, seconds=arguments.seconds, operators=False, memory=False)
         print(report.device.cpu, report.device.runtime, "quiet" if report.noise.quiet else report.noise.reason)
-        for (name, path, seconds), model in zip(rows, report.models, strict=True):
-            low, high = model.ratio_to_first.ci95
+        for (row, path, seconds, busy), model in zip(rows, report.models, strict=True):
+            reached = accuracy(path, test, labels)
+            asked = "" if row.asked is None else f"  asked {row.asked:.3f}: {'yes' if reached >= row.asked else 'NO'}"
             print(
-                f"{name:20s} top1 {accuracy(path, test, labels):.4f}  ratio {model.ratio_to_first.median:.3f} "
-                f"({low:.3f}-{high:.3f})  {model.latency_ms.median:.3f} ms  {model.size_bytes / 1000:.0f} kB  "
-                f"{seconds:.1f} s"
+                f"{row.label:25s} top1 {reached:.4f}  ratio {model.ratio_to_first.median:.3f}  "
+                f"{model.size_bytes / 1000:5.0f} kB  {seconds:6.1f} s ({busy:.1f} s of processor){asked}",
+                flush=True,
             )
 
 

@@ -162,6 +162,13 @@ class Method(ABC):
         """
         return ()
 
+    def foreseen(self, graph: ModelGraph) -> ModelGraph:
+        """Return the graph that later steps are checked against before the run.
+
+        The graph itself, unless this step makes possible what would be refused on it.
+        """
+        return graph
+
     @abstractmethod
     def apply(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> MethodResult:
         """Return the compressed graph; `graph` itself stays as it is.

@@ -88,7 +88,9 @@ def prepare(
         with naming(registry.get(method.id), f"step {index + 1}"):
             warnings.extend(method.check(graph, settings))
             needed = method.requirements(graph)
+            foreseen = method.foreseen(graph)
         check_requirements(f"step {index + 1}", method, needed, graph, data, training, gauge)
+        graph = foreseen
     return Prepared(methods, settings, data, tuple(dict.fromkeys(warnings)))
 
 

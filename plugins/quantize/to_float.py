@@ -1,0 +1,62 @@
+"""Turns an integer or half-precision model back into float32, so that other steps can begin with it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from workbench.api import (
+    LayerSettings,
+    Method,
+    MethodResult,
+    ModelGraph,
+    Stage,
+    Tools,
+    remove_quantizers,
+    widen_half,
+)
+
+
+class BackToFloat(Method):
+    """Takes quantizers out and widens half precision; weights keep the values that they were rounded to."""
+
+    id: ClassVar[str] = "quantize.to_float"
+    title: ClassVar[str] = "Back to float"
+    summary: ClassVar[str] = (
+        "Takes the quantizers out of a model that is quantized already, and widens half precision, so that it can be "
+        "compressed anew. What rounding took from the weights does not come back."
+    )
+    stage: ClassVar[Stage] = Stage.DECOMPOSE
+
+    def check(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
+        """Refuse integer operators.
+
+        Raises:
+            UnsupportedGraphError: an operator has no float form.
+        """
+        if self.foreseen(graph) is graph:
+            return ("The model is in float32 already: this step changes nothing.",)
+        return ()
+
+    def foreseen(self, graph: ModelGraph) -> ModelGraph:
+        """Return the float graph, which is what later steps are checked against."""
+        return widen_half(remove_quantizers(graph))
+
+    def apply(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> MethodResult:
+        """Return the model in float32.
+
+        Raises:
+            UnsupportedGraphError: an operator has no float form.
+        """
+        tools.cancel.raise_if_cancelled()
+        bare = remove_quantizers(graph)
+        wide = widen_half(bare)
+        tools.progress.update(1.0)
+        if wide is graph:
+            return MethodResult(graph, ("in float32 already",))
+        notes = []
+        if bare is not graph:
+            gone = sum(node.op in ("QuantizeLinear", "DequantizeLinear") for node in graph.nodes)
+            notes.append(f"{gone} quantizers and dequantizers taken out; values keep their limits")
+        if wide is not bare:
+            notes.append("half precision widened to float32")
+        return MethodResult(wide, tuple(notes))
