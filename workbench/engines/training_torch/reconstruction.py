@@ -80,7 +80,7 @@ class Reconstruction:
                 optimizer.param_groups[1]["lr"] = (
                     settings.scale_learning_rate * 0.5 * (1.0 + math.cos(math.pi * step / settings.iterations))
                 )
-            error = self._step(chosen.split(at_once), pool, step / settings.iterations)
+            error = self._step(torch.split(chosen, at_once), pool, step / settings.iterations)
             optimizer.step()
             if step % _CHECKED_EVERY == 0:
                 self._check(error, step)
@@ -149,7 +149,7 @@ class Reconstruction:
         """Return the error over all samples with the given integers."""
         weights, scales, total = self._weights.views(flat), self._scales(), 0.0
         samples, fixed = self._task.samples, self._task.batch
-        parts = list(torch.arange(samples).split(fixed or _EVALUATED_AT_ONCE))
+        parts = list(torch.split(torch.arange(samples), fixed or _EVALUATED_AT_ONCE))
         if fixed and len(parts[-1]) < fixed:
             # The first ones again, where the graph takes no fewer.
             parts[-1] = torch.arange(samples - len(parts[-1]), samples - len(parts[-1]) + fixed) % samples
