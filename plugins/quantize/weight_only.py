@@ -44,7 +44,8 @@ from .second_order import rounded_in_turn
 from .storage import usable_bits
 from .weights import quantize_weight
 
-_PLAIN = (2, 4, 8)
+_LEAST_BLOCK = 16
+_SMALL = 65_536
 _SLOW_FLOAT = (
     "onnxruntime 1.31 unpacks weights of 2 and 8 bits whole at every run when it computes in float: 2 to 100 times the "
     "time of the float model; arithmetic int8, or 4 bits, is fast"
@@ -154,12 +155,20 @@ class WeightOnly(Method):
         Raises:
             RecipeError: an already quantized graph, one bit, a weight that is not float32 or shared at other bits.
         """
-        chosen = self._chosen(fold_constants(graph), plan)
+        graph = fold_constants(graph)
+        chosen = self._chosen(graph, plan)
         notes = list(chosen.notes)
         if not chosen.packed and not chosen.dequantized and not chosen.halves:
             return (*notes, "No layer has weight_bits below 32 that can be quantized: nothing changes.")
         if self.parameters.arithmetic == "float" and any(bits not in (3, 4) for bits in chosen.packed.values()):
             notes.append(_SLOW_FLOAT)
+        small = [name for name in chosen.packed if _elements(graph, name) < _SMALL]
+        if small:
+            shown = ", ".join(small[:3]) + (" …" if len(small) > 3 else "")
+            notes.append(
+                f"{len(small)} weights hold fewer than {_SMALL:,} numbers ({shown}): packed they are smaller, but take "
+                "longer than in float here"
+            )
         if chosen.dequantized:
             shown = ", ".join(list(chosen.dequantized)[:3])
             notes.append(f"{len(chosen.dequantized)} layers are no plain matrix products ({shown}): {_DEQUANTIZED}")
@@ -199,7 +208,7 @@ class WeightOnly(Method):
 
     @property
     def _needs_samples(self) -> bool:
-        return self.parameters.rounding == "gptq" or self.parameters.scaling == "awq"
+        return bool(self.parameters.rounding == "gptq" or self.parameters.scaling == "awq")
 
     def _chosen(self, graph: ModelGraph, plan: LayerSettings) -> _Chosen:
         refuse_quantized(graph)
@@ -303,9 +312,10 @@ class WeightOnly(Method):
     def _grid(
         self, weight: np.ndarray, bits: int, rule: Literal["minmax", "mse"], second: np.ndarray | None = None
     ) -> BlockGrid:
-        p = self.parameters
         importance = None if second is None else np.diag(second)
-        return block_grid(weight, bits, p.block_size, symmetric=p.symmetric, rule=rule, importance=importance)
+        # A block wider than the weight would only be padded.
+        block = min(self.parameters.block_size, max(_LEAST_BLOCK, 1 << (weight.shape[1] - 1).bit_length()))
+        return block_grid(weight, bits, block, symmetric=self.parameters.symmetric, rule=rule, importance=importance)
 
     def _rounded(
         self, weight: np.ndarray, bits: int, second: np.ndarray | None, tools: Tools
@@ -340,3 +350,7 @@ class WeightOnly(Method):
 
 def _share(error: float, total: float) -> float:
     return round(float(np.sqrt(error / total)), 6) if total > 0 else 0.0
+
+
+def _elements(graph: ModelGraph, layer: str) -> int:
+    return int(np.prod(graph.constant_shape(graph.node(layer).inputs[1]) or (), dtype=np.int64))

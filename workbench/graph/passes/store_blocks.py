@@ -149,7 +149,7 @@ def _bias(model: ir.Model, node: ir.Node, outputs: int, taken: set[str]) -> tupl
     if value.const_value is None or not value.is_initializer():
         if beta == 1.0:
             return None, value
-        factor = add_initializer(model, free_name(model, f"{node.name}_beta", taken), np.float32(beta))
+        factor = add_initializer(model, free_name(model, f"{node.name}_beta", taken), np.array(beta, np.float32))
         scaled = ir.node("Mul", [value, factor])
         scaled.name = scaled.outputs[0].name = free_name(model, f"{value.name}_scaled", taken)
         model.graph.insert_before(node, scaled)

@@ -87,7 +87,7 @@ def narrow_trial(bits: int) -> ModelGraph:
     model = ir.Model(graph, ir_version=10 if bits == 4 else 13)
     stored = register_tensor(model, "stored", ir.tensor(integers.astype(_SIGNED[bits]), name="stored"))
     cast = ir.node("Cast", [stored], attributes={"to": int(ir.DataType.INT8)}, name="cast")
-    scale = add_initializer(model, "scale", np.float32(1))
+    scale = add_initializer(model, "scale", np.array(1, np.float32))
     dequantize = ir.node("DequantizeLinear", [cast.outputs[0], scale], name="dequantize")
     added = ir.node("Add", [value, dequantize.outputs[0]], name="add")
     added.outputs[0].name, added.outputs[0].type = "y", ir.TensorType(ir.DataType.FLOAT)

@@ -54,7 +54,8 @@ def _matmul_nbits(context: Context) -> Function:
 
     def unpacked(codes: Tensor, count: int) -> Tensor:
         shifts = torch.arange(0, 8, bits, dtype=torch.uint8, device=codes.device)
-        return ((codes.unsqueeze(-1) >> shifts) & (2**bits - 1)).flatten(-2)[..., :count]
+        levels: Tensor = (codes.unsqueeze(-1) >> shifts) & (2**bits - 1)
+        return levels.flatten(-2)[..., :count]
 
     def run(
         x: Tensor,
