@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QPushButton
+from PySide6.QtWidgets import QApplication, QPushButton
 
 from tests.fakes.projects import inspect_report, methods, resnet20_state
 from workbench.domain.errors import RecipeError
 from workbench.domain.knobs import FIRST_PARTY_KNOBS, PRUNE_RATIO
 from workbench.domain.plan import Plan
-from workbench.domain.recipe import Step
-from workbench.graph.model import ModelGraph
-from workbench.graph.storage import save_model
-from workbench.project.commands import ReplacePlan, ReplaceRecipe
-from workbench.ui.main_window import MainWindow
+from workbench.project.commands import ReplacePlan
+from workbench.ui.banner import notice_of
 from workbench.ui.models.layer_table import LayerRow, LayerTable, resolve_layers, setting_command
 from workbench.ui.models.named_layers import named_layers
 from workbench.ui.panels.elided import ElidedLabel
 
-WAIT_MS = 120_000
 STREAM = ("conv1", "layer1.0.conv2", "layer2.0.conv2")
 
 
@@ -96,6 +90,12 @@ def test_layers_are_found_in_what_happened_before_where_it_happened():
     assert named_layers(RecipeError("no 'conv1'"), None) == ()
 
 
+def test_a_notice_leaves_names_as_they_are():
+    assert notice_of(RecipeError("prune.taylor needs labels")).title == "prune.taylor needs labels"
+    assert notice_of(RecipeError("'conv1' is gone")).title == "'conv1' is gone"
+    assert notice_of(RecipeError("the file is cut short.")).title == "The file is cut short"
+
+
 def test_the_layer_panel_lists_three_problems_and_counts_the_rest(desk):
     window = desk().window
     lines = {f"gone{number}": {"prune_ratio": 0.5} for number in range(5)}
@@ -117,24 +117,28 @@ def test_a_sentence_is_cut_at_its_end(qtbot, cut):
     assert label.toolTip() == label.full
 
 
-def test_a_refused_run_leads_to_the_layers_it_names(
-    real_window: Callable[[], MainWindow], small_cnn: ModelGraph, tmp_path: Path, qtbot: Any
-):
-    save_model(small_cnn, tmp_path / "small.onnx")
-    window = real_window()
-    session = window.session
-    session.list_methods()
-    window.open_file(tmp_path / "small.onnx")
-    qtbot.waitUntil(lambda: session.state.inspect is not None and bool(session.methods), timeout=WAIT_MS)
-    plan = Plan(layers={"Conv_0": {"prune_ratio": 0.5}, "Conv_2": {"prune_ratio": 0.25}})
-    session.do(ReplaceRecipe(plan, (Step(method="prune.l1"),), title="Take over"))
-    assert "share their channels" in window.panels["layers"].problems.text()
-    window.actions_.trigger("compress.run")
-    qtbot.waitUntil(lambda: bool(window.banner.notices) and bool(window.banner.notices[-1].remedies), timeout=WAIT_MS)
-    notice = window.banner.notices[-1]
-    assert "'Conv_2'" in notice.title
-    assert "same value" in notice.text
-    button = next(b for b in window.banner.findChildren(QPushButton) if b.text() == "Select 2 layers")
-    button.click()
-    assert set(session.selection.layers) == {"Conv_0", "Conv_2"}
-    assert not session.state.candidates
+def refuse(entry: Any, error: RecipeError) -> dict[str, QPushButton]:
+    """Run, let the worker answer with an error, and return the buttons of the notice by title."""
+    entry.window.actions_.trigger("compress.run")
+    entry.runner.fail(entry.runner.last("compress"), error)
+    QApplication.processEvents()
+    return {button.text(): button for button in entry.window.banner.findChildren(QPushButton)}
+
+
+def test_a_refused_run_leads_to_the_layers_it_names(desk):
+    entry = desk()
+    said = "layers 'conv1' and 'layer1.0.conv2' share their channels"
+    buttons = refuse(entry, RecipeError(said, where="channel group 'conv1'", action="Give them the same value."))
+    assert entry.window.banner.title.text() == f"L{said[1:]}"
+    assert "Give them the same value." in entry.window.banner.text.text()
+    buttons["Select 2 layers"].click()
+    assert entry.session.selection.layers == ("conv1", "layer1.0.conv2")
+
+
+def test_a_refusal_for_want_of_labels_leads_to_the_data(desk):
+    entry = desk()
+    said = "prune.taylor needs labels, and the training samples have none"
+    buttons = refuse(entry, RecipeError(said, where="step 1", action="Name train.targets in the DATA.yaml."))
+    assert entry.window.banner.title.text() == said
+    assert "Choose data…" in buttons
+    assert "Show job" in buttons

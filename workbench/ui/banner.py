@@ -49,7 +49,9 @@ class Notice:
 def notice_of(error: WorkbenchError, *, details: str = "", remedies: tuple[Remedy, ...] = ()) -> Notice:
     """Return an error as a notice: its sentence as title; place, expectation and next step below."""
     title = error.message.strip()
-    title = title[:1].upper() + title[1:]
+    # The name of a method or layer that begins it stays as it is written everywhere else.
+    if title.partition(" ")[0].isalpha():
+        title = title[:1].upper() + title[1:]
     parts = []
     if error.where:
         parts.append(f"{error.where}.")

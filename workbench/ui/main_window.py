@@ -314,6 +314,8 @@ class MainWindow(QMainWindow):
         if layers and report is not None:
             what = layer_labels(report)[layers[0]] if len(layers) == 1 else numbers.plural(len(layers), "layer")
             remedies.insert(0, Remedy(f"Select {what}", partial(self._select_layers, layers)))
+        if "DATA.yaml" in (error.action or ""):
+            remedies.insert(0, Remedy("Choose data…", self.choose_data))
         self.banner.add_details(error, "\n".join(record.log), *remedies)
 
     def _select_layers(self, layers: tuple[str, ...]) -> None:
