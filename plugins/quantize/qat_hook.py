@@ -1,4 +1,4 @@
-"""Keeps learned scales positive and their steps in proportion, and weights from jumping between two levels.
+"""Keeps learned scales positive and their steps small, and weights from jumping between two levels.
 
 Notation: scale s of N values with highest level Q; weight w, its level q = clip(round(w / s)).
 """
@@ -13,6 +13,7 @@ from typing import Any
 from workbench.api import TrainingForm
 
 _LEAST_SHARE = 1e-3
+_FARTHEST_STEP = 0.02
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class QuantizerHook:
         self._form, self._damping, self._decay = form, damping, decay
         # Torch tensors, which are used through their own functions only.
         self._scales: list[tuple[Any, float, Any, bool]] = []
+        self._before: list[Any] = []
         self._damped: list[tuple[Any, Any, tuple[int, ...], int, int]] = []
         self._steps = 1
 
@@ -74,6 +76,7 @@ class QuantizerHook:
 
     def after_backward(self, step: int) -> None:
         """Scale the slopes of scales; add those of damping to the weights'."""
+        self._before = [scale.detach().clone() for scale, *_ in self._scales]
         for scale, factor, _, of_value in self._scales:
             if scale.grad is not None:
                 scale.grad.mul_(factor)
@@ -87,8 +90,13 @@ class QuantizerHook:
                 weight.grad.add_(level.sub_(level.round()).mul_(step_size), alpha=2 * strength)
 
     def after_step(self, step: int) -> None:
-        """Keep scales above a thousandth of what they began with."""
-        for scale, _, least, _ in self._scales:
+        """Keep scales above a thousandth of what they began with, and within two percent of the step before.
+
+        A first step on a badly scaled loss would throw a scale far from anything that rounds well, and no slope leads
+        back from where all values fall on one level.
+        """
+        for (scale, _, least, _), before in zip(self._scales, self._before, strict=True):
+            scale.clamp_(before * (1 - _FARTHEST_STEP), before * (1 + _FARTHEST_STEP))
             scale.copy_(scale.maximum(least))
 
     def after_epoch(self, epoch: int) -> None:

@@ -216,8 +216,8 @@ def prefers_channels_last(graph: ModelGraph) -> bool:
     """Whether images are faster with the channels last: for graphs with two-dimensional convolutions.
 
     Measured with ResNet-20, batch 128, 2 threads: 194 ms a training step instead of 241 ms in float32.
-    Decided from the graph alone, never by timing, so that the same recipe gives the same bytes. Weights may be computed,
-    as those that are trained in few bits are.
+    Decided from the graph alone, never by timing, so that the same recipe gives the same bytes. Weights may be
+    computed, as those that are trained in few bits are.
     """
     return any(
         node.op in ("Conv", "ConvTranspose") and len(graph.value(node.inputs[1]).shape or ()) == 4
