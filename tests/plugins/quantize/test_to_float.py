@@ -3,8 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from workbench.domain.errors import UnsupportedGraphError
-from workbench.engines.inference_ort import open_session
+from workbench.domain.errors import RecipeError, UnsupportedGraphError
+from workbench.domain.recipe import Recipe, Step
+from workbench.engines.inference_ort import OrtEngine, open_session
+from workbench.methods.pipeline import run_recipe
+from workbench.methods.registry import MethodRegistry
 
 W8A8 = {"weight_bits": 8, "activation_bits": 8}
 
@@ -28,10 +31,16 @@ def test_a_quantized_model_can_be_quantized_anew(quantize, to_float, small_cnn):
     assert np.square(narrow - exact).mean() < 0.05 * exact.var()
 
 
-def test_later_steps_are_checked_against_the_float_graph(quantize, to_float, small_cnn):
+def test_later_steps_of_a_recipe_are_checked_against_the_float_graph(quantizers, quantize, to_float, small_cnn):
     quantized = quantize(small_cnn, W8A8).graph
-    foreseen = to_float.method(to_float.method.Parameters()).foreseen(quantized)
-    assert quantize.check(foreseen, W8A8) == ()
+    registry = MethodRegistry()
+    for method in (quantizers("quantize.equalize").method, to_float.method):
+        registry.register(method, "quantize")
+    steps = tuple(Step(method=id) for id in ("quantize.to_float", "quantize.equalize"))
+    result = run_recipe(quantized, Recipe(steps=steps), registry, OrtEngine(1), None)  # type: ignore[arg-type]
+    assert result.graph.constant("w1").dtype == np.float32
+    with pytest.raises(RecipeError, match=r"quantized already.*quantize.to_float first"):
+        run_recipe(quantized, Recipe(steps=steps[1:]), registry, OrtEngine(1), None)  # type: ignore[arg-type]
 
 
 def test_float_models_and_integer_operators(to_float, small_cnn, graph_from):

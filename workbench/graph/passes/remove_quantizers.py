@@ -59,9 +59,9 @@ def remove_quantizers(graph: ModelGraph) -> ModelGraph:
     """
     if not any(node.op.startswith(("QuantizeLinear", "DequantizeLinear", *_INTEGER_OPERATORS)) for node in graph.nodes):
         return graph
-    for node in graph.nodes:
-        if node.op.startswith(_INTEGER_OPERATORS):
-            raise _no_way(graph, node.name, f"is {node.op}, which computes on integers and has no float form")
+    for read in graph.nodes:
+        if read.op.startswith(_INTEGER_OPERATORS):
+            raise _no_way(graph, read.name, f"is {read.op}, which computes on integers and has no float form")
     model = graph.edit()
     for node, grid in _on_integers(graph, model):
         source = node.inputs[0]
