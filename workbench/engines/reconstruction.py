@@ -58,13 +58,13 @@ class RoundingSettings:
         threads: Of torch; 0 takes as many as the engine has. The last bits of the result depend on their number.
     """
 
-    iterations: int = 1000
+    iterations: int = 300
     batch_size: int = 32
-    learning_rate: float = 1e-2
+    learning_rate: float = 2e-2
     scale_learning_rate: float = 1e-3
     warmup: float = 0.2
     push: float = 1.0
-    drop: float = 0.5
+    drop: float = 0.0
     seed: int = 0
     threads: int = 0
 

@@ -22,6 +22,7 @@ from workbench.engines.contracts import (
     TrainingResult,
     TrainingSettings,
 )
+from workbench.engines.reconstruction import RoundingResult, RoundingSettings, RoundingTask
 from workbench.graph.model import ModelGraph
 
 
@@ -118,3 +119,14 @@ class DeferredTrainingEngine:
             hook=hook,
             checkpoint=checkpoint,
         )
+
+    def reconstruct(
+        self,
+        task: RoundingTask,
+        settings: RoundingSettings,
+        *,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> RoundingResult:
+        """See TrainingEngine."""
+        return _torch_engine().reconstruct(task, settings, progress=progress, cancel=cancel)
