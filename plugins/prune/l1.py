@@ -12,6 +12,8 @@ class L1Norm(NormPruning):
 
     Measured with ResNet-20 (CIFAR-10, folded), inner channels halved, statistics taken anew, no training, top-1 on
     3,000 images: folded filters 0.357, readers times deviation 0.592, the lost original filters 0.590, at random 0.340.
+    In front of its own batch norm (2,000 images): filters 0.574, filters and readers 0.567; and with all inner channels
+    ranked together in rounds 0.673 and 0.707.
     """
 
     id = "prune.l1"
