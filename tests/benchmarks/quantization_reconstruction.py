@@ -56,7 +56,7 @@ ROWS = {
     "w4a4-nearest": Row(4, 4, method="quantize.ptq"),
     "w4a4": Row(4, 4, ">= 0.895 (AIMET's best: 0.822)"),
     "w4a4-layer": Row(4, 4, parameters={"unit": "layer"}),
-    "w4a4-drop": Row(4, 4, parameters={"drop": 0.5}),
+    "w4a4-all": Row(4, 4, parameters={"drop": 0.0}),
     "w4a4-ends8": Row(4, 4, ends=8),
     "w3a8": Row(3, 8),
     "w2a8": Row(2, 8),

@@ -64,7 +64,7 @@ class RoundingSettings:
     scale_learning_rate: float = 1e-3
     warmup: float = 0.2
     push: float = 1.0
-    drop: float = 0.0
+    drop: float = 0.5
     seed: int = 0
     threads: int = 0
 
