@@ -103,7 +103,8 @@ def _layout(x: Tensor) -> torch.memory_format:
 
 def _pieces(x: Tensor) -> tuple[Tensor, ...]:
     """Return flat views of a dense tensor, in the order of memory."""
-    return x.as_strided((x.numel(),), (1,)).split(_PIECE)
+    flat, count = x.as_strided((x.numel(),), (1,)), x.numel()
+    return tuple(flat[start : start + _PIECE] for start in range(0, count, _PIECE))
 
 
 def _samples(x: Tensor) -> tuple[Tensor, ...]:
