@@ -20,13 +20,13 @@ Latest figures (Xeon with AVX-512 VNNI, onnxruntime 1.31.1, a busy machine; bloc
         2 bits symmetric=False                          6.8 dB     814 kB  ratio 0.31 (0.31-0.31)
         2 bits symmetric=False rounding=gptq           14.6 dB     814 kB  ratio 0.31 (0.30-0.31)
         8 bits arithmetic=float                        42.5 dB    2370 kB  ratio 297.64 (183.43-324.03)
-    bert_toy_optimized (32 wide): 263 kB, 0.138 ms
+    bert_toy_optimized: 263 kB, 0.138 ms
         8 bits                                         39.2 dB     184 kB  ratio 1.55 (1.53-1.56)
         4 bits                                         18.1 dB     163 kB  ratio 1.59 (1.57-1.60)
         4 bits arithmetic=float                        18.1 dB     163 kB  ratio 1.29 (1.27-1.32)
         4 bits rounding=gptq                           15.5 dB     163 kB  ratio 1.60 (1.58-1.61)
         4 bits scaling=awq                             16.7 dB     163 kB  ratio 1.59 (1.57-1.62)
-    gpt2_past (32 wide): 192 kB, 0.306 ms
+    gpt2_past: 192 kB, 0.306 ms
         8 bits                                         56.2 dB     152 kB  ratio 2.45 (2.08-3.46)
         4 bits                                         33.9 dB     145 kB  ratio 1.63 (1.54-2.27)
         4 bits rounding=gptq                           37.8 dB     145 kB  ratio 1.86 (1.71-2.00)
