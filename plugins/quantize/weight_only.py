@@ -47,8 +47,8 @@ from .weights import quantize_weight
 _LEAST_BLOCK = 16
 _SMALL = 65_536
 _SLOW_FLOAT = (
-    "onnxruntime 1.31 unpacks weights of 2 and 8 bits whole at every run when it computes in float, which took up to 300 "
-    "times as long as the float model; arithmetic int8, or 4 bits, is fast"
+    "onnxruntime 1.31 unpacks weights of 2 and 8 bits whole at every run when it computes in float, which took up "
+    "to 300 times as long as the float model; arithmetic int8, or 4 bits, is fast"
 )
 _DEQUANTIZED = "their weights are read through DequantizeLinear, which the runtime computes at every run"
 
