@@ -152,6 +152,7 @@ class _Run:
             also=self._learned_settings(),
             also_rate=settings.scale_rate,
             deployed=lambda trained: self._deployable(trained).deployed(),
+            zeros_of=form.source,
         )
         if result.stopped_early and not keep_best:
             self._tools.cancel.raise_if_cancelled()

@@ -162,6 +162,7 @@ class Training:
         also: tuple[str, ...] = (),
         also_rate: float = 1.0,
         deployed: Callable[[ModelGraph], ModelGraph] | None = None,
+        zeros_of: ModelGraph | None = None,
     ) -> TrainingResult:
         """Train; weights that an earlier step made sparse keep their zeros, which the result's notes say.
 
@@ -176,6 +177,7 @@ class Training:
             also_rate: Their learning rate as a multiple of the weights'.
             deployed: Returns what is exported for trained weights, so that epochs are scored, and the best one is
                 chosen, by that; None where it is the trained graph itself.
+            zeros_of: The graph that says which weights are sparse, under the same names; `graph` if None.
 
         Raises:
             DataError: the labels don't fit the model.
@@ -183,7 +185,7 @@ class Training:
             CancelledError: cancelled before one epoch was complete.
         """
         chosen, tools = self.parameters, self.tools
-        sparse = sparse_weights(graph)
+        sparse = sparse_weights(graph if zeros_of is None else zeros_of)
         zeros = KeepZeros(sparse, hook) if sparse else None
         form = deployed or (lambda trained: trained)
         result = tools.training.fit(

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from workbench.api import CancelledError, CancelToken, DataError, Progress, RecipeError, Tools
+from workbench.api import (
+    CancelledError,
+    CancelToken,
+    DataError,
+    Progress,
+    RecipeError,
+    Sparsity,
+    Tools,
+    note_sparsity,
+)
 from workbench.domain.data_description import DataDescription
 from workbench.domain.knobs import FIRST_PARTY_KNOBS
 from workbench.domain.plan import Plan, resolve
@@ -126,6 +135,20 @@ def test_bits_are_lowered_stage_by_stage(train, tools):
     assert [entry["least_bits"] for entry in result.details["stages"]] == [8, 4, 0]
     assert [len(entry["history"]) for entry in result.details["stages"]] == [2, 1, 3]
     assert tools.data.validate(result.graph) == max(entry["score"] for entry in result.details["stages"][-1]["history"])
+
+
+def test_zeros_of_an_earlier_step_stay(methods, tools, network):
+    weight = network.constant("w2").copy()
+    weight[np.abs(weight) < np.median(np.abs(weight))] = 0.0
+    (layer,) = [node.name for node, found in layer_nodes(network) if found.name == "w2"]
+    sparse = network.with_initializers({"w2": weight})
+    sparse = note_sparsity(sparse, {layer: Sparsity("unstructured", 0.5)})
+    method = methods["quantize.qat"]
+    chosen = method.Parameters(**FAST, epochs=1, learning_rate=0.01)
+    result = method(chosen).apply(sparse, settings(sparse, 4), tools)
+    integers = result.graph.constant("w2_quantized")
+    assert (integers[weight == 0] == 0).all()
+    assert "kept the zeros of 1 sparse weights" in result.notes
 
 
 def test_weights_alone_can_be_trained(train, tools):
