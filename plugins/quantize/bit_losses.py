@@ -73,7 +73,8 @@ class Trials:
         shape = [1] * found.integers.ndim
         if found.axis is not None:
             shape[found.axis] = -1
-        return found.integers.astype(np.float32) * found.scales.reshape(shape)
+        values: np.ndarray = found.integers.astype(np.float32) * found.scales.reshape(shape)
+        return values
 
     def batches(self, size: int = _BATCH) -> list[Batch]:
         """Return the samples."""
@@ -156,7 +157,7 @@ def _by_hessian(trials: Trials, progress: Progress) -> Losses:
     traces = dict.fromkeys(trials.subjects, 0.0)
     for probe in range(_PROBES):
         signs = {
-            subject.weight: rng.choice(np.float32([-1, 1]), size=trials.weight(layer).shape)
+            subject.weight: rng.choice(np.array([-1, 1], np.float32), size=trials.weight(layer).shape)
             for layer, subject in trials.subjects.items()
         }
         # Steps in proportion to each layer's own weights, so that one number suits all.

@@ -89,7 +89,7 @@ def block_grid(
             error = _errors(parts, *candidate, lowest, highest, counts)
             better = error < best
             best = np.where(better, error, best)
-            chosen = tuple(np.where(better, new, old) for new, old in zip(candidate, chosen, strict=True))
+            chosen = np.where(better, candidate[0], chosen[0]), np.where(better, candidate[1], chosen[1])
     scales, zeros = chosen
     # As the file holds them, so that what is rounded later is rounded to the levels that are deployed.
     return BlockGrid(scales.astype(np.float32).astype(np.float64), zeros, bits, block, lowest, highest)

@@ -129,8 +129,9 @@ class LadderDialog(QDialog):
         for button in (self.copy, self.export):
             button.setEnabled(report is not None)
         while (entry := self.rungs.takeAt(0)) is not None:
-            entry.widget().hide()
-            entry.widget().deleteLater()
+            if (label := entry.widget()) is not None:
+                label.hide()
+                label.deleteLater()
         self.tree.clear()
         if report is None:
             self.verdict.setText(
@@ -141,10 +142,10 @@ class LadderDialog(QDialog):
             return
         for row, rung in enumerate(report.rungs):
             for column, text in enumerate(rung_cells(rung)):
-                label = QLabel(text)
-                label.setTextFormat(Qt.TextFormat.PlainText)
-                label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-                self.rungs.addWidget(label, row, column)
+                cell = QLabel(text)
+                cell.setTextFormat(Qt.TextFormat.PlainText)
+                cell.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+                self.rungs.addWidget(cell, row, column)
         self.rungs.setColumnStretch(1, 1)
         self.verdict.setText(" ".join((report.verdict, *report.notes)))
         self._fill(report)
