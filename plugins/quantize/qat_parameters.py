@@ -70,7 +70,7 @@ class QatParameters(QuantizationParameters, TrainingParameters):
         description="Pulls weights to their levels, from nothing in the beginning to this strength, so that they stop "
         "jumping between two; empty damps weights of 3 bits and fewer by 0.03.",
     )
-    # ResNet-20, 6,000 images, W3A3: given back 0.885 at a learning rate of 0.01; left folded 0.894 at 0.0003 and 0.171 at
+    # ResNet-20, 6,000 images, W3A3: given back 0.885 at a learning rate of 0.01; left folded 0.894 at 0.0003, 0.171 at
     # 0.002. W4A4, 3 epochs of 19,000, left folded at 0.0003: 0.912.
     restore_batch_norm: bool = Field(
         True,
