@@ -87,7 +87,13 @@ from workbench.graph.passes.store_narrow import Narrow, narrow_trial, store_narr
 from workbench.graph.passes.trainable_qdq import TrainingForm, rescaled_weights, trainable_qdq
 from workbench.graph.passes.upgrade_opset import upgrade_opset
 from workbench.graph.passes.widen_half import widen_half
-from workbench.graph.quantization import ActivationQuantization, BlockQuantization, WeightQuantization, container_bits
+from workbench.graph.quantization import (
+    ActivationQuantization,
+    BlockQuantization,
+    WeightQuantization,
+    container_bits,
+    weight_levels,
+)
 from workbench.graph.sparsity import Sparsity, sparsity_of
 from workbench.graph.units import Unit, find_units
 from workbench.methods.budget import Choice, Chosen, allocate
@@ -244,6 +250,7 @@ __all__ = [
     "training_history",
     "unit_step",
     "upgrade_opset",
+    "weight_levels",
     "why_not_blocks",
     "why_not_factorizable",
     "widen_half",

@@ -16,7 +16,7 @@ from workbench.api import (
     Stage,
 )
 
-from .layers import INTEGER_LAYERS, requested_bits
+from .layers import INTEGER_LAYERS, requested_bits, some
 from .parameters import QuantizationParameters
 
 
@@ -49,17 +49,16 @@ class Quantization(Method):
             if bits.activation_bits <= 8 and graph.node(name).op not in INTEGER_LAYERS
         ]
         if slow:
-            shown = ", ".join(slow[:3]) + (" …" if len(slow) > 3 else "")
             warnings = (
                 *warnings,
                 f"{len(slow)} layer(s) with quantized activations compute in float, because the runtime has no integer "
-                f"kernel for them: {shown}",
+                f"kernel for them: {some(slow)}",
             )
         wide = [name for name, bits in layers.items() if bits.activation_bits <= 8 < bits.weight_bits]
         if wide:
             warnings = (
                 *warnings,
-                f"{len(wide)} layer(s) have quantized activations and float weights ({', '.join(wide[:3])}): the file "
+                f"{len(wide)} layer(s) have quantized activations and float weights ({some(wide)}): the file "
                 "keeps them, but ONNX Runtime may round them to 8 bits by itself where the output is quantized too",
             )
         return warnings

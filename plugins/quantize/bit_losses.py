@@ -69,12 +69,7 @@ class Trials:
     def rounded(self, layer: str, bits: int) -> np.ndarray:
         """Return the values that a layer's weight would have."""
         rule: WeightRange = ("minmax" if bits == 8 else "mse") if self.rule == "auto" else self.rule
-        found = quantize_weight(self.weight(layer), self.subjects[layer].axis, bits, rule)
-        shape = [1] * found.integers.ndim
-        if found.axis is not None:
-            shape[found.axis] = -1
-        values: np.ndarray = found.integers.astype(np.float32) * found.scales.reshape(shape)
-        return values
+        return quantize_weight(self.weight(layer), self.subjects[layer].axis, bits, rule).values()
 
     def batches(self, size: int = _BATCH) -> list[Batch]:
         """Return the samples."""

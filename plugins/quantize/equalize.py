@@ -64,7 +64,7 @@ class CrossLayerEqualization(Method):
             RecipeError: the model is quantized already.
         """
         refuse_quantized(graph)
-        sites = _sites(_folded(graph))
+        sites = _sites(fold_batch_norm(fold_constants(graph)))
         if sites.found:
             return ()
         return (f"No layers to equalize{_because(sites.skipped)}.",)
@@ -77,7 +77,7 @@ class CrossLayerEqualization(Method):
             CancelledError: tools.cancel was set.
         """
         refuse_quantized(graph)
-        folded = _folded(graph)
+        folded = fold_batch_norm(fold_constants(graph))
         sites = _sites(folded)
         if not sites.found:
             return MethodResult(graph, (f"nothing equalized{_because(sites.skipped)}",))
@@ -109,10 +109,6 @@ class CrossLayerEqualization(Method):
             "range_ratio_after": after,
         }
         return MethodResult(with_weights(folded, arrays), tuple(notes), details)
-
-
-def _folded(graph: ModelGraph) -> ModelGraph:
-    return fold_batch_norm(fold_constants(graph))
 
 
 def _sites(graph: ModelGraph) -> Sites:

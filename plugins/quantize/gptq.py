@@ -8,17 +8,17 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from workbench.api import LayerSettings, MethodResult, ModelGraph, Parameters, Tools, WeightQuantization
+from workbench.api import LayerSettings, MethodResult, ModelGraph, Parameters, Tools, WeightQuantization, weight_levels
 
 from .base import Quantization
 from .bias_correction import correct_biases
 from .inputs import Read, output_error, read_weights, second_moments
-from .parameters import QuantizationParameters
+from .parameters import CorrectedParameters
 from .prepared import Prepared, prepare
 from .second_order import Levels, rounded_in_turn
 
 
-class GptqParameters(QuantizationParameters):
+class GptqParameters(CorrectedParameters):
     """Calibration, and how weights are rounded in turn."""
 
     damping: float = Field(
@@ -32,12 +32,6 @@ class GptqParameters(QuantizationParameters):
         default=True,
         title="Order by activations",
         description="Round the weights that read most first, so that most others are left to make up for them.",
-    )
-    bias_correction: bool = Field(
-        default=False,
-        title="Bias correction",
-        description="Take the mean error of every layer's outputs on the calibration samples out of its bias, layer by "
-        "layer; gains most below 8 bits. Takes a pass over the samples for each layer in the depth.",
     )
 
 
@@ -100,14 +94,10 @@ class Gptq(Quantization):
     ) -> tuple[np.ndarray, dict[str, float]]:
         """Return new integers, and the output's relative error in root mean square before and after."""
         layout = each.layout
-        shape = [1] * array.ndim
-        if before.axis is not None:
-            shape[before.axis] = -1
-        scales = layout.matrices(np.broadcast_to(before.scales.reshape(shape), array.shape)).astype(np.float64)
+        scales = layout.matrices(np.broadcast_to(before.spread(), array.shape)).astype(np.float64)
         weight = layout.matrices(array).astype(np.float64)
         nearest = layout.matrices(before.integers).astype(np.float64)
-        highest = 2 ** (before.bits - 1) - 1
-        lowest = -highest if before.bits == 8 else -highest - 1
+        lowest, highest = weight_levels(before.bits)
         integers = np.empty_like(weight)
         lost = np.zeros(2)
         total = 0.0

@@ -13,9 +13,9 @@ from typing import Literal
 
 import numpy as np
 
-from workbench.api import WeightQuantization
+from workbench.api import WeightQuantization, weight_levels
 
-from .weights import WeightRange, quantize_weight, rows_of
+from .weights import WeightRange, best_scales, quantize_weight, rows_of
 
 Grid = Literal["uniform", "ternary", "power_of_two", "apot"]
 _SHARES = np.linspace(0.3, 1.2, 91)
@@ -66,8 +66,8 @@ class Rounding:
             found = quantize_weight(weight, axis, bits, rule, smallest_scale=smallest_scale)
             if not self.power_of_two_scales:
                 return found
-            highest = 2 ** (bits - 1) - 1
-            levels = np.arange(-highest if bits == 8 else -highest - 1, highest + 1)
+            lowest, highest = weight_levels(bits)
+            levels = np.arange(lowest, highest + 1)
             scales = np.asarray(found.scales, np.float64).reshape(-1)
         rows = rows_of(weight, axis)
         if bits == 1:
@@ -132,15 +132,7 @@ def _powers_of_two(
 
 
 def _best(rows: np.ndarray, levels: np.ndarray, candidates: list[np.ndarray]) -> np.ndarray:
-    """Return of several scales (rows,) the one of the least squared error, row by row."""
-    best = np.full(len(rows), np.inf)
-    chosen = candidates[0].copy()
-    for candidate in candidates:
-        safe = np.where(candidate > 0, candidate, 1.0)[:, None]
-        error = np.square(_nearest(rows / safe, levels) * safe - rows).sum(axis=1)
-        better = error < best
-        best[better], chosen[better] = error[better], candidate[better]
-    return chosen
+    return best_scales(rows, candidates, lambda values: _nearest(values, levels))
 
 
 def _nearest(values: np.ndarray, levels: np.ndarray) -> np.ndarray:

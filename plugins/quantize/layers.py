@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,20 +86,41 @@ def requested_bits(graph: ModelGraph, plan: LayerSettings) -> tuple[dict[str, La
                 )
             left_out.append(f"{node.name} (weight stored as {weight.dtype})")
             continue
-        owner, other = owners.setdefault(weight.name, (node.name, weight_bits))
-        if other != weight_bits:
-            raise RecipeError(
-                f"weight_bits is {weight_bits}, but layer {owner!r} shares the weight {weight.name!r} at {other}",
-                where=node.name,
-                action="Give both layers the same weight_bits.",
-            )
+        refuse_other_bits(owners, node, weight.name, weight_bits)
         position = _weight_position(graph, node)
         data = None if node.op == "Gather" else 1 - position if node.op in ("Gemm", "MatMul") else 0
         found[node.name] = LayerBits(weight_bits, activation_bits if data is not None else UNTOUCHED, data, position)
     if not left_out:
         return found, ()
-    shown = ", ".join(left_out[:3]) + (" …" if len(left_out) > 3 else "")
-    return found, (f"{len(left_out)} layer(s) stay as they are, unless quantize.to_float comes first: {shown}",)
+    return found, (
+        f"{len(left_out)} layer(s) stay as they are, unless quantize.to_float comes first: {some(left_out)}",
+    )
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first three of several names for a message."""
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+
+
+def refuse_other_bits(owners: dict[str, tuple[str, int]], node: Node, weight: str, bits: int) -> None:
+    """Note down that a layer wants its weight in so many bits.
+
+    Args:
+        owners: The first layer of every weight and its bits; a new weight is added.
+        node: The layer.
+        weight: Its weight's name.
+        bits: What it wants.
+
+    Raises:
+        RecipeError: another layer shares the weight and wants it in other bits.
+    """
+    owner, other = owners.setdefault(weight, (node.name, bits))
+    if other != bits:
+        raise RecipeError(
+            f"weight_bits is {bits}, but layer {owner!r} shares the weight {weight!r} at {other}",
+            where=node.name,
+            action="Give both layers the same weight_bits.",
+        )
 
 
 def channel_axis(node: Node, weight: np.ndarray, position: int) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -85,6 +86,11 @@ class MixedParameters(QuantizationParameters):
         json_schema_extra={"unit": "samples"},
     )
 
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """The bits that a layer may get, ascending."""
+        return tuple(range(self.fewest_bits, self.most_bits + 1))
+
 
 class MixedPrecision(Quantization):
     """Chooses weight bits, then quantizes as quantize.ptq does; a line that names one layer pins that layer's bits."""
@@ -118,7 +124,7 @@ class MixedPrecision(Quantization):
         free = _free(layers, plan)
         if settings.budget != "plan" and free:
             # With losses of 0 only the budget can fail, and that needs no samples to be seen.
-            nothing = {layer: dict.fromkeys(settings_bits(settings), 0.0) for layer in free}
+            nothing = {layer: dict.fromkeys(settings.choices, 0.0) for layer in free}
             _allocated(graph, layers, nothing, settings)
         if settings.budget != "plan" and not free:
             warnings = (*warnings, "No layer is free: each has weight bits in a line of its own, or none below 32.")
@@ -144,7 +150,7 @@ class MixedPrecision(Quantization):
             trials = Trials(
                 folded,
                 subjects,
-                settings_bits(settings),
+                settings.choices,
                 needed_data(tools, self.id),
                 tools,
                 settings.sensitivity_samples,
@@ -168,11 +174,6 @@ class MixedPrecision(Quantization):
             return MethodResult(graph, ("nothing quantized",))
         result = prepared.result()
         return MethodResult(result.graph, (*notes, *result.notes), {**result.details, **details})
-
-
-def settings_bits(settings: MixedParameters) -> tuple[int, ...]:
-    """Return the choices, ascending."""
-    return tuple(range(settings.fewest_bits, settings.most_bits + 1))
 
 
 def _free(layers: Mapping[str, LayerBits], plan: LayerSettings) -> tuple[str, ...]:
@@ -208,7 +209,7 @@ def _allocated(
         if settings.budget == "average_bits":
             shape = graph.constant_shape(weight) or ()
             # A shared weight is stored once.
-            units[name] = float(_product(shape)) if owner == name else 0.0
+            units[name] = float(math.prod(shape)) if owner == name else 0.0
         else:
             units[name] = float(costs.get(name, 0)) * bits.activation_bits
     whole = sum(units.values())
@@ -241,10 +242,3 @@ def _trades(entry: Chosen) -> dict[str, Any]:
 def _counted(values: Mapping[str, int]) -> str:
     counts = {bits: list(values.values()).count(bits) for bits in sorted(set(values.values()))}
     return "layers by bits: " + ", ".join(f"{count} with {bits}" for bits, count in counts.items())
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    result = 1
-    for size in shape:
-        result *= size
-    return result

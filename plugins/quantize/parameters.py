@@ -78,3 +78,14 @@ class QuantizationParameters(Parameters):
             "moving_average": {"momentum": self.momentum},
         }
         return CALIBRATORS[self.calibrator](value, **own.get(self.calibrator, {}))
+
+
+class CorrectedParameters(QuantizationParameters):
+    """Of methods that can take the mean error of rounding out of the biases when all is rounded."""
+
+    bias_correction: bool = Field(
+        default=False,
+        title="Bias correction",
+        description="Take the mean error of every layer's outputs on the calibration samples out of its bias, layer by "
+        "layer; gains most below 8 bits. Takes a pass over the samples for each layer in the depth.",
+    )

@@ -12,19 +12,12 @@ from .base import Quantization
 from .bias_correction import correct_biases
 from .grids import Grid, Rounding
 from .layers import requested_bits
-from .parameters import QuantizationParameters
+from .parameters import CorrectedParameters
 from .prepared import prepare
 
 
-class PtqParameters(QuantizationParameters):
+class PtqParameters(CorrectedParameters):
     """Calibration, rounding and what is corrected afterwards."""
-
-    bias_correction: bool = Field(
-        default=False,
-        title="Bias correction",
-        description="Take the mean error of every layer's outputs on the calibration samples out of its bias, layer by "
-        "layer; gains most below 8 bits. Takes a pass over the samples for each layer in the depth.",
-    )
 
     grid: Grid = Field(
         default="uniform",

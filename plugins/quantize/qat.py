@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -14,7 +13,6 @@ from workbench.api import (
     ModelGraph,
     Parameters,
     Requirement,
-    Setting,
     Stage,
     Tools,
     Training,
@@ -216,11 +214,7 @@ def raised(plan: LayerSettings, least: int) -> LayerSettings:
     """Return the plan with no quantized layer below `least` bits."""
     if not least:
         return plan
-    lines: dict[str, Mapping[str, Setting]] = {}
-    for name, line in plan.items():
-        new = dict(line)
-        for knob in (WEIGHT_BITS, ACTIVATION_BITS):
-            if knob.name in new:
-                new[knob.name] = max(new[knob.name], least)
-        lines[name] = new
-    return LayerSettings(lines, (WEIGHT_BITS, ACTIVATION_BITS))
+    for knob in (WEIGHT_BITS, ACTIVATION_BITS):
+        few = [name for name in plan if plan.number(name, knob) < least]
+        plan = plan.with_values(knob, dict.fromkeys(few, least))
+    return plan

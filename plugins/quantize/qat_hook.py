@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.api import TrainingForm
+from workbench.api import TrainingForm, weight_levels
 
 _LEAST_SHARE = 1e-3
 _FARTHEST_STEP = 0.02
@@ -70,8 +70,7 @@ class QuantizerHook:
         for name, entry in form.weights.items():
             given = form.given[name]
             if given.bits <= self._damping.bits and name in weights and entry.scale in weights:
-                shape = tuple(-1 if place == given.axis else 1 for place in range(given.integers.ndim))
-                levels = -(2 ** (given.bits - 1)), 2 ** (given.bits - 1) - 1
+                shape, levels = given.spread().shape, weight_levels(given.bits)
                 self._damped.append((weights[name], weights[entry.scale], shape, *levels))
 
     def after_backward(self, step: int) -> None:

@@ -108,7 +108,7 @@ class SmoothQuant(Method):
             RecipeError: the model is quantized already.
         """
         refuse_quantized(graph)
-        folded = _folded(graph)
+        folded = fold_batch_norm(fold_constants(graph))
         sites = self._sites(folded)
         if sites or self._loose(folded, sites):
             return ()
@@ -124,7 +124,7 @@ class SmoothQuant(Method):
         """
         refuse_quantized(graph)
         data = needed_data(tools, self.id)
-        folded = _folded(graph)
+        folded = fold_batch_norm(fold_constants(graph))
         sites = self._sites(folded)
         loose = self._loose(folded, sites)
         if not sites and not loose:
@@ -190,10 +190,6 @@ class SmoothQuant(Method):
         factor = np.where(both, largest, 1.0) ** alpha / np.where(both, read, 1.0) ** (1 - alpha)
         # Channels that are always zero, or that nobody reads, have nothing to move.
         return np.where(both, factor, 1.0)
-
-
-def _folded(graph: ModelGraph) -> ModelGraph:
-    return fold_batch_norm(fold_constants(graph))
 
 
 def _observers(graph: ModelGraph, site: Site) -> list[tuple[str, ChannelMagnitude]]:

@@ -39,7 +39,7 @@ from workbench.api import (
 from .awq import scaled_inputs
 from .blocks import BlockGrid, block_grid
 from .inputs import Read, output_error, read_weights, second_moments
-from .layers import channel_axis, refuse_quantized
+from .layers import channel_axis, refuse_other_bits, refuse_quantized, some
 from .second_order import rounded_in_turn
 from .storage import usable_bits
 from .weights import quantize_weight
@@ -164,13 +164,12 @@ class WeightOnly(Method):
             notes.append(_SLOW_FLOAT)
         small = [name for name in chosen.packed if _elements(graph, name) < _SMALL]
         if small:
-            shown = ", ".join(small[:3]) + (" …" if len(small) > 3 else "")
             notes.append(
-                f"{len(small)} weights hold fewer than {_SMALL:,} numbers ({shown}): packed they are smaller, but take "
-                "longer than in float here"
+                f"{len(small)} weights hold fewer than {_SMALL:,} numbers ({some(small)}): packed they are smaller, "
+                "but take longer than in float here"
             )
         if chosen.dequantized:
-            shown = ", ".join(list(chosen.dequantized)[:3])
+            shown = some(tuple(chosen.dequantized))
             notes.append(f"{len(chosen.dequantized)} layers are no plain matrix products ({shown}): {_DEQUANTIZED}")
         return tuple(notes)
 
@@ -243,20 +242,14 @@ class WeightOnly(Method):
                     )
                 left.append(f"{node.name} ({reason})")
                 continue
-            owner, other = owners.setdefault(weight.name, (node.name, bits))
-            if other != bits:
-                raise RecipeError(
-                    f"weight_bits is {bits}, but layer {owner!r} shares the weight {weight.name!r} at {other}",
-                    where=node.name,
-                    action="Give both layers the same weight_bits.",
-                )
+            refuse_other_bits(owners, node, weight.name, bits)
             if bits == 16:
                 halves.append(node.name)
             elif why_not_blocks(graph, node) is None:
                 packed[node.name] = bits
             else:
                 dequantized[node.name] = bits
-        notes = (f"{len(left)} layers stay as they are: {', '.join(left[:3])}",) if left else ()
+        notes = (f"{len(left)} layers stay as they are: {some(left)}",) if left else ()
         return _Chosen(packed, dequantized, tuple(halves), notes)
 
     def _packed(

@@ -5,11 +5,12 @@ Notation: weight w, integers q = clip(round(w / s), lowest, highest), scale s pe
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
 
-from workbench.api import WeightQuantization
+from workbench.api import WeightQuantization, weight_levels
 
 WeightRange = Literal["minmax", "mse"]
 _SHARES = np.linspace(0.3, 1.0, 71)
@@ -25,9 +26,6 @@ def quantize_weight(
 ) -> WeightQuantization:
     """Quantize a weight to integers of `bits` bits.
 
-    At 8 bits the levels are -127 … 127; below that all 2^bits levels are used, because one level out of 16 or 4
-    is worth more than symmetry.
-
     Args:
         weight: Float weight.
         axis: Axis of its output channels, or None for one scale.
@@ -39,29 +37,38 @@ def quantize_weight(
         Integers and scales; a channel of zeros has scale 1.
     """
     rows = rows_of(weight, axis)
-    highest = 2 ** (bits - 1) - 1
-    lowest = -highest if bits == 8 else -highest - 1
+    lowest, highest = weight_levels(bits)
     # The largest magnitude may sit on the side that has one level more.
     span = np.maximum(rows.max(axis=1) / highest, rows.min(axis=1) / lowest)
     scales = np.maximum(span, 0.0)
     if rule == "mse":
-        best = np.full(len(rows), np.inf)
-        chosen = scales.copy()
-        for share in _SHARES[::-1]:
-            candidate = scales * share
-            safe = np.where(candidate > 0, candidate, 1.0)[:, None]
-            error = np.square(np.clip(np.rint(rows / safe), lowest, highest) * safe - rows).sum(axis=1)
-            better = error < best
-            best[better], chosen[better] = error[better], candidate[better]
-        scales = chosen
+        candidates = [scales * share for share in _SHARES[::-1]]
+        scales = best_scales(rows, candidates, lambda values: np.clip(np.rint(values), lowest, highest))
     scales = np.maximum(scales, smallest_scale)
     scales = np.where(scales > np.finfo(np.float32).tiny, scales, 1.0).astype(np.float32)
-    shape = [1] * weight.ndim
-    if axis is not None:
-        shape[axis] = -1
-    spread = scales.reshape(shape)
+    spread = scales.reshape([-1 if place == axis else 1 for place in range(weight.ndim)])
     integers = np.clip(np.rint(weight / spread), lowest, highest).astype(np.int8)
     return WeightQuantization(integers, scales if axis is not None else scales.reshape(()), axis, bits)
+
+
+def best_scales(
+    rows: np.ndarray, candidates: Sequence[np.ndarray], nearest: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Return of several scales (rows,) the one of the least squared error, row by row; the first of equals.
+
+    Args:
+        rows: Weights (channels, rest).
+        candidates: Scales of all channels.
+        nearest: Returns the nearest level of every value in units of its scale.
+    """
+    best = np.full(len(rows), np.inf)
+    chosen = candidates[0].copy()
+    for candidate in candidates:
+        safe = np.where(candidate > 0, candidate, 1.0)[:, None]
+        error = np.square(nearest(rows / safe) * safe - rows).sum(axis=1)
+        better = error < best
+        best[better], chosen[better] = error[better], candidate[better]
+    return chosen
 
 
 def rows_of(weight: np.ndarray, axis: int | None) -> np.ndarray:

@@ -26,24 +26,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from workbench.data.description_file import read_data_description
+from cifar10 import RESNET20, candidate, description
+
 from workbench.domain.data_description import DataDescription
 from workbench.domain.plan import Plan
 from workbench.domain.recipe import Recipe, Step
 from workbench.domain.reports import CandidateReport
 from workbench.jobs.context import JobContext
-from workbench.jobs.specs import CompressJob, EvaluateJob
+from workbench.jobs.specs import EvaluateJob
 from workbench.worker.dispatch import run_job
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-DATA = """
-task: classification
-metric: top1
-train: {{reader: npz, path: {data}/cifar10/train.npz, inputs: x, targets: y}}
-test:  {{reader: npz, path: {data}/cifar10/test.npz,  inputs: x, targets: y}}
-preprocess: {{scale: 255, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], layout: NHWC->NCHW}}
-augment: [flip, {{crop: 4}}]
-"""
 PLANS = (
     ("inner_half", (0.5, 0.5, 0.5), ">= 0.885 at ratio <= 0.40"),
     ("inner_half_of_wide", (0.0, 0.5, 0.5), "the same, stage 1 left alone"),
@@ -53,9 +45,8 @@ PLANS = (
 def compress(model: Path, recipe: Recipe, out: Path, cache: Path) -> tuple[CandidateReport, float]:
     """Make one candidate and return its report and the seconds it took."""
     began = time.perf_counter()
-    spec = CompressJob(model=str(model), recipe=recipe, out=str(out), cache=str(cache), latency_seconds=8.0)
-    payload = run_job(spec, JobContext(log=print))
-    return CandidateReport.model_validate(payload), time.perf_counter() - began
+    report = candidate(model, recipe, out, log=True, cache=str(cache), latency_seconds=8.0)
+    return report, time.perf_counter() - began
 
 
 def show(title: str, report: CandidateReport, seconds: float, wanted: str) -> dict[str, Any]:
@@ -103,27 +94,25 @@ def main() -> None:
     arguments.add_argument("--epochs", type=int, default=3)
     arguments.add_argument("--out", type=Path)
     options = arguments.parse_args()
-    model = SHARED / "models" / "resnet20_cifar10_folded.onnx"
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.out or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "data.yaml").write_text(DATA.format(data=SHARED))
-        data = read_data_description(folder / "data.yaml")
+        data = description(augmented=True)
         cache = folder / "steps"
-        value = run_job(EvaluateJob(model=str(model), data=data), JobContext())["value"]
+        value = run_job(EvaluateJob(model=str(RESNET20), data=data), JobContext())["value"]
         print(f"{'original':34s} top1 {value:.4f}   wanted: exactly 0.9173")
         figures = [
-            show("empty recipe", *compress(model, recipe(data, {}), folder / "empty.onnx", cache), "0.9173, 1.0")
+            show("empty recipe", *compress(RESNET20, recipe(data, {}), folder / "empty.onnx", cache), "0.9173, 1.0")
         ]
         quantize = Step(method="quantize.ptq", parameters={"calibration_samples": 256})
         bits: dict[str, float | int | str] = {"weight_bits": 8, "activation_bits": 8}
-        done = compress(model, recipe(data, bits, quantize), folder / "w8a8.onnx", cache)
+        done = compress(RESNET20, recipe(data, bits, quantize), folder / "w8a8.onnx", cache)
         figures.append(show("W8A8", *done, ">= 0.9160, onnxruntime 0.446"))
         steps = (Step(method="prune.l1"), Step(method="train.finetune", parameters={"epochs": options.epochs}))
         for name, ratios, wanted in PLANS:
             plan = Plan(default=bits, layers=inner_channels(ratios))
             made = Recipe(data=data, plan=plan, steps=(*steps, quantize))
-            done = compress(model, made, folder / f"{name}.onnx", cache)
+            done = compress(RESNET20, made, folder / f"{name}.onnx", cache)
             figures.append(show(f"{name}, {options.epochs} epochs, W8A8", *done, wanted))
         print(json.dumps(figures))
 

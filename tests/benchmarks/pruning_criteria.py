@@ -28,15 +28,13 @@ machine: 10 to 45 s each. Slopes of ResNet-56 (28 groups, prune.taylor, 1,024 im
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cifar10 import SHARED, description
 
 from workbench.api import LayerSettings, Method, ModelGraph, Tools, fold_batch_norm, graph_cost
-from workbench.data.description_file import read_data_description
 from workbench.domain.installation import shipped_folder
 from workbench.domain.knobs import PRUNE_RATIO
 from workbench.domain.plan import Plan, resolve
@@ -48,14 +46,6 @@ from workbench.methods.preparation import RecipeData
 from workbench.plugin_host.loader import load_methods
 from workbench.plugin_host.manifests import read_manifest
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-DATA = """
-task: classification
-metric: top1
-train: {{reader: npz, path: {data}/cifar10/train.npz, inputs: x, targets: y}}
-test:  {{reader: npz, path: {data}/cifar10/test.npz,  inputs: x, targets: y}}
-preprocess: {{scale: 255, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], layout: NHWC->NCHW}}
-"""
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -86,10 +76,7 @@ def halved(graph: ModelGraph, *, by_default: bool = False) -> LayerSettings:
 def tools(graph: ModelGraph, threads: int = 0, seed: int = 0) -> Tools:
     """Return engines with so many threads (0: all cores) and the shared data."""
     inference = OrtEngine(threads)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "data.yaml"
-        path.write_text(DATA.format(data=SHARED))
-        data = RecipeData(read_data_description(path), graph.inputs, inference, graph)
+    data = RecipeData(description(), graph.inputs, inference, graph)
     return Tools(
         reference=graph,
         data=data,

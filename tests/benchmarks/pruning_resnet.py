@@ -40,23 +40,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from workbench.data.description_file import read_data_description
+from cifar10 import SHARED, candidate, description
+
 from workbench.domain.plan import Plan
 from workbench.domain.recipe import Recipe, Step
-from workbench.domain.reports import CandidateReport
-from workbench.jobs.context import JobContext
-from workbench.jobs.specs import CompressJob
-from workbench.worker.dispatch import run_job
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-DATA = """
-task: classification
-metric: top1
-train: {{reader: npz, path: {data}/cifar10/train.npz, inputs: x, targets: y}}
-test:  {{reader: npz, path: {data}/cifar10/test.npz,  inputs: x, targets: y}}
-preprocess: {{scale: 255, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], layout: NHWC->NCHW}}
-augment: [flip, {{crop: 4}}]
-"""
 Line = dict[str, float | int | str]
 INTEGERS: Line = {"weight_bits": 8, "activation_bits": 8}
 
@@ -147,19 +135,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.out or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "data.yaml").write_text(DATA.format(data=SHARED))
-        data = read_data_description(folder / "data.yaml")
+        data = description(augmented=True)
         for name in options.only or ROWS:
             row, began = ROWS[name], time.perf_counter()
             model = SHARED / "models" / f"{row.model}_cifar10_folded.onnx"
-            spec = CompressJob(
-                model=str(model),
-                recipe=recipe(row, data, options.threads),
-                out=str(folder / f"{name}.onnx"),
+            report = candidate(
+                model,
+                recipe(row, data, options.threads),
+                folder / f"{name}.onnx",
+                log=True,
                 cache=str(folder / "steps"),
                 latency_seconds=8.0,
             )
-            report = CandidateReport.model_validate(run_job(spec, JobContext(log=print)))
             assert report.metric is not None
             assert report.latency is not None
             ratio = report.latency.ratio_to_first

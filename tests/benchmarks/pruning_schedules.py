@@ -26,12 +26,11 @@ statistics taken anew, and recovered:
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import numpy as np
+from cifar10 import RESNET20, description
 
 from workbench.api import PRUNE_RATIO, Tools
-from workbench.domain.data_description import DataDescription
 from workbench.domain.installation import shipped_folder
 from workbench.domain.plan import Plan, resolve
 from workbench.engines.inference_ort import OrtEngine
@@ -42,7 +41,6 @@ from workbench.methods.preparation import RecipeData
 from workbench.plugin_host.loader import load_methods
 from workbench.plugin_host.manifests import read_manifest
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 HOOKED = {"schedule_epochs": 3, "epochs": 3}
 BUDGETS = {
     "one shot": ("iterative", {"rounds": 1, "epochs": 6}),
@@ -53,24 +51,11 @@ BUDGETS = {
 
 def main(wanted: list[str]) -> None:
     """Print one line for every schedule."""
-    graph = open_model(DATA / "models" / "resnet20_cifar10_folded.onnx")
+    graph = open_model(RESNET20)
     engine = OrtEngine(threads=1)
-    description = DataDescription.model_validate(
-        {
-            "train": {"reader": "npz", "path": "cifar10/train.npz", "inputs": "x", "targets": "y"},
-            "preprocess": {
-                "scale": 255,
-                "mean": [0.485, 0.456, 0.406],
-                "std": [0.229, 0.224, 0.225],
-                "layout": "NHWC->NCHW",
-            },
-            "augment": ["flip", {"crop": 4}],
-            "folder": str(DATA),
-        }
-    )
     tools = Tools(
         reference=graph,
-        data=RecipeData(description, graph.inputs, engine, graph),
+        data=RecipeData(description(augmented=True), graph.inputs, engine, graph),
         inference=engine,
         training=TorchEngine(threads=1),
         rng=np.random.default_rng(0),

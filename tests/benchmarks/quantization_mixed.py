@@ -20,23 +20,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from workbench.data.description_file import read_data_description
+from cifar10 import RESNET20, candidate, description, rungs
+
 from workbench.domain.plan import Plan
 from workbench.domain.recipe import Recipe, Step
-from workbench.domain.reports import CandidateReport
-from workbench.jobs.context import JobContext
-from workbench.jobs.specs import CompressJob
-from workbench.worker.dispatch import run_job
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-MODEL = SHARED / "models" / "resnet20_cifar10_folded.onnx"
-DATA = """
-task: classification
-metric: top1
-train: {{reader: npz, path: {data}/cifar10/train.npz, inputs: x, targets: y}}
-test:  {{reader: npz, path: {data}/cifar10/test.npz,  inputs: x, targets: y}}
-preprocess: {{scale: 255, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], layout: NHWC->NCHW}}
-"""
 # Name → (method, bits of weights in the plan, average bits or None).
 ROWS: dict[str, tuple[str, int, float | None]] = {
     "uniform-4": ("quantize.ptq", 4, None),
@@ -54,28 +42,27 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        (folder / "data.yaml").write_text(DATA.format(data=SHARED))
-        data = read_data_description(folder / "data.yaml")
+        data = description()
         for name in options.only or ROWS:
             method, bits, average = ROWS[name]
             chosen: dict[str, Any] = {}
             if average is not None:
                 chosen = {"average_bits": average, "sensitivity": options.sensitivity}
-            spec = CompressJob(
-                model=str(MODEL),
-                recipe=Recipe(
-                    data=data,
-                    plan=Plan(default={"weight_bits": bits, "activation_bits": 8}),
-                    steps=(Step(method=method, parameters=chosen),),
-                ),
-                out=str(folder / f"{name}.onnx"),
-                measure_latency=False,
-            )
-            report = CandidateReport.model_validate(run_job(spec, JobContext()))
+            plan = Plan(default={"weight_bits": bits, "activation_bits": 8})
+            made = Recipe(data=data, plan=plan, steps=(Step(method=method, parameters=chosen),))
+            out = folder / f"{name}.onnx"
+            report = candidate(RESNET20, made, out, measure_latency=False)
             assert report.metric is not None
             (step,) = report.steps
             notes = [note for note in step.notes if "bits" in note]
-            print(json.dumps({"name": name, "top1": report.metric.value, "seconds": step.seconds, "notes": notes}))
+            figures = {
+                "name": name,
+                "top1": report.metric.value,
+                "rungs": rungs(out, data),
+                "seconds": step.seconds,
+                "notes": notes,
+            }
+            print(json.dumps(figures), flush=True)
 
 
 if __name__ == "__main__":

@@ -23,23 +23,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from workbench.data.description_file import read_data_description
+from cifar10 import RESNET20, candidate, description, rungs
+
 from workbench.domain.plan import Plan
 from workbench.domain.recipe import Recipe, Step
-from workbench.domain.reports import CandidateReport
-from workbench.jobs.context import JobContext
-from workbench.jobs.specs import CompressJob
-from workbench.worker.dispatch import run_job
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-MODEL = SHARED / "models" / "resnet20_cifar10_folded.onnx"
-DATA = """
-task: classification
-metric: top1
-train: {{reader: npz, path: {data}/cifar10/train.npz, inputs: x, targets: y}}
-test:  {{reader: npz, path: {data}/cifar10/test.npz,  inputs: x, targets: y}}
-preprocess: {{scale: 255, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], layout: NHWC->NCHW}}
-"""
 FIRST_AND_LAST = ("node_conv2d", "node_linear")
 
 
@@ -91,22 +79,17 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        (folder / "data.yaml").write_text(DATA.format(data=SHARED))
-        data = read_data_description(folder / "data.yaml")
+        data = description()
         for name in options.only or ROWS:
             row = ROWS[name]
-            spec = CompressJob(
-                model=str(MODEL),
-                recipe=recipe(row, data, options.threads, options.seed),
-                out=str(folder / f"{name}.onnx"),
-                latency_seconds=4.0,
-            )
-            report = CandidateReport.model_validate(run_job(spec, JobContext()))
+            out = folder / f"{name}.onnx"
+            report = candidate(RESNET20, recipe(row, data, options.threads, options.seed), out, latency_seconds=4.0)
             assert report.metric is not None
             assert report.latency is not None
             figures = {
                 "name": name,
                 "top1": report.metric.value,
+                "rungs": rungs(out, data),
                 "wanted": row.wanted,
                 "seconds": round(sum(step.seconds for step in report.steps), 1),
                 "threads": options.threads,

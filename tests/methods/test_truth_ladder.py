@@ -73,6 +73,20 @@ def test_all_executions_of_a_quantized_file_agree(
     assert integers[0].literal.sqnr_db == IDENTICAL_DB  # the input's own quantizer has no sum before it
 
 
+class _Failing(TorchEngine):
+    """Can't run the model, although it knows all operators."""
+
+    def run(self, graph: ModelGraph, inputs: Inputs, values: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        raise RuntimeError("sizes of tensors must match")
+
+
+def test_a_simulation_that_fails_costs_its_own_rung_only(engine: OrtEngine, file: Path, dataset: Dataset) -> None:
+    report = Ladder(engine, _Failing(threads=1)).climb(file, dataset, compared_samples=16)
+    assert "sizes of tensors must match" in report.rungs[0].reason
+    assert [rung.metric is None for rung in report.rungs] == [True, False, False]
+    assert all(value.literal is None and value.deployed is not None for value in report.values if value.steps)
+
+
 class _Erring(TorchEngine):
     """Gets the second convolution wrong, as a faulty kernel would."""
 

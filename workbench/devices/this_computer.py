@@ -120,21 +120,22 @@ class ThisComputer:
 
 def cpu_name() -> str:
     """Return the processor's name as the system gives it."""
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text(errors="replace").splitlines():
-            if line.lower().startswith(("model name", "hardware")):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    names = _processor_says("model name", "hardware")
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def integer_dot_products() -> bool | None:
     """Return whether the processor adds products of 8-bit integers in 32 bits, or None where the system doesn't say."""
+    flags = {flag for line in _processor_says("flags", "features") for flag in line.split()}
+    if flags:
+        return bool(flags & _DOT_PRODUCTS)
+    return True if platform.machine().lower() in ("arm64", "aarch64") else None
+
+
+def _processor_says(*keys: str) -> list[str]:
+    """Return what the system says of its processors under some keys; nothing where it does not."""
     information = Path("/proc/cpuinfo")
     if not information.exists():
-        return True if platform.machine().lower() in ("arm64", "aarch64") else None
-    flags: set[str] = set()
-    for line in information.read_text(errors="replace").splitlines():
-        if line.lower().startswith(("flags", "features")):
-            flags.update(line.partition(":")[2].split())
-    return bool(flags & _DOT_PRODUCTS) if flags else None
+        return []
+    lines = information.read_text(errors="replace").splitlines()
+    return [line.partition(":")[2].strip() for line in lines if line.lower().startswith(keys)]

@@ -67,11 +67,9 @@ class LayerSettings(Mapping[str, Mapping[str, Setting]]):
     def __init__(
         self,
         settings: Mapping[str, Mapping[str, Setting]],
-        knobs: Sequence[Knob],
         origins: Mapping[tuple[str, str], Origin] | None = None,
     ) -> None:
         self._settings = {name: MappingProxyType(dict(values)) for name, values in settings.items()}
-        self._untouched = {knob.name: knob.untouched for knob in knobs}
         self._origins = dict(origins or {})
 
     def __getitem__(self, layer: str) -> Mapping[str, Setting]:
@@ -108,11 +106,9 @@ class LayerSettings(Mapping[str, Mapping[str, Setting]]):
         changed = {name: dict(line) for name, line in self._settings.items()}
         for name, value in values.items():
             changed.setdefault(name, dict(self.get(name, {})))[knob.name] = value
-        result = LayerSettings(changed, (), self._origins)
-        result._untouched = self._untouched
-        if self._origins:
-            result._origins.update({(name, knob.name): Origin.LINE for name in values})
-        return result
+        # Without origins every setting counts as a line already.
+        lines = {(name, knob.name): Origin.LINE for name in values} if self._origins else {}
+        return LayerSettings(changed, {**self._origins, **lines})
 
     def touched(self, knob: Knob) -> tuple[str, ...]:
         """Return the layers on which `knob` differs from its untouched value."""
@@ -175,4 +171,4 @@ def resolve(
                     origins[name, knob] = Origin.LINE if len(matched) == 1 else Origin.GLOB
                 elif len(matched) == 1 and value != known[knob].untouched:
                     raise RecipeError(f"layer {name!r} has no knob {knob!r}", where=place, action="Remove the setting.")
-    return LayerSettings(settings, knobs, origins)
+    return LayerSettings(settings, origins)

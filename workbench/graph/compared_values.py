@@ -112,7 +112,8 @@ def _behind_dequantizer(graph: ModelGraph, node: Node) -> Node:
     """Return the node whose result an output is, looking past its quantizer."""
     while node.op in ("DequantizeLinear", "QuantizeLinear", "Clip"):
         producer = graph.producer(node.inputs[0])
-        if producer is None:
+        # A Clip on floats is a rectifier of the network's own.
+        if producer is None or (node.op == "Clip" and producer.op != "QuantizeLinear"):
             break
         node = producer
     return node

@@ -72,6 +72,24 @@ class WeightQuantization:
     axis: int | None
     bits: int = 8
 
+    def spread(self, values: np.ndarray | None = None) -> np.ndarray:
+        """Return one number a channel (the scales if None) in a shape that broadcasts to the weight."""
+        given = self.scales if values is None else values
+        return given.reshape([-1 if place == self.axis else 1 for place in range(self.integers.ndim)])
+
+    def values(self) -> np.ndarray:
+        """Return the weight that the integers stand for, float32."""
+        return np.asarray(self.integers.astype(np.float32) * self.spread().astype(np.float32))
+
+
+def weight_levels(bits: int) -> tuple[int, int]:
+    """Return the lowest and highest of a weight's evenly spaced levels.
+
+    8 bits are symmetric; below, all 2^bits levels are used, because one level out of 16 or 4 is worth more.
+    """
+    highest = 2 ** (bits - 1) - 1
+    return (-highest if bits == 8 else -highest - 1), highest
+
 
 @dataclass(frozen=True, eq=False)
 class BlockQuantization:

@@ -25,9 +25,7 @@ Model = ModelGraph | Path
 class Runner(Protocol):
     """Makes a model ready to run: an inference engine, or another way to execute the same file."""
 
-    def open(
-        self, model: Model, *, threads: int = 0, optimize: bool = True, cancel: CancelToken | None = None
-    ) -> InferenceSession:
+    def open(self, model: Model, *, threads: int = 0, cancel: CancelToken | None = None) -> InferenceSession:
         """See InferenceEngine.open."""
         ...
 

@@ -217,7 +217,7 @@ class _Trial:
     def point(self, layers: Sequence[str], value: Setting, progress: Progress) -> SensitivityPoint:
         """Apply the method with only these layers set and compare with the original."""
         entry = self.registry.get(self.method.id)
-        settings = LayerSettings({layer: {self.knob.name: value} for layer in layers}, self.registry.knobs)
+        settings = LayerSettings({layer: {self.knob.name: value} for layer in layers})
         where = f"{layers[0]}, {self.knob.name} {value}"
         with naming(entry, where):
             self.method.check(self.graph, settings)

@@ -16,13 +16,14 @@ import numpy as np
 
 from workbench.data.dataset import Dataset, Samples
 from workbench.domain.cancel import CancelToken, Progress
+from workbench.domain.errors import CancelledError, WorkbenchError
 from workbench.domain.ladder import IDENTICAL_DB, Agreement, LadderReport, Rung, RungName, ValueAgreement
 from workbench.engines.contracts import InferenceEngine, InferenceSession, Inputs, TrainingEngine
 from workbench.graph.compared_values import ComparedValue, compared_values, saturating_layers
 from workbench.graph.model import ModelGraph
 from workbench.graph.shapes import fixed_batch
 from workbench.graph.storage import model_sha256, open_model
-from workbench.methods.evaluation import Reference, chosen_samples, evaluate
+from workbench.methods.evaluation import Reference, Runner, chosen_samples, evaluate
 
 # Ties are rounded differently by differently ordered sums, and that adds up on the way: ResNet-20 in W8A8 begins at
 # 82 dB and ends at 37 dB, two to seven decibel a node, with the same accuracy. A fault of a kernel is a fall.
@@ -80,11 +81,8 @@ class Ladder:
         fixed = fixed_batch(graph)
         batch = _BATCH if fixed == 1 else fixed
         evaluated_batch = _EVALUATED_BATCH if fixed == 1 else fixed
-        rungs: list[Rung] = []
-        for index, (name, engine) in enumerate(self._engines().items()):
-            if name == "simulated" and missing:
-                rungs.append(Rung(name=name, reason=f"the training engine can't execute {', '.join(missing[:3])}"))
-                continue
+
+        def rung(index: int, name: RungName, engine: Runner) -> Rung:
             evaluated = evaluate(
                 engine,
                 path if name == "deployed" else graph,
@@ -95,14 +93,29 @@ class Ladder:
                 progress=progress.part(0.27 * index, 0.27 * (index + 1), _WORDS[name]),
                 cancel=cancel,
             )
-            rungs.append(Rung(name=name, metric=evaluated.measurement))
+            return Rung(name=name, metric=evaluated.measurement)
+
+        simulated = Rung(name="simulated", reason=f"the training engine can't execute {', '.join(missing[:3])}")
+        if not missing:
+            try:
+                simulated = rung(0, "simulated", _Simulation(self.training))
+            except CancelledError:
+                raise
+            except (WorkbenchError, RuntimeError) as error:
+                # What the file does deployed can be told without the simulation.
+                simulated = Rung(name="simulated", reason=f"the training engine failed: {error}")
+        rungs = (
+            simulated,
+            rung(1, "literal", _Literal(self.inference)),
+            rung(2, "deployed", self.inference),
+        )
         part = chosen_samples(dataset, -(-compared_samples // batch) * batch)
-        compared = _Comparison(graph, self.inference, None if missing else self.training, cancel)
+        compared = _Comparison(graph, self.inference, self.training if simulated.metric else None, cancel)
         values = compared.of(part, batch, progress.part(0.81, 1.0, "comparing values"))
         return LadderReport(
             path=str(path),
             sha256=model_sha256(path),
-            rungs=tuple(rungs),
+            rungs=rungs,
             values=values,
             compared_samples=len(part),
             parts_below_db=PARTS_BELOW_DB,
@@ -111,13 +124,6 @@ class Ladder:
             saturating=() if self.integer_dot_products else saturating_layers(graph),
             notes=tuple(compared.notes),
         )
-
-    def _engines(self) -> dict[RungName, _Simulation | _Literal | InferenceEngine]:
-        return {
-            "simulated": _Simulation(self.training),
-            "literal": _Literal(self.inference),
-            "deployed": self.inference,
-        }
 
 
 _WORDS: dict[RungName, str] = {
@@ -134,12 +140,7 @@ class _Simulation:
     engine: TrainingEngine
 
     def open(
-        self,
-        model: ModelGraph | Path,
-        *,
-        threads: int = 0,
-        optimize: bool = True,
-        cancel: CancelToken | None = None,
+        self, model: ModelGraph | Path, *, threads: int = 0, cancel: CancelToken | None = None
     ) -> InferenceSession:
         return _SimulatedSession(self.engine, open_model(model) if isinstance(model, Path) else model)
 
@@ -173,12 +174,7 @@ class _Literal:
     engine: InferenceEngine
 
     def open(
-        self,
-        model: ModelGraph | Path,
-        *,
-        threads: int = 0,
-        optimize: bool = True,
-        cancel: CancelToken | None = None,
+        self, model: ModelGraph | Path, *, threads: int = 0, cancel: CancelToken | None = None
     ) -> InferenceSession:
         return self.engine.open(model, threads=threads, optimize=False, cancel=cancel)
 
@@ -217,15 +213,10 @@ class _Comparison:
     def of(self, dataset: Dataset, batch: int, progress: Progress) -> tuple[ValueAgreement, ...]:
         """Return the agreement at every value, in graph order."""
         values = compared_values(self._graph)
-        inside = self._same_when_watched(values, next(iter(dataset.batches(batch))))
-        outputs = {info.name for info in self._graph.outputs}
+        fused, watched = self._watched(values, next(iter(dataset.batches(batch))))
         literal, deployed = ({value.name: _Difference() for value in values} for _ in range(2))
         names = tuple(value.name for value in values)
-        watched = tuple(
-            value.name for value in values if value.name in outputs or (value.integers and value.name in inside)
-        )
         plain = self._inference.open(self._graph.with_outputs(names), optimize=False, cancel=self._cancel)
-        fused = self._inference.open(self._graph.with_outputs(watched), cancel=self._cancel)
         done = 0
         for samples in dataset.batches(batch):
             self._cancel.raise_if_cancelled()
@@ -251,20 +242,21 @@ class _Comparison:
             for value in values
         )
 
-    def _same_when_watched(self, values: Sequence[ComparedValue], samples: Samples) -> frozenset[str]:
-        """Return the integers that can be read without changing what is executed: all, or none."""
-        integers = [value.name for value in values if value.integers]
+    def _watched(self, values: Sequence[ComparedValue], samples: Samples) -> tuple[InferenceSession, frozenset[str]]:
+        """Return the deployed graph, and what it tells: outputs, and all integers if reading them changes nothing."""
         outputs = [info.name for info in self._graph.outputs]
-        alone = self._inference.open(self._graph, cancel=self._cancel).run(samples.inputs)
+        integers = [value.name for value in values if value.integers]
+        alone = self._inference.open(self._graph, cancel=self._cancel)
         names = tuple(dict.fromkeys([*outputs, *integers]))
-        watched = self._inference.open(self._graph.with_outputs(names), cancel=self._cancel).run(samples.inputs)
-        if all(np.array_equal(alone[name], watched[name], equal_nan=True) for name in outputs):
-            return frozenset(integers)
+        watched = self._inference.open(self._graph.with_outputs(names), cancel=self._cancel)
+        plainly, beside = alone.run(samples.inputs), watched.run(samples.inputs)
+        if all(np.array_equal(plainly[name], beside[name], equal_nan=True) for name in outputs):
+            return watched, frozenset(names)
         self.notes.append(
             "Reading inner values changes what the runtime fuses here, so that the deployed file is compared at its "
             "outputs only."
         )
-        return frozenset()
+        return alone, frozenset(outputs)
 
 
 def first_parting(values: Iterable[ValueAgreement], rung: Literal["literal", "deployed"]) -> str | None:

@@ -3,9 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from plugins.quantize.weights import quantize_weight
 from workbench.domain.errors import UnsupportedGraphError
 from workbench.engines.inference_ort import open_session
+from workbench.graph.passes.insert_qdq import insert_qdq
 from workbench.graph.passes.remove_quantizers import remove_quantizers
+from workbench.graph.passes.store_narrow import store_narrow
+from workbench.graph.passes.upgrade_opset import upgrade_opset
 from workbench.graph.passes.widen_half import widen_half
 from workbench.graph.storage import open_model
 
@@ -122,3 +126,15 @@ def test_half_precision_of_the_zoo(shared):
     x = {"data_0": np.random.default_rng(0).normal(size=(1, 3, 224, 224)).astype(np.float16) * 50}
     found, exact = (open_session(g, threads=1).run(x)["softmaxout_1"].ravel() for g in (wide, graph))
     np.testing.assert_allclose(found, exact, atol=0.02)
+
+
+@pytest.mark.parametrize("bits", [4, 2])
+def test_weights_that_are_stored_small_become_floats(small_cnn, bits):
+    weight = quantize_weight(small_cnn.constant("w2"), 0, bits, "mse")
+    graph = insert_qdq(upgrade_opset(small_cnn, 13), {}, {"w2": weight})
+    small = store_narrow(graph).graph
+    assert {node.op for node in small.nodes} - {node.op for node in graph.nodes}
+    plain = remove_quantizers(small)
+    assert {node.op for node in plain.nodes} == {node.op for node in small_cnn.nodes}
+    (conv,) = (node for node in plain.nodes if node.name == small_cnn.consumers("w2")[0].name)
+    np.testing.assert_array_equal(plain.constant(conv.inputs[1]), weight.values())

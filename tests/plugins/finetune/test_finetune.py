@@ -16,7 +16,7 @@ from workbench.methods.preparation import RecipeData
 from workbench.plugin_host.loader import load_methods
 from workbench.plugin_host.manifests import find_plugins
 
-PLAN = LayerSettings({}, ())
+PLAN = LayerSettings({})
 
 
 @pytest.fixture(scope="module")

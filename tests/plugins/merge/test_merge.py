@@ -20,7 +20,7 @@ from workbench.plugin_host.loader import load_methods
 from workbench.plugin_host.manifests import read_manifest
 
 HEADER = '<ir_version: 9, opset_import: ["" : 17]>\n'
-NO_SETTINGS = LayerSettings({}, ())
+NO_SETTINGS = LayerSettings({})
 BLOCK = """net (float[batch,4,6,6] x) => (float[batch,4,6,6] y) {
     i = Relu (x)
     [conv] a = Conv <pads = [1,1,1,1]> (i, w3)

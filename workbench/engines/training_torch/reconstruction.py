@@ -23,7 +23,7 @@ from workbench.engines.training_torch.devices import training_device
 from workbench.engines.training_torch.from_graph import GraphModule, prefers_channels_last
 from workbench.engines.training_torch.masks import MaskPool
 from workbench.engines.training_torch.samples import SampleStore
-from workbench.graph.quantization import WeightQuantization
+from workbench.graph.quantization import WeightQuantization, weight_levels
 
 _STRETCH, _OFFSET = 1.2, 0.1
 _SHARPEST, _FLATTEST = 20.0, 2.0
@@ -177,17 +177,13 @@ class _SoftWeights:
         self._shapes = [array.shape for array, _ in weights.values()]
         self._sizes = [array.size for array, _ in weights.values()]
         scales, levels, integers = [], [], []
-        lowest, highest = [], []
+        ends = []
         for array, rounded in weights.values():
-            shape = [1] * array.ndim
-            if rounded.axis is not None:
-                shape[rounded.axis] = -1
-            scale = np.broadcast_to(np.asarray(rounded.scales, np.float32).reshape(shape), array.shape)
+            scale = np.broadcast_to(rounded.spread().astype(np.float32), array.shape)
             scales.append(scale.reshape(-1))
             levels.append((array.astype(np.float64) / scale).reshape(-1))
             integers.append(rounded.integers.reshape(-1))
-            highest.append(np.full(array.size, 2 ** (rounded.bits - 1) - 1, np.float32))
-            lowest.append(np.full(array.size, -(2 ** (rounded.bits - 1)) + (rounded.bits == 8), np.float32))
+            ends.append(np.tile(np.array([weight_levels(rounded.bits)], np.float32).T, array.size))
 
         def tensor(arrays: list[np.ndarray]) -> Tensor:
             # A part whose weights keep 8 bits has scales to learn only.
@@ -195,7 +191,7 @@ class _SoftWeights:
 
         level = np.concatenate([np.zeros(0), *levels])
         self._scale, self._nearest = tensor(scales), tensor(integers)
-        self._lowest, self._highest = tensor(lowest), tensor(highest)
+        self._lowest, self._highest = (tensor([pair[side] for pair in ends]) for side in (0, 1))
         self._floor = tensor([np.floor(level)])
         fraction = tensor([level - np.floor(level)])
         # What is exactly zero (pruned, padded) stays zero.

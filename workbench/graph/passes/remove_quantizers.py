@@ -16,6 +16,7 @@ from workbench.graph.affine import constant_array, take_place
 from workbench.graph.check import check
 from workbench.graph.model import ModelGraph
 from workbench.graph.surgery import add_initializer, free_name, remove_unused
+from workbench.graph.weights import stored, weight_values
 
 _INTEGER_OPERATORS = ("QLinear", "QGemm", "QAttention", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear")
 # They move integers as they would move floats.
@@ -94,7 +95,7 @@ def _on_integers(graph: ModelGraph, model: ir.Model) -> list[tuple[ir.Node, _Gri
         source = node.inputs[0] if node.inputs else None
         if source is None:
             continue
-        if node.op_type == "DequantizeLinear" and constant_array(source) is not None:
+        if node.op_type == "DequantizeLinear" and stored(graph, node.outputs[0].name or "") is not None:
             found.append((node, None))
         elif node.op_type == "QuantizeLinear":
             integers[node.outputs[0]] = _grid_of(graph, node)[0]
@@ -121,26 +122,13 @@ def _no_way(graph: ModelGraph, node: str | None, why: str) -> UnsupportedGraphEr
 
 def _store_float(graph: ModelGraph, model: ir.Model, node: ir.Node) -> None:
     """Put the values of stored integers in the place of a DequantizeLinear."""
-    given = [constant_array(value) for value in node.inputs]
-    integers, scale = given[0], given[1]
-    zero = given[2] if len(given) > 2 else None
-    blocks = node.attributes.get_int("block_size", 0)
-    if integers is None or scale is None or blocks or (zero is None and len(given) > 2 and node.inputs[2] is not None):
-        raise _no_way(graph, node.name, "stores a weight in blocks, or with a computed scale")
-    shape = [1] * integers.ndim
-    if integers.ndim and scale.size > 1:
-        axis = node.attributes.get_int("axis", 1)
-        shape[(1 if axis is None else axis) % integers.ndim] = -1
-    offset: np.ndarray = np.zeros(()) if zero is None else zero.astype(np.float64)
-    spread = [
-        np.asarray(array, np.float64).reshape(shape if array.size > 1 else [1] * integers.ndim)
-        for array in (scale, offset)
-    ]
-    array = ((integers.astype(np.float64) - spread[1]) * spread[0]).astype(np.float32)
     old = node.outputs[0]
-    name = old.name or free_name(model, "weight")
+    name = old.name or ""
+    weight = stored(graph, name)
+    if weight is None or any(not graph.is_constant(setting.name or "") for setting in node.inputs[1:] if setting):
+        raise _no_way(graph, node.name, "stores a weight with a computed scale")
     old.name = None
-    value = add_initializer(model, name, array)
+    value = add_initializer(model, name, weight_values(graph, weight).astype(np.float32))
     old.replace_all_uses_with(value, replace_graph_outputs=True)
     model.graph.remove(node, safe=True)
 

@@ -9,7 +9,7 @@ channel, s' = |factor| · s, and leaves the integers as they were trained: what 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -18,7 +18,7 @@ from workbench.graph.check import check
 from workbench.graph.model import ModelGraph
 from workbench.graph.passes.fold_batch_norm import fold_batch_norm
 from workbench.graph.passes.insert_qdq import Placement, insert_qdq
-from workbench.graph.quantization import ActivationQuantization, WeightQuantization
+from workbench.graph.quantization import ActivationQuantization, WeightQuantization, weight_levels
 from workbench.graph.surgery import add_initializer, free_name, remove_unused
 
 SCALE_SLOPE_KEY = "workbench.scale_slope"
@@ -85,10 +85,10 @@ class TrainingForm:
         exact = exact.with_initializers(bent)
         rounded = {}
         for name, quantizer in self.weights.items():
-            axis, bits = self.given[name].axis, self.given[name].bits
+            given = self.given[name]
             array, scales = _array(exact, name), np.abs(_array(trained, quantizer.scale))
-            level = np.rint(array / scales.reshape(_along(axis, array.ndim)))
-            rounded[name] = WeightQuantization(np.clip(level, *weight_levels(bits)).astype(np.int8), scales, axis, bits)
+            level = np.clip(np.rint(array / given.spread(scales)), *weight_levels(given.bits))
+            rounded[name] = replace(given, integers=level.astype(np.int8), scales=scales)
         folded = fold_batch_norm(exact)
         weights = rescaled_weights(rounded, exact, folded)
         activations = {}
@@ -103,7 +103,7 @@ class TrainingForm:
         return Learned(folded, weights, activations)
 
     def _unbent(self, array: np.ndarray, name: str) -> np.ndarray:
-        bound = self.bounds[name].reshape(_along(self.given[name].axis, array.ndim))
+        bound = self.given[name].spread(self.bounds[name])
         return (bound * np.tanh(array.astype(np.float64))).astype(np.float32)
 
 
@@ -213,7 +213,7 @@ class _Edit:
         name = value.name or ""
         array = _array(self._source, name).astype(np.float64)
         bound = quantization.scales.astype(np.float64) * highest
-        spread = bound.reshape(_along(quantization.axis, array.ndim))
+        spread = quantization.spread(bound)
         value.const_value = ir.tensor(np.arctanh(np.clip(array / spread, -_BENT, _BENT)).astype(np.float32), name=name)
         self.bounds[name] = bound
         # As a node, so that the training engine takes it for a constant.
@@ -249,12 +249,6 @@ class _Edit:
                 scale.name or "", zero.name or "", elements, highest - origin
             )
         return found
-
-
-def weight_levels(bits: int) -> tuple[int, int]:
-    """Return the lowest and highest level of a weight; 8 bits are symmetric."""
-    highest = 2 ** (bits - 1) - 1
-    return (-highest if bits == 8 else -highest - 1), highest
 
 
 def _axis(quantization: WeightQuantization) -> dict[str, int]:
@@ -303,14 +297,9 @@ def rescaled_weights(
         others = tuple(place for place in range(first.ndim) if old.axis is None or place != old.axis)
         power, product = np.square(first).sum(others), (first * second).sum(others)
         factor = np.where(power > 0, product / np.where(power > 0, power, 1.0), 1.0)
-        lowest, highest = weight_levels(old.bits)
-        turned = np.sign(factor).reshape(_along(old.axis, first.ndim))
+        turned = old.spread(np.sign(factor))
         scales = np.abs(factor) * old.scales
         scales = np.where(scales > np.finfo(np.float32).tiny, scales, 1.0).astype(np.float32)
-        integers = np.clip(old.integers * turned, lowest, highest).astype(np.int8)
-        found[name] = WeightQuantization(integers, scales.reshape(old.scales.shape), old.axis, old.bits)
+        integers = np.clip(old.integers * turned, *weight_levels(old.bits)).astype(np.int8)
+        found[name] = replace(old, integers=integers, scales=scales.reshape(old.scales.shape))
     return found
-
-
-def _along(axis: int | None, rank: int) -> tuple[int, ...]:
-    return tuple(-1 if place == axis else 1 for place in range(rank))
