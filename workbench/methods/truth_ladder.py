@@ -30,7 +30,7 @@ from workbench.methods.evaluation import Reference, Runner, chosen_samples, eval
 PARTS_BELOW_DB = 30.0
 _FALL_DB = 10.0
 COMPARED_SAMPLES = 64
-_BATCH, _EVALUATED_BATCH = 16, 100
+_BATCH, _EVALUATED_BATCH = 16, 32
 
 
 @dataclass(frozen=True)

@@ -35,22 +35,29 @@ def inference_engine() -> InferenceEngine:
 
 
 @cache
-def _torch_engine() -> TrainingEngine:
+def _torch_engine(threads: int) -> TrainingEngine:
     from workbench.engines.training_torch import TorchEngine
 
-    return TorchEngine()
+    return TorchEngine(threads)
 
 
 class DeferredTrainingEngine:
-    """A TrainingEngine that imports torch at its first use."""
+    """A TrainingEngine that imports torch at its first use.
+
+    Args:
+        threads: Of torch where the settings of a training don't say it; 0 takes all cores.
+    """
+
+    def __init__(self, threads: int = 0) -> None:
+        self._threads = threads
 
     def unsupported(self, graph: ModelGraph) -> tuple[str, ...]:
         """See TrainingEngine."""
-        return _torch_engine().unsupported(graph)
+        return _torch_engine(self._threads).unsupported(graph)
 
     def run(self, graph: ModelGraph, inputs: Inputs, values: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """See TrainingEngine."""
-        return _torch_engine().run(graph, inputs, values)
+        return _torch_engine(self._threads).run(graph, inputs, values)
 
     def reestimate_batch_norm(
         self,
@@ -62,7 +69,7 @@ class DeferredTrainingEngine:
         cancel: CancelToken | None = None,
     ) -> ModelGraph:
         """See TrainingEngine."""
-        return _torch_engine().reestimate_batch_norm(graph, batches, progress=progress, total=total, cancel=cancel)
+        return _torch_engine(self._threads).reestimate_batch_norm(graph, batches, progress=progress, total=total, cancel=cancel)
 
     def observe_slopes(
         self,
@@ -79,7 +86,7 @@ class DeferredTrainingEngine:
         cancel: CancelToken | None = None,
     ) -> None:
         """See TrainingEngine."""
-        _torch_engine().observe_slopes(
+        _torch_engine(self._threads).observe_slopes(
             graph,
             axes,
             observer,
@@ -107,7 +114,7 @@ class DeferredTrainingEngine:
         checkpoint: Path | None = None,
     ) -> TrainingResult:
         """See TrainingEngine."""
-        return _torch_engine().fit(
+        return _torch_engine(self._threads).fit(
             graph,
             data,
             settings,
@@ -129,4 +136,4 @@ class DeferredTrainingEngine:
         cancel: CancelToken | None = None,
     ) -> RoundingResult:
         """See TrainingEngine."""
-        return _torch_engine().reconstruct(task, settings, progress=progress, cancel=cancel)
+        return _torch_engine(self._threads).reconstruct(task, settings, progress=progress, cancel=cancel)

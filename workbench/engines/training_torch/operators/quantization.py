@@ -93,7 +93,8 @@ def _quantize(context: Context) -> Function:
         origin = torch.zeros_like(step) if zero is None else spread(whole(zero).to(scale.dtype), x, axis, block)
         if torch.is_grad_enabled() and (x.requires_grad or step.requires_grad or origin.requires_grad):
             return StraightThrough.apply(x, step, origin, low, high)  # type: ignore[no-any-return, no-untyped-call]
-        return (torch.round(x / step) + origin).clamp(low, high).to(dtype)
+        # In place: these are bound by memory.
+        return (x / step).round_().add_(origin).clamp_(low, high).to(dtype)
 
     return run
 
@@ -105,10 +106,15 @@ def _dequantize(context: Context) -> Function:
 
     def run(q: Tensor, scale: Tensor, zero: Tensor | None = None) -> Tensor:
         # The difference is taken before the product so that wide integers stay exact.
-        level = q if q.is_floating_point() else q.to(torch.float64 if q.dtype == torch.int32 else scale.dtype)
+        step = spread(scale, q, axis, block)
+        if q.is_floating_point():
+            level = q if zero is None else q - spread(whole(zero).to(q.dtype), q, axis, block)
+            return level.to(scale.dtype) * step
+        level = q.to(torch.float64 if q.dtype == torch.int32 else scale.dtype)
         if zero is not None:
-            level = level - spread(whole(zero).to(level.dtype), q, axis, block)
-        return level.to(scale.dtype) * spread(scale, q, axis, block)
+            level = level.sub_(spread(whole(zero).to(level.dtype), q, axis, block))
+        level = level.to(scale.dtype)
+        return level * step if step.requires_grad else level.mul_(step)
 
     return run
 
