@@ -12,6 +12,7 @@ seconds are no measure; ratios are of interleaved runs. Rows ending in int8 reus
     20-3           depth, channels, 3 epochs     2.01x              top1 0.8912   ratio 0.731                  220 s
     20-15          the same, 15 epochs           2.01x              top1 0.9005   ratio 0.735                  848 s
     20-int8        depth, 15 epochs, W8A8        1.43x              top1 0.9099   ratio 0.305 (0.305-0.306)    645 s
+    56-channels    channels, 20 epochs           2.12x              top1 0.9243   ratio 0.722                 2359 s
     56-both        depth, channels, 20 epochs    2.10x              top1 0.9152   ratio 0.506 (0.504-0.508)   4188 s
     56-both-int8   the same, W8A8                2.09x              top1 0.9155   ratio 0.245 (0.244-0.247)
     56-depth       depth, 20 epochs              1.82x              top1 0.9224   ratio 0.548 (0.545-0.552)   2562 s
