@@ -43,6 +43,7 @@ from .report import group_details, parameter_count, taken_over
 from .schedule_parameters import ScheduleParameters
 from .schedule_ranking import Ranking, Scores, criterion_of
 from .selection import GroupRatio, choose, group_ratios
+from .structured import outlined
 from .subject import Subject
 
 Removal = Mapping[str, tuple[int, ...]]
@@ -171,6 +172,11 @@ class ScheduledPruning(Method):
         if not self.parameters.epochs:
             notes = (*notes, "There are 0 epochs behind the removal: what was lost is not trained back.")
         return notes
+
+    def outline(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> ModelGraph | None:
+        """Return the graph with as many channels as the plan leaves; None where a ranking says how many."""
+        chosen, _ = self._chosen(graph, plan)
+        return outlined(graph, chosen, plan, self.parameters.ranking(), tools.reference)
 
     def apply(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> MethodResult:
         """Return the smaller graph, of the best epoch after the last channel was removed.

@@ -16,7 +16,7 @@ from pydantic import Field
 from .schedule_base import Ground
 from .schedule_hook import HookedPruning
 from .schedule_parameters import ExaminedParameters, HookedParameters
-from .schedule_pulling import PullingHook
+from .schedule_pulling import PullingHook, fading_penalty
 from .schedule_ranks import MeanRanks, is_due
 
 # Share of the training after which the penalty no longer grows, so that the network settles at its full strength.
@@ -26,12 +26,13 @@ _FULL_AT = 0.75
 class GrowingParameters(HookedParameters):
     """Parameters of GReg-1."""
 
-    penalty: float = Field(
-        1.0,
+    penalty: float | None = Field(
+        None,
         gt=0,
         le=1000,
         title="Penalty",
-        description="Strength that the penalty on unimportant channels grows to; it acts like weight decay.",
+        description="Strength that the penalty on unimportant channels grows to; it acts like weight decay. Empty "
+        "takes the one that would shrink them to a hundredth within the schedule's epochs.",
     )
 
 
@@ -63,14 +64,20 @@ class GrowingHook(PullingHook):
     """GReg-1: pulls what the ranking before the training found unimportant."""
 
     def __init__(self, ground: Ground, parameters: GrowingParameters) -> None:
-        super().__init__(ground)
-        self._penalty = parameters.penalty
+        super().__init__(ground, parameters.penalty)
         self.picked: dict[str, tuple[int, ...]] = ground.chosen(ground.scores)
+
+    def usual_penalty(self) -> float:
+        """Return the strength that shrinks the picked units to a hundredth."""
+        return fading_penalty(self.ground, self._growth())
 
     def strengths(self, group: str, step: int) -> np.ndarray:
         """Return the same growing strength for all picked units."""
-        grown = min((step + 1) / (_FULL_AT * self.steps), 1.0)
-        return self._picked_at(group, self._penalty * grown)
+        return self._picked_at(group, self.penalty * self._growth()[step])
+
+    def _growth(self) -> np.ndarray:
+        """Return the share of its full strength that the penalty has at every step, (steps,)."""
+        return _rising(self.steps)
 
     def _picked_at(self, group: str, strength: float) -> np.ndarray:
         result = np.zeros(self.live.units[group])
@@ -93,13 +100,19 @@ class PickingHook(GrowingHook):
 
     def strengths(self, group: str, step: int) -> np.ndarray:
         """Return one strength for all until units are picked, then a growing one for those."""
-        at = max(int(self._share * self.steps), 1)
+        at = self._picked_after()
         if step < at:
             return np.full(self.live.units[group], self._picking * (step + 1) / at)
         if not self.picked:
             self.picked = self.ground.chosen(self.ranked())
-        grown = min((step + 1 - at) / max(_FULL_AT * self.steps - at, 1), 1.0)
-        return self._picked_at(group, self._picking + (self._penalty - self._picking) * grown)
+        return self._picked_at(group, self._picking + (self.penalty - self._picking) * self._growth()[step])
+
+    def _growth(self) -> np.ndarray:
+        at = self._picked_after()
+        return np.clip((np.arange(1, self.steps + 1) - at) / max(_FULL_AT * self.steps - at, 1), 0.0, 1.0)
+
+    def _picked_after(self) -> int:
+        return max(int(self._share * self.steps), 1)
 
     def decided(self) -> dict[str, tuple[int, ...]]:
         """Return the picked units; before they are picked, those that would be."""
@@ -119,13 +132,14 @@ class IncrementalHook(PullingHook):
     """IncReg: every unit has a strength of its own, which each examination raises or lowers by its mean rank."""
 
     def __init__(self, ground: Ground, parameters: IncrementalParameters) -> None:
-        super().__init__(ground)
+        super().__init__(ground, parameters.penalty)
         self._examinations = parameters.examinations
-        # The least important unit reaches the full penalty when so many examinations are over.
-        self._most = parameters.penalty / max(_FULL_AT * parameters.examinations, 1)
-        self._penalty = parameters.penalty
         self._ranks = MeanRanks(ground)
         self._strengths = {group.id: np.zeros(group.units) for group in ground.groups}
+
+    def usual_penalty(self) -> float:
+        """Return the strength that shrinks the unit ranked last throughout to a hundredth."""
+        return fading_penalty(self.ground, _rising(self.steps))
 
     def strengths(self, group: str, step: int) -> np.ndarray:
         """Return the strengths so far."""
@@ -137,12 +151,14 @@ class IncrementalHook(PullingHook):
             self._ranks.add(self.ranked())
             for group, before in self._strengths.items():
                 added = self._ranks.steps(group, np.zeros(len(before), dtype=bool), self._increments)
-                self._strengths[group] = np.clip(before + added, 0.0, self._penalty)
+                self._strengths[group] = np.clip(before + added, 0.0, self.penalty)
 
     def _increments(self, places: np.ndarray, wanted: int, count: int) -> np.ndarray:
         """Return A - A·r/(R·n) up to place R·n, and on down to -A on the last one (Wang et al., 2019)."""
         behind = (places - wanted) / max(count - 1 - wanted, 1)
-        return np.asarray(self._most * np.where(places <= wanted, 1 - places / wanted, -behind))
+        # The least important unit reaches the full penalty when so many examinations are over.
+        most = self.penalty / max(_FULL_AT * self._examinations, 1)
+        return np.asarray(most * np.where(places <= wanted, 1 - places / wanted, -behind))
 
     def decided(self) -> dict[str, tuple[int, ...]]:
         """Return the units with the lowest mean ranks, which are those that were pulled hardest."""
@@ -160,6 +176,10 @@ class IncrementalHook(PullingHook):
         super().restore(state)
         self._strengths = {group: np.asarray(values) for group, values in state["strengths"].items()}
         self._ranks.restore(state["ranks"])
+
+
+def _rising(steps: int) -> np.ndarray:
+    return np.minimum(np.arange(1, steps + 1) / (_FULL_AT * steps), 1.0)
 
 
 class GrowingRegularization(HookedPruning):

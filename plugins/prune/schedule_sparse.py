@@ -15,7 +15,7 @@ from .bn_scale import BatchNormScale
 from .schedule_base import Ground
 from .schedule_hook import HookedPruning
 from .schedule_parameters import CriterionName, HookedParameters
-from .schedule_pulling import PullingHook, ShrinkingHook
+from .schedule_pulling import PullingHook, ShrinkingHook, constant_penalty
 
 _TINY = 1e-8
 
@@ -28,12 +28,13 @@ class GroupLassoParameters(HookedParameters):
         title="Criterion",
         description="What ranks the channels after the sparse training: l1, l2, geometric_median, bn_scale or taylor.",
     )
-    penalty: float = Field(
-        0.02,
+    penalty: float | None = Field(
+        None,
         gt=0,
         le=1000,
         title="Penalty",
-        description="Strength of the sum of all channels' Euclidean lengths in the loss.",
+        description="Strength of the sum of all channels' Euclidean lengths in the loss. Empty takes the one that "
+        "would take a tenth off their median within the schedule's epochs if nothing held them.",
     )
 
 
@@ -45,25 +46,26 @@ class SlimmingParameters(HookedParameters):
         title="Criterion",
         description="What ranks the channels after the sparse training: bn_scale, l1, l2, geometric_median or taylor.",
     )
-    penalty: float = Field(
-        0.01,
+    penalty: float | None = Field(
+        None,
         gt=0,
         le=1000,
         title="Penalty",
-        description="Strength of the sum of all normalisation scales in the loss; trainings of many epochs need less.",
+        description="Strength of the sum of all normalisation scales in the loss. Empty takes the one that would "
+        "take a tenth off their median within the schedule's epochs if nothing held them.",
     )
 
 
 class LassoHook(PullingHook):
     """Pulls every unit with a force of constant size."""
 
-    def __init__(self, ground: Ground, penalty: float) -> None:
-        super().__init__(ground)
-        self._penalty = penalty
+    def usual_penalty(self) -> float:
+        """Return the force that would take a tenth off the median length."""
+        return constant_penalty(self.ground, self.steps, np.concatenate(list(map(self.live.norms, self.live.units))))
 
     def strengths(self, group: str, step: int) -> np.ndarray:
         """Return the penalty over the length of every unit, since the slope of a length is the direction."""
-        return np.asarray(self._penalty / (self.live.norms(group) + _TINY))
+        return np.asarray(self.penalty / (self.live.norms(group) + _TINY))
 
     def decided(self) -> dict[str, tuple[int, ...]]:
         """Return the least important units of the present ranking."""
@@ -73,16 +75,20 @@ class LassoHook(PullingHook):
 class SlimmingHook(ShrinkingHook):
     """Pulls the scales of the batch norm behind the layers that make a group's channels."""
 
-    def __init__(self, ground: Ground, penalty: float) -> None:
-        super().__init__(ground)
-        self._penalty = penalty
+    def __init__(self, ground: Ground, penalty: float | None) -> None:
+        super().__init__(ground, penalty)
         nodes = ground.graph.nodes
         self._scales = frozenset(node.inputs[1] for node in nodes if node.op == "BatchNormalization")
+
+    def usual_penalty(self) -> float:
+        """Return the force that would take a tenth off the median scale."""
+        scales = [np.abs(array).ravel() for array in self.live.arrays(self._scales).values()]
+        return constant_penalty(self.ground, self.steps, np.concatenate(scales))
 
     def pull(self, step: int) -> None:
         """Add the sign of the scales, the slope of their absolute value."""
         for group in self.live.units:
-            self.live.pull_signs(group, self._scales, self._penalty)
+            self.live.pull_signs(group, self._scales, self.penalty)
 
     def decided(self) -> dict[str, tuple[int, ...]]:
         """Return the least important units of the present ranking."""

@@ -117,6 +117,10 @@ class ChannelPruning(Method):
             check_reachable(folded_graph(graph), chosen, self.parameters, budget, _held(plan))
         return (*notes, *self._ranking_notes(chosen))
 
+    def outline(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> ModelGraph | None:
+        """Return the graph with as many channels as the plan leaves; None where a ranking says how many."""
+        return outlined(graph, self._chosen(graph, plan)[0], plan, self.parameters, tools.reference)
+
     def apply(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> MethodResult:
         """Return the graph without the channels that the plan, or the target, takes away.
 
@@ -216,6 +220,30 @@ class ChannelPruning(Method):
         graph, count = reconstructed(subject.graph, subject.normalised, groups, removal, moments)
         notes.append(f"{count} layers reconstructed by least squares.")
         return graph
+
+
+def outlined(
+    graph: ModelGraph,
+    chosen: Sequence[GroupRatio],
+    plan: LayerSettings,
+    parameters: PruningParameters,
+    reference: ModelGraph,
+) -> ModelGraph | None:
+    """Return the graph with the right numbers of channels, whichever; None where they come from a ranking of layers.
+
+    Raises:
+        RecipeError: a target that can't be met.
+    """
+    if parameters.scope == "global" or parameters.target == "latency":
+        return None
+    if not chosen:
+        return graph
+    whole = folded_graph(graph)
+    scores = {entry.group.id: np.arange(entry.group.units, dtype=np.float64) for entry in chosen}
+    decided = parameters.model_copy(update={"normalisation": "none"})
+    ratios = allocate(whole, tuple(chosen), scores, decided, Budget.of(parameters, reference), _held(plan))
+    removal = choose(ratios, lambda group: scores[group.id], multiple=parameters.channel_multiple)
+    return remove_channels(whole, removal) if removal else whole
 
 
 def _held(plan: LayerSettings) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,14 +40,14 @@ class Bench:
     weights: dict[str, torch.nn.Parameter]
     group: ChannelGroup
 
-    def step(self, number: int) -> None:
-        """Let the hook take part in a plain gradient step of rate 0.1."""
+    def step(self, number: int, rate: float = 0.1) -> None:
+        """Let the hook take part in a plain gradient step."""
         for weight in self.weights.values():
             weight.grad = torch.zeros_like(weight)
         with torch.no_grad():
             self.hook.after_backward(number)
             for weight in self.weights.values():
-                weight -= 0.1 * weight.grad
+                weight -= rate * weight.grad
             self.hook.after_step(number)
 
     def epoch(self, number: int) -> None:
@@ -75,7 +76,9 @@ def bench(
         tools = SimpleNamespace(seed=0)
         scores = ranking.scores(small_cnn, [group], tools)
         ratio = part("selection").GroupRatio(group, 0.5)
-        ground = part("schedule_base").Ground(small_cnn, (ratio,), scores, ranking, None, tools, 1)
+        ground = part("schedule_base").Ground(
+            small_cnn, (ratio,), scores, ranking, SimpleNamespace(parameters=method.parameters), tools, 1
+        )
         hook = method.hook(ground)
         weights = {
             name: torch.nn.Parameter(torch.from_numpy(small_cnn.constant(name).copy()))
@@ -200,6 +203,30 @@ def test_growing_penalties_shrink_the_unimportant_only(
     left = [entry["length_left"] for entry in at.hook.record]
     assert left == sorted(left, reverse=True)
     assert left[-1] < 0.6
+
+
+def pulled_alone(at: Bench, rate: float) -> np.ndarray:
+    """Train with nothing but the penalty along half a cosine; returns what is left of each unit's first filter."""
+    before = at.weights["w1"].detach().flatten(1).norm(dim=1)
+    for number in range(40):
+        at.step(number, rate * 0.5 * (1 + math.cos(math.pi * (number + 0.5) / 40)))
+    return (at.weights["w1"].detach().flatten(1).norm(dim=1) / before).numpy()
+
+
+@pytest.mark.parametrize("name", ["greg1", "greg2"])
+def test_the_usual_penalty_leaves_a_hundredth(name: str, bench: Callable[..., Bench], small_cnn: ModelGraph) -> None:
+    left = pulled_alone(bench(name, learning_rate=0.1, momentum=0.0), 0.1)
+    gone = list(smallest(small_cnn))
+    assert 0.002 < left[gone].max() < 0.05
+    assert np.delete(left, gone).min() > 0.3
+
+
+def test_the_usual_force_of_group_lasso_takes_a_tenth_off(bench: Callable[..., Bench]) -> None:
+    at = bench("group_lasso", learning_rate=0.1, momentum=0.0)
+    before = np.median(at.lengths())
+    pulled_alone(at, 0.1)
+    # What two units share is pulled by both.
+    assert 0.8 < np.median(at.lengths()) / before < 0.95
 
 
 def test_group_lasso_pulls_every_unit_with_the_same_force(bench: Callable[..., Bench]) -> None:
