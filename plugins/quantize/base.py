@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from workbench.api import (
@@ -13,6 +14,7 @@ from workbench.api import (
     ModelGraph,
     Parameters,
     RecipeError,
+    Setting,
     Stage,
 )
 
@@ -29,6 +31,18 @@ class Quantization(Method):
     Parameters: ClassVar[type[Parameters]] = QuantizationParameters
     # Binary weights and activations need a rule of their own, which not every method has.
     least_bits: ClassVar[int] = 2
+
+    @classmethod
+    def refused(cls, knob: Knob) -> Mapping[Setting, str]:
+        """Return the bits that this method does not know; half precision is for weights alone."""
+        found: dict[Setting, str] = {
+            bits: f"{cls.title} needs {cls.least_bits} bits or more"
+            for bits in knob.choices
+            if isinstance(bits, int) and bits < cls.least_bits
+        }
+        if knob == ACTIVATION_BITS:
+            found[16] = "The runtime has no half-precision kernels on this device"
+        return found
 
     def check(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
         """Refuse what can't be honoured.

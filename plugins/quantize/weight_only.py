@@ -22,6 +22,7 @@ from workbench.api import (
     Parameters,
     RecipeError,
     Requirement,
+    Setting,
     Stage,
     Tools,
     WeightQuantization,
@@ -144,6 +145,11 @@ class WeightOnly(Method):
         if layer.op == "Gather":
             return "an embedding would be dequantized whole at every run; quantize.ptq stores it so all the same"
         return None
+
+    @classmethod
+    def refused(cls, knob: Knob) -> Mapping[Setting, str]:
+        """Return that no packed weight has one bit."""
+        return {1: "No packed weight has 1 bit; quantize.ptq makes binary weights"}
 
     def requirements(self, graph: ModelGraph) -> frozenset[Requirement]:
         """Samples for GPTQ and AWQ."""

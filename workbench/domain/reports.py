@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from workbench.domain.knobs import Setting
 from workbench.domain.measurements import (
     LatencyReport,
     MetricMeasurement,
@@ -13,6 +14,7 @@ from workbench.domain.measurements import (
     PairedDifference,
     SensitivityPoint,
 )
+from workbench.domain.preflight import Prediction
 
 
 class _Report(BaseModel):
@@ -52,6 +54,7 @@ class LayerReport(_Report):
         branch: Id of the part that can be left out with it, a residual block or a run of layers; None if there is none.
         path: Module hierarchy from the exporter's metadata, outermost first; () when there is none.
         refusals: Why knobs that layers of its operator have can't be turned on this one, by knob.
+        blocked_by: Why single methods can't turn knobs that others can, by method and knob.
     """
 
     name: str
@@ -71,6 +74,7 @@ class LayerReport(_Report):
     branch: str | None = None
     path: tuple[str, ...] = ()
     refusals: dict[str, str] = Field(default_factory=dict)
+    blocked_by: dict[str, dict[str, str]] = Field(default_factory=dict)
 
 
 class GroupMember(_Report):
@@ -249,7 +253,11 @@ class CandidateFile(_Report):
 
 
 class CandidateReport(_Report):
-    """A candidate with its measurements, all taken on the exported file."""
+    """A candidate with its measurements, all taken on the exported file.
+
+    Attributes:
+        prediction: What was foretold before the run, where that was asked for.
+    """
 
     model: ModelSummary
     candidate: CandidateFile
@@ -265,6 +273,7 @@ class CandidateReport(_Report):
     recipe_sha256: str
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
+    prediction: Prediction | None = None
 
 
 class SweepReport(_Report):
@@ -324,7 +333,11 @@ class LayerDetail(_Report):
 
 
 class ParameterSchema(_Report):
-    """A method as forms and tables need it: knobs it reads and the JSON schema of its parameters."""
+    """A method as forms and tables need it: knobs it reads and the JSON schema of its parameters.
+
+    Attributes:
+        refused: By knob the values that it can honour on no layer, each with why.
+    """
 
     id: str
     title: str
@@ -335,6 +348,7 @@ class ParameterSchema(_Report):
     needs_data: bool = False
     json_schema: dict[str, Any] = Field(default_factory=dict)
     plugin: str = ""
+    refused: dict[str, tuple[tuple[Setting, str], ...]] = Field(default_factory=dict)
 
 
 class OfferedMetric(_Report):

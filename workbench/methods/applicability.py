@@ -51,7 +51,25 @@ def with_knobs(layer: LayerReport, registry: MethodRegistry) -> LayerReport:
             if reason is not None and knob.coupling == "none":
                 refusals.setdefault(knob.name, reason)
     knobs = tuple(name for name in knobs_for(layer, registry) if name not in refusals)
-    return layer.model_copy(update={"knobs": knobs, "refusals": refusals})
+    blocked_by = _blocked_by(layer, knobs, registry)
+    return layer.model_copy(update={"knobs": knobs, "refusals": refusals, "blocked_by": blocked_by})
+
+
+def _blocked_by(layer: LayerReport, knobs: Iterable[str], registry: MethodRegistry) -> dict[str, dict[str, str]]:
+    """Return which methods can't turn a knob on a layer although another one can."""
+    able = frozenset(knobs)
+    found: dict[str, dict[str, str]] = {}
+    for entry in registry:
+        for knob in entry.method.knobs:
+            if knob.name not in able:
+                continue
+            try:
+                reason = _opinion(entry, knob, layer)
+            except PluginError as fault:
+                reason = str(fault)
+            if reason is not None:
+                found.setdefault(entry.method.id, {})[knob.name] = reason
+    return found
 
 
 def obstacle(layer: LayerReport, knob: Knob, registry: MethodRegistry) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from workbench.domain.cancel import CancelToken, Progress
-from workbench.domain.knobs import PRUNE_RATIO, Knob
+from workbench.domain.knobs import PRUNE_RATIO, Knob, Setting
 from workbench.domain.plan import LayerSettings
 from workbench.domain.reports import LayerReport
 from workbench.engines.contracts import Batch, InferenceEngine, TrainingData, TrainingEngine
@@ -145,6 +145,14 @@ class Method(ABC):
     def blocked(cls, knob: Knob, layer: LayerReport) -> str | None:
         """Return why `knob` can't be turned on `layer`, or None if it can; defaults and globs skip blocked layers."""
         return layer.blocked if knob.name == PRUNE_RATIO.name else None
+
+    @classmethod
+    def refused(cls, knob: Knob) -> Mapping[Setting, str]:
+        """Return the values of `knob` that this method can honour on no layer, each with why; for the window's lists.
+
+        `check` refuses them too: what depends on parameters or on the graph is said there alone.
+        """
+        return {}
 
     def requirements(self, graph: ModelGraph) -> frozenset[Requirement]:
         """Return what this method, with its parameters, needs in order to work on `graph`."""

@@ -148,6 +148,11 @@ def _described(entry: Registered) -> ParameterSchema:
             needs_data=entry.method.needs_data,
             json_schema=entry.method.Parameters.model_json_schema(),
             plugin=entry.plugin,
+            refused={
+                knob.name: tuple(values.items())
+                for knob in entry.method.knobs
+                if (values := entry.method.refused(knob))
+            },
         )
         json.dumps([schema.model_dump(mode="json"), [asdict(knob) for knob in entry.method.knobs]], allow_nan=False)
     except Exception as error:  # the border to foreign code: one method's mistake must not cost the list of all

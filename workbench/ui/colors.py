@@ -43,15 +43,15 @@ BITS_COLORS: dict[int, str] = {
     32: "#8d99a6",
     16: "#56b4e9",
     8: "#0072b2",
-    7: "#2a8f9c",
-    6: "#009e73",
-    5: "#8fae3a",
-    4: "#e69f00",
-    3: "#e0822a",
-    2: "#d55e00",
+    7: "#0395b8",
+    6: "#00c663",
+    5: "#81b840",
+    4: "#f0b400",
+    3: "#f17118",
+    2: "#bd4b22",
     1: "#8c2d04",
 }
-"""A colour per bit-width, cool for many and warm for few."""
+"""A colour per bit-width, cool for many and warm for few; any two are told apart with any colour-vision deficiency."""
 
 
 def parse(color: str) -> Rgb:

@@ -17,6 +17,7 @@ from workbench.project.state import Change, ProjectState
 from workbench.ui import files
 from workbench.ui.actions import Actions
 from workbench.ui.banner import Banner, Remedy
+from workbench.ui.bits_acts import register_bits_acts
 from workbench.ui.file_drops import FileDrops
 from workbench.ui.layouts import Workspace
 from workbench.ui.leaving import when_free
@@ -76,6 +77,7 @@ class MainWindow(QMainWindow):
         OpenSizes(session, self.banner, self.set_sizes, self)
         register_project_acts(self)
         register_work_acts(self)
+        register_bits_acts(self)
         register_window_acts(self)
         for act in self.actions_:
             self.addAction(self.actions_.action(act.id))

@@ -16,6 +16,7 @@ from workbench.project.commands import SetDefault
 from workbench.project.recent import RecentFiles
 from workbench.ui.actions import Actions
 from workbench.ui.models import numbers
+from workbench.ui.models.bit_presets import PRESETS
 from workbench.ui.panels.layer_menu import sweep_menu
 from workbench.ui.session import Session
 from workbench.ui.window_acts import PANELS
@@ -35,7 +36,7 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("&Model", ("model.open", "model.import", "model.sizes", LINE, "data.choose", LINE, "model.folder")),
     ("&Analyse", ("analyse.baseline", "analyse.latency", LINE, "analyse.sensitivity", "@sweeps")),
     ("&Compress", (
-        "@defaults", "compress.reset", LINE, "compress.run", "compress.cancel", LINE,
+        "@defaults", "@bits", "compress.reset", LINE, "compress.run", "compress.cancel", LINE,
         "candidate.restore", "candidate.ladder", "candidate.star", "candidate.export", "candidate.delete",
     )),
     ("P&lugins", ("plugins.list", "plugins.reload", LINE, "plugins.folder", "plugins.new")),
@@ -95,6 +96,10 @@ class Menus:
                 self._submenu(menu, "Measure sensitivity of selected layers to", partial(self._fill_sweeps))
             case "@defaults":
                 self._submenu(menu, "Set for all layers", self._fill_defaults)
+            case "@bits":
+                sub = menu.addMenu("Bits of all layers")
+                sub.setToolTipsVisible(True)
+                sub.addActions([self._actions.action(f"bits.{preset.id}") for preset in PRESETS])
             case _ if id == LINE:
                 menu.addSeparator()
             case _:

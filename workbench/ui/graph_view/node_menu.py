@@ -13,6 +13,7 @@ from workbench.domain.knobs import Knob, Setting
 from workbench.project.commands import SetSettings
 from workbench.ui.graph_view.picture import beside, coupled
 from workbench.ui.models import numbers
+from workbench.ui.models.setting_choices import Refusals, refused_by_all
 from workbench.ui.session import Session
 
 if TYPE_CHECKING:
@@ -112,10 +113,17 @@ def _add_knob(menu: QMenu, session: Session, knob: Knob, layers: tuple[str, ...]
     current = {settings[name].get(knob.name) for name in layers} if settings is not None else set()
     submenu = menu.addMenu(f"{knob.title} of {layers[0] if len(layers) == 1 else f'{len(layers)} layers'}")
     submenu.setToolTip(knob.doc)
+    submenu.setToolTipsVisible(True)
+    report = session.state.inspect
+    refusals = Refusals(session.methods, session.state.steps)
+    chosen = [layer for layer in (() if report is None else report.layers) if layer.name in layers]
+    refused = refused_by_all(refusals.of(layer, knob) for layer in chosen)
     for value in _offered(knob):
         action = submenu.addAction(numbers.setting_text(value, knob.unit))
         action.setCheckable(True)
         action.setChecked(current == {value})
+        action.setEnabled(value not in refused)
+        action.setToolTip(refused.get(value, ""))
         action.triggered.connect(partial(_set, session, layers, knob.name, value))
     submenu.addSeparator()
     submenu.addAction("As the default", partial(_set, session, layers, knob.name, None))

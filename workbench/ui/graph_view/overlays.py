@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from workbench.domain.knobs import Knob
+from workbench.domain.knobs import ACTIVATION_BITS, WEIGHT_BITS, Knob
 from workbench.domain.plan import LayerSettings
 from workbench.project.state import ProjectState, Sensitivities
 from workbench.ui import colors
@@ -18,6 +18,7 @@ from workbench.ui.models.layer_fates import FATES, layer_fates, shown_candidates
 _LEGEND_STOPS = 24
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _SUM = "Collapsed blocks: sum of what is in them"
+_FEWEST = "Collapsed blocks: fewest of their layers"
 _HIGHEST = "Collapsed blocks: highest of their layers"
 
 
@@ -86,6 +87,9 @@ def choices(state: ProjectState, knobs: Iterable[Knob], current: str = "") -> tu
         OverlayChoice("macs", "MACs", counted),
         OverlayChoice("latency", "Latency", timed),
     ]
+    knobs = tuple(knobs)
+    if any(knob.name == WEIGHT_BITS.name for knob in knobs):
+        entries.append(OverlayChoice("bits", "Bits, weights / activations", counted))
     entries += [OverlayChoice(f"knob:{knob.name}", knob.title, counted) for knob in knobs]
     titles = {knob.name: knob.title for knob in knobs}
     units = {knob.name: knob.unit for knob in knobs}
@@ -96,10 +100,9 @@ def choices(state: ProjectState, knobs: Iterable[Knob], current: str = "") -> tu
             entries.append(OverlayChoice(f"drop:{entry.method}:{entry.knob}:{value}", title))
     if not state.sensitivities:
         entries.append(OverlayChoice("drop", "Sensitivity", "Run a sensitivity sweep first"))
-    entries += [
-        OverlayChoice(f"change:{entry.id}", f"Change: {entry.name}")
-        for entry in shown_candidates(state, current.removeprefix("change:"))
-    ]
+    for candidate in shown_candidates(state, current.removeprefix("change:").removeprefix("bits:")):
+        entries.append(OverlayChoice(f"change:{candidate.id}", f"Change: {candidate.name}"))
+        entries.append(OverlayChoice(f"bits:{candidate.id}", f"Bits: {candidate.name}"))
     return tuple(entries)
 
 
@@ -130,6 +133,8 @@ def overlay(
         return _latency(state, owner)
     if kind == "knob" and settings is not None and knob is not None:
         return _settings(settings, owner, knob)
+    if kind == "bits" and (shown := _bits_of(state, settings, rest)) is not None:
+        return _bits(*shown, owner)
     if kind == "change":
         return _changes(state, owner, rest)
     if kind == "drop" and rest:
@@ -149,7 +154,9 @@ def _summed(values: Mapping[str, float], owner: Mapping[str, str]) -> dict[str, 
     return sums
 
 
-def _boxes_filled(fills: Mapping[str, Fill], owner: Mapping[str, str], rank: Mapping[str, float]) -> dict[str, Fill]:
+def _boxes_filled(
+    fills: Mapping[str, Fill], owner: Mapping[str, str], rank: Mapping[str, float], word: str = "Highest: "
+) -> dict[str, Fill]:
     """Return fills by box: a closed block has that of its highest layer, and says so where they differ."""
     within: dict[str, list[str]] = {}
     for name in fills:
@@ -161,7 +168,7 @@ def _boxes_filled(fills: Mapping[str, Fill], owner: Mapping[str, str], rank: Map
         if len(names) == 1 or same:
             shown[box] = fills[top]
         else:
-            shown[box] = replace(fills[top], title="Highest: ")
+            shown[box] = replace(fills[top], title=word)
     return shown
 
 
@@ -251,6 +258,48 @@ def _changes(state: ProjectState, owner: Mapping[str, str], id: str) -> Overlay:
     note = _HIGHEST if owner else ""
     title = f"Change in {candidate.name}"
     return Overlay(_boxes_filled(fills, owner, rank), Legend(title, swatches=swatches, note=note))
+
+
+def _bits_of(
+    state: ProjectState, settings: LayerSettings | None, id: str
+) -> tuple[str, dict[str, tuple[float, float | None]]] | None:
+    """Return a title and every layer's bits (weights, activations) in the plan or in a candidate; None where unknown.
+
+    Activations are None where a layer has none to quantize.
+    """
+    if id:
+        candidate = next((entry for entry in state.candidates if entry.id == id), None)
+        if candidate is None:
+            return None
+        there = {change.name: change.after for change in candidate.report.layers if change.after is not None}
+        return f"Bits in {candidate.name}", {name: (after.bits, after.activation_bits) for name, after in there.items()}
+    if settings is None:
+        return None
+    found: dict[str, tuple[float, float | None]] = {}
+    for layer, line in settings.items():
+        if WEIGHT_BITS.name in line:
+            activations = line.get(ACTIVATION_BITS.name)
+            found[layer] = (float(line[WEIGHT_BITS.name]), None if activations is None else float(activations))
+    return "Bits in the plan", found
+
+
+def _bits(title: str, bits: Mapping[str, tuple[float, float | None]], owner: Mapping[str, str]) -> Overlay:
+    """Colour by the bits of weights and write both; the colour alone says what most of the file's size hangs on."""
+    fills = {}
+    for layer, (weights, activations) in bits.items():
+        said = f"W {weights:g}" if activations is None else f"W {weights:g} \N{MIDDLE DOT} A {activations:g}"
+        short = f"{weights:g}" if activations is None else f"{weights:g}/{activations:g}"
+        fills[layer] = Fill(colors.bits_color(weights), said, short=short, title="Bits: ")
+    widths = sorted({weights for weights, _ in bits.values()}, reverse=True)
+    swatches = tuple((colors.bits_color(width), _width_text(width)) for width in widths)
+    # The fewest bits of a block are what its accuracy hangs on.
+    rank = {layer: -weights - (activations or 0) / 100 for layer, (weights, activations) in bits.items()}
+    note = _joined("Colour: weights. Boxes: W weights, A input activations", _FEWEST if owner else "")
+    return Overlay(_boxes_filled(fills, owner, rank, "Fewest: "), Legend(title, swatches=swatches, note=note))
+
+
+def _width_text(width: float) -> str:
+    return "32, float" if width == WEIGHT_BITS.untouched else f"{width:g}"
 
 
 def _settings(settings: LayerSettings, owner: Mapping[str, str], knob: Knob) -> Overlay:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +20,7 @@ from workbench.ui.models.layer_geometry import geometry_facts
 from workbench.ui.models.layer_table import LayerRow, LayerTable
 from workbench.ui.models.layer_ties import BranchView, GroupView, Limit, Member, branch_view, group_view, limits
 from workbench.ui.models.result_plan import result_plans, take_over_title
+from workbench.ui.models.setting_choices import refused_by_all
 
 Kind = Literal["none", "model", "layer", "layers", "node"]
 
@@ -34,6 +35,7 @@ class KnobView:
         reason: Why it can't be turned on any of them; None when it can.
         note: What an edit reaches beyond the selection, or leaves out of it.
         counts: The channels that a share of them is taken of, where one layer is selected.
+        refused: Choices that can't be done on any of the layers, each with why.
     """
 
     knob: Knob
@@ -42,6 +44,7 @@ class KnobView:
     reason: str | None = None
     note: str = ""
     counts: ChannelCounts | None = None
+    refused: Mapping[Setting, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -350,6 +353,7 @@ def _knobs(
                 any(cell.own for cell in able),
                 note=". ".join(notes),
                 counts=own,
+                refused=refused_by_all(cell.refused for cell in able),
             )
         )
     return tuple(views)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QRectF, Qt
@@ -17,11 +18,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from workbench.domain.knobs import Knob
+from workbench.domain.knobs import Knob, Setting
 from workbench.ui import colors
 from workbench.ui.models import numbers
 from workbench.ui.models.layer_model import ROW_ROLE
-from workbench.ui.models.layer_table import LayerRow, LayerTable
+from workbench.ui.models.layer_table import FIXED_COLUMNS, LayerRow, LayerTable
+from workbench.ui.models.setting_choices import NONE_REFUSED
 from workbench.ui.theme import Theme
 
 Index = QModelIndex | QPersistentModelIndex
@@ -65,11 +67,18 @@ class KnobDelegate(QStyledItemDelegate):
             box.addItem("Default", DEFAULT)
             for choice in knob.choices:
                 box.addItem(numbers.setting_text(choice, knob.unit), choice)
+            grey_out(box, self._refused(index))
             box.activated.connect(lambda _: self._commit(box))
             return box
         if knob is not None and not isinstance(knob.untouched, str):
             return setting_spin_box(knob, parent)
         return QLineEdit(parent)
+
+    def _refused(self, index: Index) -> Mapping[Setting, str]:
+        row = index.data(ROW_ROLE)
+        cells = row.knobs if isinstance(row, LayerRow) else ()
+        place = index.column() - len(FIXED_COLUMNS)
+        return cells[place].refused if 0 <= place < len(cells) else NONE_REFUSED
 
     def setEditorData(self, editor: QWidget, index: Index) -> None:
         """Start from the setting in force."""
@@ -134,6 +143,15 @@ class SensitivityDelegate(QStyledItemDelegate):
                 # The mild end of the scale is as dark as the dark look: an edge shows the curve on either.
                 painter.fillRect(QRectF(bar.left(), bar.top(), bar.width(), 1.0), self._theme.color("muted"))
         painter.restore()
+
+
+def grey_out(combo: QComboBox, refused: Mapping[Setting, str]) -> None:
+    """Let the entries of a list whose data is refused be seen, with the reason, but not be chosen."""
+    for index in range(combo.count()):
+        reason = refused.get(combo.itemData(index))
+        # A combo box's own model is one of items, which its declared type does not say.
+        combo.model().item(index).setEnabled(reason is None)  # type: ignore[attr-defined]
+        combo.setItemData(index, reason, Qt.ItemDataRole.ToolTipRole)
 
 
 def drop_share(drop: float, top: float) -> float:

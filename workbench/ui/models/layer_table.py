@@ -9,7 +9,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from workbench.domain.knobs import KEEP, PRUNE_RATIO, Knob, Setting
@@ -20,6 +20,7 @@ from workbench.project.commands import SetSettings
 from workbench.project.state import ProjectState, Sensitivities
 from workbench.ui.models import numbers
 from workbench.ui.models.layer_settings import InForce, not_settable, resolve_settings, together
+from workbench.ui.models.setting_choices import Refusals
 
 FIXED_COLUMNS = ("Layer", "Op", "Shape", "Params", "MACs")
 # Layers that a note names; the inspector links to all of them.
@@ -36,6 +37,7 @@ class KnobCell:
         reason: Why it can't be changed; None when it can.
         note: Shown on hover beside the value, e.g. what moves along.
         follows: Whether the value is that of a coupled layer, which the note names.
+        refused: Choices that can't be done on the layer, each with why.
     """
 
     value: Setting | None
@@ -43,6 +45,7 @@ class KnobCell:
     reason: str | None = None
     note: str = ""
     follows: bool = False
+    refused: Mapping[Setting, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,15 @@ class LayerTable:
         """Index of the sensitivity column."""
         return len(FIXED_COLUMNS) + len(self.knobs)
 
+    def cell(self, layer: str, knob: Knob) -> KnobCell | None:
+        """Return a layer's setting of a knob, or None where the table has no such layer or knob."""
+        row = self._rows_by_name.get(layer)
+        return row.knobs[self.knobs.index(knob)] if row is not None and knob in self.knobs else None
+
+    @cached_property
+    def _rows_by_name(self) -> dict[str, LayerRow]:
+        return {row.name: row for row in self.rows}
+
     def knob_at(self, column: int) -> Knob | None:
         """Return the knob of a column, or None for any other column."""
         index = column - len(FIXED_COLUMNS)
@@ -146,8 +158,9 @@ def resolve_layers(
     sensitivities = state.sensitivities[sweep] if 0 <= sweep < len(state.sensitivities) else None
     drops = _drops(sensitivities, knobs)
     partners = {knob.name: _partners(report, knob) for knob in (*shown, PRUNE_RATIO, KEEP)}
-    rows = tuple(_row(layer, shown, settings[layer.name], labels, drops, partners) for layer in report.layers)
     known = {method.id: method for method in methods}
+    refusals = Refusals(known.values(), state.steps)
+    rows = tuple(_row(layer, shown, settings[layer.name], labels, drops, partners, refusals) for layer in report.layers)
     read = {knob for step in state.steps if step.enabled and step.method in known for knob in known[step.method].knobs}
     return LayerTable(
         knobs=shown,
@@ -194,6 +207,12 @@ def setting_command(
     return SetSettings(tuple(chosen), knob.name, value) if chosen else None
 
 
+def can_take(table: LayerTable, layers: Iterable[str], knob: Knob, value: Setting | None) -> tuple[str, ...]:
+    """Return the layers that can be given a value; taking a setting away is always possible."""
+    cells = ((name, table.cell(name, knob)) for name in layers)
+    return tuple(name for name, cell in cells if value is None or cell is None or value not in cell.refused)
+
+
 def sweep_title(sensitivities: Sensitivities, knobs: Iterable[Knob]) -> str:
     """Return what was swept, e.g. "W bits, quantize.ptq"."""
     title = next((knob.title for knob in knobs if knob.name == sensitivities.knob), sensitivities.knob)
@@ -226,6 +245,7 @@ def _row(
     labels: Mapping[str, str],
     drops: Mapping[str, tuple[Drop, ...]],
     sets: Mapping[str, Mapping[str, tuple[str, ...]]],
+    refusals: Refusals,
 ) -> LayerRow:
     partners = {
         knob: tuple(name for name in names.get(layer.name, ()) if name != layer.name) for knob, names in sets.items()
@@ -246,8 +266,11 @@ def _row(
             note = f"Moves together with {named}" + (f" and {more} more" if more > 0 else "")
         if given.given_by:
             note = f"Takes what is set for {labels[given.given_by]}. {note}"
+        refused = refusals.of(layer, knob)
+        if given.value in refused:
+            note = f"A run will refuse it: {refused[given.value]}. {note}".strip()
         cells.append(
-            KnobCell(given.value, own=given.origin is not Origin.DEFAULT, note=note, follows=bool(given.given_by))
+            KnobCell(given.value, given.origin is not Origin.DEFAULT, None, note, bool(given.given_by), refused)
         )
     return LayerRow(
         name=layer.name,

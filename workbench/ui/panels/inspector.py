@@ -21,7 +21,7 @@ from workbench.project.state import Change, ProjectState
 from workbench.ui.icons import icon
 from workbench.ui.models import numbers
 from workbench.ui.models.inspector_view import Inspection, as_text, resolve_inspection
-from workbench.ui.models.layer_table import LayerTable, resolve_layers, setting_command
+from workbench.ui.models.layer_table import LayerTable, resolve_layers
 from workbench.ui.panels.elided import ElidedLabel
 from workbench.ui.panels.empty_state import Pages
 from workbench.ui.panels.export import copy_text
@@ -29,6 +29,7 @@ from workbench.ui.panels.inspector_sections import FactsGrid, KnobRows, Links, e
 from workbench.ui.panels.inspector_tabs import LayerTabs
 from workbench.ui.panels.result_plans import use_results
 from workbench.ui.session import Session
+from workbench.ui.setting_acts import give_setting
 from workbench.ui.theme import title_font
 
 _REFRESH = Change.MODEL | Change.DATA | Change.BASELINE | Change.SENSITIVITY | Change.PLAN | Change.RECIPE
@@ -157,14 +158,9 @@ class InspectorPanel(QWidget):
 
     def apply_setting(self, knob_name: str, value: Setting | None) -> None:
         """Give the selected layers, and those coupled to them, a setting; None takes their own away."""
-        report, knob = self._session.state.inspect, self._session.knob(knob_name)
-        if report is None or knob is None:
-            return
-        command = setting_command(report, self.inspection.layers, knob, value)
-        if command is None:
-            self._session.said.emit(f"None of the selected layers has {knob.title.lower()}")
-        else:
-            self._session.do(command)
+        knob = self._session.knob(knob_name)
+        if knob is not None:
+            give_setting(self._session, self._table, self.inspection.layers, knob, value)
 
     def select_group(self) -> None:
         """Select every layer of the channel group, the current one last."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLineEdit, QSlider, QToolTip, QWidget
 
 from workbench.domain.knobs import Knob, Setting
 from workbench.ui.models import numbers
 from workbench.ui.models.channel_counts import ChannelCounts
-from workbench.ui.models.layer_delegates import setting_spin_box, spin_factor, spin_value
+from workbench.ui.models.layer_delegates import grey_out, setting_spin_box, spin_factor, spin_value
 
 _STEPS = 1000
 _SLIDER = 64
@@ -74,6 +76,11 @@ class KnobEditor(QWidget):
                 self._move_slider(float(shown))
         finally:
             self._quiet = False
+
+    def set_refused(self, refused: Mapping[Setting, str]) -> None:
+        """Grey out the choices that can't be done here, each with the reason as its tooltip."""
+        if self._combo is not None:
+            grey_out(self._combo, refused)
 
     def set_counts(self, counts: ChannelCounts | None) -> None:
         """Say beside a share how many channels it leaves, and let the slider stop where the recipe rounds to."""

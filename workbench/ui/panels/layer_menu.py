@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from PySide6.QtWidgets import QMenu, QToolButton, QWidget
@@ -11,6 +11,7 @@ from workbench.domain.knobs import Knob, Setting
 from workbench.ui.models import numbers
 from workbench.ui.models.layer_table import LayerTable
 from workbench.ui.models.method_choices import MOST_BESIDE, method_tip, recommended_first
+from workbench.ui.models.setting_choices import refused_by_all
 from workbench.ui.session import Session
 
 _RATIOS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75)
@@ -34,7 +35,9 @@ def layer_menu(
     menu = QMenu(parent)
     menu.setToolTipsVisible(True)
     for entry in sorted(table.knobs, key=lambda other: other is not knob):
-        _add_settings(menu.addMenu(f"Set {entry.title}"), entry, apply)
+        cells = [table.cell(name, entry) for name in layers]
+        refused = refused_by_all(cell.refused for cell in cells if cell is not None and cell.reason is None)
+        _add_settings(menu.addMenu(f"Set {entry.title}"), entry, apply, refused)
     reset = menu.addMenu("Reset to default")
     for entry in table.knobs:
         reset.addAction(entry.title, partial(apply, entry, None))
@@ -98,10 +101,13 @@ def replace_menu(button: QToolButton, menu: QMenu) -> None:
         before.deleteLater()
 
 
-def _add_settings(menu: QMenu, knob: Knob, apply: Apply) -> None:
+def _add_settings(menu: QMenu, knob: Knob, apply: Apply, refused: Mapping[Setting, str]) -> None:
+    menu.setToolTipsVisible(True)
     values: tuple[Setting, ...] = knob.choices
     if not values and knob.low is not None and knob.high is not None:
         values = tuple(value for value in _RATIOS if knob.low <= value <= knob.high)
     for value in values:
-        menu.addAction(numbers.setting_text(value, knob.unit), partial(apply, knob, value))
+        action = menu.addAction(numbers.setting_text(value, knob.unit), partial(apply, knob, value))
+        action.setEnabled(value not in refused)
+        action.setToolTip(refused.get(value, ""))
     menu.setEnabled(bool(values))

@@ -28,6 +28,7 @@ from workbench.ui.models import numbers
 from workbench.ui.models.layer_model import LayerModel
 from workbench.ui.models.layer_table import resolve_layers, setting_command, sweep_title, to_csv
 from workbench.ui.models.ranked_proxy import Ascending, RankedProxy
+from workbench.ui.panels.bits_menu import fill_bits_menu
 from workbench.ui.panels.bulk_edit import BulkEditBar
 from workbench.ui.panels.elided import ElidedLabel
 from workbench.ui.panels.empty_state import Pages
@@ -37,6 +38,7 @@ from workbench.ui.panels.layer_columns import LayerColumns
 from workbench.ui.panels.layer_menu import layer_menu, replace_menu, sweep_menu
 from workbench.ui.preferences import Preferences
 from workbench.ui.session import Session
+from workbench.ui.setting_acts import give_setting
 
 _REFRESH = Change.MODEL | Change.PLAN | Change.SENSITIVITY | Change.RECIPE
 _PROBLEMS_SHOWN = 3
@@ -68,6 +70,13 @@ class LayersPanel(QWidget):
         self.measure = QToolButton()
         self.measure.setText("Measure…")
         self.measure.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.bits = QToolButton()
+        self.bits.setText("Bits…")
+        self.bits.setToolTip("Give all or the selected layers bit-widths at once")
+        self.bits.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        bits_menu = QMenu(self.bits)
+        bits_menu.aboutToShow.connect(lambda: fill_bits_menu(bits_menu, session, self.selected()))
+        self.bits.setMenu(bits_menu)
         self.more = QToolButton()
         self.more.setText("\N{MIDLINE HORIZONTAL ELLIPSIS}")
         self.more.setToolTip("Copy or export the table, choose its columns")
@@ -136,14 +145,7 @@ class LayersPanel(QWidget):
 
     def apply_setting(self, layers: tuple[str, ...], knob: Knob, value: Setting | None) -> None:
         """Give layers, and those coupled to them, a setting; None takes it away. One step of the undo history."""
-        report = self._session.state.inspect
-        if report is None:
-            return
-        command = setting_command(report, layers, knob, value)
-        if command is None:
-            self._session.said.emit(f"None of the selected layers has {knob.title.lower()}")
-        else:
-            self._session.do(command)
+        give_setting(self._session, self.model.table, layers, knob, value)
 
     def reset_settings(self, layers: tuple[str, ...]) -> None:
         """Take every setting of their own from layers and those coupled to them, in one step of the undo history."""
@@ -191,7 +193,7 @@ class LayersPanel(QWidget):
         bar = QHBoxLayout()
         bar.setContentsMargins(8, 8, 8, 4)
         bar.setSpacing(8)
-        for widget, stretch in ((self.filter, 1), (self.sweeps, 0), (self.measure, 0), (self.more, 0)):
+        for widget, stretch in ((self.filter, 1), (self.sweeps, 0), (self.bits, 0), (self.measure, 0), (self.more, 0)):
             bar.addWidget(widget, stretch)
         foot = QHBoxLayout()
         foot.setContentsMargins(8, 0, 8, 8)
