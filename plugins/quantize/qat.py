@@ -6,27 +6,31 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from workbench.api import (
-    ACTIVATION_BITS,
     WEIGHT_BITS,
     LayerSettings,
     MethodResult,
     ModelGraph,
     Parameters,
+    RecipeError,
     Requirement,
     Stage,
     Tools,
     Training,
     TrainingForm,
+    TrainingHook,
+    layer_nodes,
     normalised,
     rescaled_weights,
+    sparsity_of,
     trainable_qdq,
     training_history,
 )
 
 from .base import Quantization
 from .prepared import Prepared, prepare
+from .qat_binary import BinaryHook, with_ends
 from .qat_hook import Damping, QuantizerHook
-from .qat_parameters import QatParameters
+from .qat_parameters import QatParameters, StageBits
 
 _DAMPED_BITS = 3
 _DAMPING = 0.03
@@ -37,13 +41,15 @@ class QuantizationAwareTraining(Quantization):
 
     id: ClassVar[str] = "quantize.qat"
     title: ClassVar[str] = "Quantization-aware training"
-    summary: ClassVar[str] = "Trains weights and ranges with rounding in place; for 4 bits and fewer."
+    summary: ClassVar[str] = "Trains weights and ranges with rounding in place; for 4 bits and fewer, down to 1."
     source: ClassVar[str] = (
         "Esser et al., 2020 (LSQ); Bhalgat et al., 2020 (LSQ+); Choi et al., 2018 (PACT); Zhou et al., 2016 (DoReFa); "
-        "Nagel et al., 2022 (damping)"
+        "Nagel et al., 2022 (damping); Rastegari et al., 2016 (XNOR-Net); Qin et al., 2020 (IR-Net); Xu et al., 2021 "
+        "(ReCU); Liu et al., 2018 (Bi-Real Net)"
     )
     stage: ClassVar[Stage] = Stage.QUANTIZE
     Parameters: ClassVar[type[Parameters]] = QatParameters
+    least_bits: ClassVar[int] = 1
 
     def requirements(self, graph: ModelGraph) -> frozenset[Requirement]:
         """Return that samples and gradients are needed."""
@@ -55,13 +61,28 @@ class QuantizationAwareTraining(Quantization):
         Raises:
             RecipeError: as for every quantization.
         """
-        warnings = super().check(graph, plan)
         settings: QatParameters = self.parameters
+        plan, ends = with_ends(plan, settings.ends)
+        warnings = super().check(graph, plan)
+        self._refuse_sparse(graph, plan)
+        if ends:
+            given = "8 bits" if settings.ends == "8bit" else "float"
+            warnings = (*warnings, f"{' and '.join(ends)} get {given} in place of 1 bit; parameter ends says so.")
         if settings.epochs == 0:
             warnings = (*warnings, "There are 0 epochs: this is post-training quantization.")
         if settings.distillation == 0 and settings.feature_distillation == 0:
             warnings = (*warnings, "Distillation is off: the original model is not used.")
         return warnings
+
+    def _refuse_sparse(self, graph: ModelGraph, plan: LayerSettings) -> None:
+        for node, weight in layer_nodes(graph):
+            if node.name in plan and plan.number(node.name, WEIGHT_BITS) == 1 and sparsity_of(node) is not None:
+                raise RecipeError(
+                    f"weight_bits is 1, but weight {weight.name!r} is sparse and signs have no zero",
+                    where=node.name,
+                    expected="2 or more",
+                    action="Take more bits, or leave the step before out that made the zeros.",
+                )
 
     def apply(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> MethodResult:
         """Prepare, train at the bits of every stage, and deploy the best epoch of the last.
@@ -74,25 +95,26 @@ class QuantizationAwareTraining(Quantization):
             CancelledError: cancelled before one epoch at the plan's bits was complete.
         """
         settings: QatParameters = self.parameters
+        plan, _ = with_ends(plan, settings.ends)
         training = Training.of(settings, tools, self.id)
-        stages, epochs = (*settings.stage_bits, 0), settings.stage_epochs()
+        stages, epochs = (*settings.stage_bits, StageBits(0)), settings.stage_epochs()
         notes: list[str] = []
         histories: list[dict[str, Any]] = []
         done = 0
-        for number, (least, count) in enumerate(zip(stages, epochs, strict=True)):
+        for number, (stage, count) in enumerate(zip(stages, epochs, strict=True)):
             begins, ends = (share / max(settings.epochs, 1) for share in (done, done + count))
             progress = tools.progress.part(begins, max(ends, 1e-9))
             here = replace(tools, progress=progress)
             part = progress.part(0.0, 0.05 if count else 1.0, "calibration")
-            prepared = prepare(graph, raised(plan, least), here, settings.calibration(), self.id, part)
+            prepared = prepare(graph, stage.of(plan), here, settings.calibration(), self.id, part)
             if prepared is None:
                 return MethodResult(graph, ("nothing quantized",))
             if not count:
                 return prepared.result()
             last = number == len(stages) - 1
             run = _Run(self, training, here, prepared, plan)
-            trained, found = run.trained(count, "" if last else f"{least}bit", keep_best=last)
-            histories.append({"least_bits": least, **found})
+            trained, found = run.trained(count, "" if last else f"{stage.name}bit", keep_best=last)
+            histories.append({"least_bits": stage.least, "weights_only": stage.weights_only, **found})
             graph, done = trained.graph, done + count
         notes.extend(run.notes)
         result = trained.result()
@@ -129,6 +151,8 @@ class _Run:
             fixed=self._fixed,
             slope="clip" if estimator == "pact" else None,
             bent=estimator in ("pact", "dorefa"),
+            balanced=self._settings.binary != "xnor",
+            binary_slope="polynomial" if self._settings.binary_slope == "polynomial" else None,
         )
 
     def trained(self, epochs: int, name: str, *, keep_best: bool) -> tuple[Prepared, dict[str, Any]]:
@@ -140,12 +164,18 @@ class _Run:
         settings, form = self._settings, self._form
         strength = _DAMPING if settings.damping is None else settings.damping
         damping = Damping(strength, _DAMPED_BITS if settings.damping is None else 8)
+        hook: TrainingHook = QuantizerHook(
+            form, damping, settings.weight_decay if settings.estimator == "pact" else 0.0
+        )
+        if form.binary:
+            hook = BinaryHook(form, settings.binary, hook)
+            self.notes.append(f"{len(form.binary)} weights of 1 bit, trained as {settings.binary} does.")
         result = self._training.fit(
             form.graph,
             epochs=epochs,
             name=name,
             progress=self._tools.progress.part(0.1, 1.0),
-            hook=QuantizerHook(form, damping, settings.weight_decay if settings.estimator == "pact" else 0.0),
+            hook=hook,
             keep_best=keep_best,
             also=self._learned_settings(),
             also_rate=settings.scale_rate,
@@ -176,13 +206,15 @@ class _Run:
         values = dict.fromkeys(entry.scale for entry in form.activations.values())
         weights = dict.fromkeys(entry.scale for entry in form.weights.values())
         zeros = dict.fromkeys(entry.zero_point for entry in form.activations.values())
-        return {
+        learned: dict[str, tuple[str, ...]] = {
             "lsq": (*values, *weights),
             "lsq+": (*values, *weights, *zeros),
             "pact": tuple(values),
             "dorefa": (),
             "fixed": (),
-        }[estimator]
+        }
+        # Not learned but moved by the hook, which sees only what is trained.
+        return (*learned[estimator], form.sharpness) if form.sharpness else learned[estimator]
 
     def _deployable(self, trained: ModelGraph) -> Prepared:
         """Return what is deployed of a trained form."""
@@ -208,13 +240,3 @@ class _Run:
         return self._tools.training.reestimate_batch_norm(
             trained, self._training.data.calibration(samples), cancel=self._tools.cancel
         )
-
-
-def raised(plan: LayerSettings, least: int) -> LayerSettings:
-    """Return the plan with no quantized layer below `least` bits."""
-    if not least:
-        return plan
-    for knob in (WEIGHT_BITS, ACTIVATION_BITS):
-        few = [name for name in plan if plan.number(name, knob) < least]
-        plan = plan.with_values(knob, dict.fromkeys(few, least))
-    return plan

@@ -3,15 +3,42 @@
 from __future__ import annotations
 
 from copy import copy
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from workbench.api import TrainingParameters
+from workbench.api import ACTIVATION_BITS, WEIGHT_BITS, LayerSettings, TrainingParameters
 
 from .parameters import QuantizationParameters
+from .qat_binary import BinaryEstimator, Ends
 
 Estimator = Literal["lsq", "lsq+", "pact", "dorefa", "fixed"]
+
+
+@dataclass(frozen=True)
+class StageBits:
+    """How few bits a stage may have.
+
+    Attributes:
+        least: No layer has fewer; 0 leaves the plan as it is.
+        weights_only: Whether that holds for weights only.
+    """
+
+    least: int
+    weights_only: bool = False
+
+    @property
+    def name(self) -> str:
+        """What sets this stage apart."""
+        return f"{'w' if self.weights_only else ''}{self.least}"
+
+    def of(self, plan: LayerSettings) -> LayerSettings:
+        """Return the plan of this stage."""
+        for knob in (WEIGHT_BITS,) if self.weights_only else (WEIGHT_BITS, ACTIVATION_BITS):
+            few = [name for name in plan if plan.number(name, knob) < self.least]
+            plan = plan.with_values(knob, dict.fromkeys(few, self.least))
+        return plan
 
 
 def as_in_training(name: str) -> Any:
@@ -50,10 +77,11 @@ class QatParameters(QuantizationParameters, TrainingParameters):
     )
     stages: str = Field(
         "",
-        pattern=r"^([2-8]( *, *[2-8])*)?$",
+        pattern=r"^(w?[2-8]( *, *w?[2-8])*)?$",
         title="Stages",
         description="Bits to go through before those of the plan, such as 8, 4: in each stage no layer has fewer. "
-        "Empty trains at the plan's bits from the start.",
+        "With a w before it, as in w8, only weights have no fewer: activations are trained first. Empty trains at the "
+        "plan's bits from the start.",
     )
     last_stage: float = Field(
         0.5,
@@ -61,6 +89,25 @@ class QatParameters(QuantizationParameters, TrainingParameters):
         le=1,
         title="Share of the last stage",
         description="Share of the epochs that is left for the bits of the plan where there are stages before.",
+    )
+    binary: BinaryEstimator = Field(
+        "irnet",
+        title="Binary weights",
+        description="How weights of 1 bit learn: xnor straight through their signs; irnet about the mean of each "
+        "channel with a slope that sharpens step by step; recu likewise, straight through, and those that went too far "
+        "to turn are put back.",
+    )
+    binary_slope: Literal["clip", "polynomial"] = Field(
+        "clip",
+        title="Slope of binary activations",
+        description="How gradients pass activations of 1 bit, which are 0 or the scale: clip straight through between "
+        "the two, polynomial most where one turns into the other (Bi-Real Net).",
+    )
+    ends: Ends = Field(
+        "8bit",
+        title="First and last layer",
+        description="What the first and the last layer get in place of 1 bit where the plan does not name them: 8 "
+        "bits, float, or what the plan says of all.",
     )
     damping: float | None = Field(
         None,
@@ -94,9 +141,10 @@ class QatParameters(QuantizationParameters, TrainingParameters):
         return self
 
     @property
-    def stage_bits(self) -> tuple[int, ...]:
+    def stage_bits(self) -> tuple[StageBits, ...]:
         """Least bits of every stage before the plan's own."""
-        return tuple(int(part) for part in self.stages.split(",") if part.strip())
+        parts = [part.strip() for part in self.stages.split(",") if part.strip()]
+        return tuple(StageBits(int(part.lstrip("w")), part.startswith("w")) for part in parts)
 
     def stage_epochs(self) -> tuple[int, ...]:
         """Return the epochs of every stage, the plan's own last: at least one each, all of them together."""

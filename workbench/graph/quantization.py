@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+LEAST_BINARY_SCALE = 1e-30
+
 
 @dataclass(frozen=True)
 class ActivationQuantization:
@@ -85,10 +87,30 @@ class WeightQuantization:
 def weight_levels(bits: int) -> tuple[int, int]:
     """Return the lowest and highest of a weight's evenly spaced levels.
 
-    8 bits are symmetric; below, all 2^bits levels are used, because one level out of 16 or 4 is worth more.
+    8 bits are symmetric; below, all 2^bits levels are used, because one level out of 16 or 4 is worth more. Of 1 bit
+    there are -1 and 1.
     """
+    if bits == 1:
+        return -1, 1
     highest = 2 ** (bits - 1) - 1
     return (-highest if bits == 8 else -highest - 1), highest
+
+
+def binarized(weight: np.ndarray, axis: int | None, *, balanced: bool = False) -> WeightQuantization:
+    """Return signs with the mean magnitude of each channel as its scale (XNOR-Net, Rastegari et al., 2016).
+
+    Args:
+        weight: Float weight.
+        axis: Of its output channels, or None for one scale.
+        balanced: Take signs and magnitudes about the channel's mean, so that both signs are about as frequent (IR-Net,
+            Qin et al., 2020).
+    """
+    others = tuple(place for place in range(weight.ndim) if axis is None or place != axis % weight.ndim)
+    exact = weight.astype(np.float32)
+    if balanced:
+        exact = exact - exact.mean(others, keepdims=True)
+    scales = np.maximum(np.abs(exact).mean(others), LEAST_BINARY_SCALE).astype(np.float32)
+    return WeightQuantization(np.where(exact >= 0, 1, -1).astype(np.int8), scales, axis, 1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from workbench.domain.errors import DataError
 from workbench.engines.contracts import Batch, TrainingSettings
 from workbench.engines.training_torch import TorchEngine
 from workbench.engines.training_torch.from_graph import GraphModule
+from workbench.engines.training_torch.operators.binary import Sign
 from workbench.engines.training_torch.operators.fake_quantization import fake_quantize
 
 SCALE, ZERO, LOW, HIGH = 0.1, 3, 0, 15
@@ -168,3 +169,23 @@ def test_rounding_is_exact_in_bfloat16_too():
     assert y.dtype == torch.bfloat16
     exact = torch.round(x.detach().float() / 0.3).clamp(-8, 7)
     torch.testing.assert_close((y.detach().float() / 0.3).round(), exact)
+
+
+@pytest.mark.parametrize("elements", [1000, 100_000])
+def test_the_polynomial_slope_is_steepest_between_two_levels(elements):
+    x = torch.linspace(-1, 3, elements).requires_grad_()
+    fake_quantize(x, torch.tensor(2.0), torch.tensor(0.0), 0, 1, slope="polynomial").sum().backward()
+    assert x.grad is not None
+    u = x.detach().numpy() - 1
+    np.testing.assert_allclose(x.grad, np.where(np.abs(u) < 1, 2 - 2 * np.abs(u), 0), atol=1e-6)
+
+
+@pytest.mark.parametrize(("sharpness", "expected"), [(0.0, 1.0), (0.1, 1.0), (10.0, 10.0)])
+def test_the_slope_of_a_sign_sharpens(sharpness, expected):
+    v = torch.tensor([[-2.0, -0.05, 0.0, 0.05, 2.0]], requires_grad=True)
+    signs = Sign.apply(v, torch.tensor([sharpness]))
+    signs.sum().backward()
+    assert signs.tolist() == [[-1, -1, 1, 1, 1]]
+    slope = v.grad.numpy()[0]
+    assert slope[2] == pytest.approx(expected)
+    np.testing.assert_allclose(slope, expected * (1 - np.tanh(sharpness * v.detach().numpy()[0]) ** 2), rtol=1e-4)

@@ -8,9 +8,10 @@ from types import MappingProxyType
 
 from torch import Tensor
 
-from workbench.engines.training_torch.operators.fake_quantization import DOMAIN, FAKE_QUANTIZE
+from workbench.engines.training_torch.operators.fake_quantization import FAKE_QUANTIZE
 from workbench.engines.training_torch.operators.quantization import RANGES
 from workbench.graph.model import Node
+from workbench.graph.passes.trainable_qdq import DOMAIN
 
 
 def fused_quantizers(

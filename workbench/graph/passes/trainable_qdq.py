@@ -18,10 +18,13 @@ from workbench.graph.check import check
 from workbench.graph.model import ModelGraph
 from workbench.graph.passes.fold_batch_norm import fold_batch_norm
 from workbench.graph.passes.insert_qdq import Placement, insert_qdq
-from workbench.graph.quantization import ActivationQuantization, WeightQuantization, weight_levels
+from workbench.graph.quantization import ActivationQuantization, WeightQuantization, binarized, weight_levels
 from workbench.graph.surgery import add_initializer, free_name, remove_unused
 
 SCALE_SLOPE_KEY = "workbench.scale_slope"
+BINARY_SLOPE_KEY = "workbench.binary_slope"
+DOMAIN = "workbench"
+BINARIZE = "Binarize"
 _BENT = 0.95  # from where on a tenth of a gradient at most comes through the tanh
 
 
@@ -68,6 +71,10 @@ class TrainingForm:
         activations: Quantizer by how a value is quantized.
         given: Integers that the weights began with, by weight name.
         bounds: Where weights are bound · tanh(what is trained) (DoReFa), the bounds (channels,) or () by weight name.
+        binary: Names of the weights of 1 bit, which have no quantizer: their signs and magnitudes are all there is.
+        balanced: Whether those are taken about the mean of each channel.
+        sharpness: Name of the one-element initializer that says how steep the slope of a sign is at zero; "" where
+            nothing is binary.
     """
 
     graph: ModelGraph
@@ -76,6 +83,9 @@ class TrainingForm:
     activations: Mapping[ActivationQuantization, Quantizer]
     given: Mapping[str, WeightQuantization]
     bounds: Mapping[str, np.ndarray]
+    binary: tuple[str, ...] = ()
+    balanced: bool = False
+    sharpness: str = ""
 
     def learned(self, trained: ModelGraph) -> Learned:
         """Return weights and quantizers of `trained`, which is `graph` with other weights."""
@@ -89,6 +99,8 @@ class TrainingForm:
             array, scales = _array(exact, name), np.abs(_array(trained, quantizer.scale))
             level = np.clip(np.rint(array / given.spread(scales)), *weight_levels(given.bits))
             rounded[name] = replace(given, integers=level.astype(np.int8), scales=scales)
+        for name in self.binary:
+            rounded[name] = binarized(_array(exact, name), self.given[name].axis, balanced=self.balanced)
         folded = fold_batch_norm(exact)
         weights = rescaled_weights(rounded, exact, folded)
         activations = {}
@@ -116,6 +128,8 @@ def trainable_qdq(
     fixed: Collection[str] = (),
     slope: str | None = None,
     bent: bool = False,
+    balanced: bool = False,
+    binary_slope: str | None = None,
 ) -> TrainingForm:
     """Return the form to train of what `insert_qdq` would deploy.
 
@@ -127,32 +141,39 @@ def trainable_qdq(
         fixed: Weights that stay integers.
         slope: Written on the quantizers of activations, for the training engine ("clip": PACT).
         bent: Train the weights through a tanh that bounds them by their largest level (DoReFa, Zhou et al., 2016); its
-            largest value is taken as 1, where the paper measures it in every step.
+            largest value is taken as 1, where the paper measures it in every step. Not those of 1 bit.
+        balanced: Binarize about the mean of each channel (IR-Net, Qin et al., 2020).
+        binary_slope: Written on the quantizers of activations of 1 bit, for the training engine ("polynomial": Bi-Real
+            Net, Liu et al., 2018).
 
     Raises:
         UnsupportedGraphError, KeyError, ModelFileError: as `insert_qdq`.
     """
     model = insert_qdq(graph, activations, weights, placement).edit()
-    edit = _Edit(model, graph, bent=bent)
+    edit = _Edit(model, graph, bent=bent, balanced=balanced)
     trained = {name: quantization for name, quantization in weights.items() if name not in fixed}
     edit.take_back(trained)
-    found = edit.quantizers(slope)
+    found = edit.quantizers(slope, binary_slope)
     remove_unused(model)
     form = graph.edited(model)
     check(form)
     wanted = [*activations.values(), *(placement.narrower.values() if placement is not None else ())]
     settings = {entry: found[_key(entry)] for entry in wanted if _key(entry) in found}
-    return TrainingForm(form, graph, edit.weights, settings, trained, edit.bounds)
+    return TrainingForm(
+        form, graph, edit.weights, settings, trained, edit.bounds, tuple(edit.binary), balanced, edit.sharpness
+    )
 
 
 class _Edit:
-    def __init__(self, model: ir.Model, source: ModelGraph, *, bent: bool) -> None:
+    def __init__(self, model: ir.Model, source: ModelGraph, *, bent: bool, balanced: bool) -> None:
         self._model = model
-        self._bent = bent
+        self._bent, self._balanced = bent, balanced
         self._source = source
         self._done: dict[str, ir.Value] = {}
         self.weights: dict[str, Quantizer] = {}
         self.bounds: dict[str, np.ndarray] = {}
+        self.binary: list[str] = []
+        self.sharpness = ""
 
     def take_back(self, trained: Mapping[str, WeightQuantization]) -> None:
         """Let layers read float weights through quantizers, and float biases, instead of stored integers."""
@@ -180,9 +201,11 @@ class _Edit:
         return self._done[name]
 
     def _rounded(self, name: str, dequantize: ir.Node, quantization: WeightQuantization) -> ir.Value:
-        if name in self.weights:
+        if name in self.weights or name in self.binary:
             return self._done[f"{name}_rounded"]
         value = self._float(name, dequantize)
+        if quantization.bits == 1:
+            return self._binary(value, quantization)
         scale, zero = dequantize.inputs[1], dequantize.inputs[2]
         assert scale is not None
         assert zero is not None
@@ -208,6 +231,23 @@ class _Edit:
         self._done[f"{name}_rounded"] = nodes[-1].outputs[0]
         return nodes[-1].outputs[0]
 
+    def _binary(self, value: ir.Value, quantization: WeightQuantization) -> ir.Value:
+        name, initializers = value.name or "", self._model.graph.initializers
+        if not self.sharpness:
+            self.sharpness = free_name(self._model, "binary_sharpness")
+            add_initializer(self._model, self.sharpness, np.zeros(1, np.float32))
+            self._model.graph.opset_imports.setdefault(DOMAIN, 1)
+        attributes = {**_axis(quantization), "balanced": int(self._balanced)}
+        node = ir.node(BINARIZE, [value, initializers[self.sharpness]], attributes=attributes, domain=DOMAIN)
+        node.name = free_name(self._model, f"{name}_{BINARIZE}")
+        output = node.outputs[0]
+        output.name, output.shape = free_name(self._model, f"{name}_binarized"), value.shape
+        output.type = ir.TensorType(ir.DataType.FLOAT)
+        self._model.graph.insert_before(next(iter(self._model.graph)), node)
+        self.binary.append(name)
+        self._done[f"{name}_rounded"] = output
+        return output
+
     def _bend(self, value: ir.Value, quantization: WeightQuantization, highest: int) -> list[ir.Node]:
         """Put the weight through bound · tanh, and change it so that what comes out is what it was."""
         name = value.name or ""
@@ -221,7 +261,7 @@ class _Edit:
         tanh = ir.node("Tanh", [value])
         return [constant, tanh, ir.node("Mul", [tanh.outputs[0], constant.outputs[0]])]
 
-    def quantizers(self, slope: str | None) -> dict[tuple[float, int, int, int], Quantizer]:
+    def quantizers(self, slope: str | None, binary_slope: str | None) -> dict[tuple[float, int, int, int], Quantizer]:
         """Return where the settings of activations lie, by what they are."""
         of_weights = {quantizer.scale for quantizer in self.weights.values()}
         found: dict[tuple[float, int, int, int], Quantizer] = {}
@@ -241,6 +281,8 @@ class _Edit:
             if len(readers) == 1 and readers[0].op_type == "Clip":
                 bounds = [readers[0].inputs[index] for index in (1, 2)]
                 lowest, highest = (int(bound.const_value.numpy()) for bound in bounds if bound and bound.const_value)
+            if binary_slope is not None and highest - lowest == 1:
+                node.metadata_props[BINARY_SLOPE_KEY] = binary_slope
             step, origin = float(scale.const_value.numpy()), int(zero.const_value.numpy())
             sizes = [] if value.shape is None else list(value.shape)[1:]
             known = all(isinstance(size, int) for size in sizes)

@@ -1,6 +1,7 @@
 """Operators by family; importing this package registers them all."""
 
 from workbench.engines.training_torch.operators import (
+    binary,
     control_flow,
     convolution,
     elementwise,
@@ -19,6 +20,7 @@ from workbench.engines.training_torch.operators import (
 )
 
 __all__ = [
+    "binary",
     "control_flow",
     "convolution",
     "elementwise",

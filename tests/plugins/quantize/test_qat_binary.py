@@ -1,0 +1,173 @@
+"""Weights and activations of 1 bit: trained as they are deployed, by every estimator, with the ends left finer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from workbench.api import RecipeError, Sparsity, Tools, note_sparsity, trainable_qdq
+from workbench.domain.data_description import DataDescription
+from workbench.domain.knobs import FIRST_PARTY_KNOBS
+from workbench.domain.plan import Plan, resolve
+from workbench.engines.inference_ort import OrtEngine
+from workbench.engines.training_torch import TorchEngine
+from workbench.graph.layers import knobs_of, layer_nodes
+from workbench.graph.quantization import binarized
+from workbench.methods.preparation import RecipeData
+from workbench.plugin_host.loader import load_methods
+from workbench.plugin_host.manifests import find_plugins
+
+FAST = {"batch_size": 32, "threads": 1, "precision": "float32", "calibration_samples": 128, "feature_distillation": 0}
+IMAGES = np.random.default_rng(5).normal(size=(400, 3, 8, 8)).astype(np.float32)
+ESTIMATORS = ["xnor", "irnet", "recu"]
+
+
+@pytest.fixture(scope="module")
+def methods():
+    root = Path(__file__).resolve().parents[3] / "plugins" / "quantize"
+    (manifest,) = [found for found in find_plugins().manifests if found.folder.resolve() == root]
+    return {method.id: method for method in load_methods(manifest)}
+
+
+@pytest.fixture(scope="module")
+def network(small_cnn):
+    """A network whose classes are about equally frequent, so that rounding costs something."""
+    logits = OrtEngine(threads=1).open(small_cnn).run({"x": IMAGES})["y"]
+    spread = logits.std(axis=0)
+    weight, bias = small_cnn.constant("w3") / spread[:, None], (small_cnn.constant("b3") - logits.mean(axis=0)) / spread
+    return small_cnn.with_initializers({"w3": weight, "b3": bias.astype(np.float32)})
+
+
+@pytest.fixture
+def tools(network, tmp_path):
+    engine = OrtEngine(threads=1)
+    y = engine.open(network).run({"x": IMAGES})["y"].argmax(axis=1)
+    np.savez(tmp_path / "d.npz", x=IMAGES, y=y)
+    split = {"reader": "npz", "path": "d.npz", "inputs": "x", "targets": "y"}
+    description = DataDescription.model_validate({"train": split, "folder": str(tmp_path)})
+    return Tools(
+        reference=network,
+        data=RecipeData(description, network.inputs, engine, network),
+        inference=engine,
+        training=TorchEngine(threads=1),
+        rng=np.random.default_rng(0),
+        seed=3,
+    )
+
+
+def settings(graph, weight_bits=1, activation_bits=8, layers=None):
+    bits = {"weight_bits": weight_bits, "activation_bits": activation_bits}
+    names = {node.name: knobs_of(node.op) for node, _ in layer_nodes(graph)}
+    return resolve(Plan(default=bits, layers=layers or {}), names, FIRST_PARTY_KNOBS)
+
+
+@pytest.fixture
+def train(methods, network, tools):
+    def run(weight_bits=1, activation_bits=8, **parameters):
+        method = methods["quantize.qat"]
+        chosen = method.Parameters(**{**FAST, "epochs": 4, "learning_rate": 0.01, "ends": "plan", **parameters})
+        return method(chosen).apply(network, settings(network, weight_bits, activation_bits), tools)
+
+    return run
+
+
+def levels(graph, weight):
+    return np.unique(graph.constant(f"{weight}_quantized")).tolist()
+
+
+def deployed_run(graph):
+    return OrtEngine(threads=1).open(graph).run({"x": IMAGES})["y"]
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_every_estimator_beats_rounding_alone_and_reports_the_file_s_score(methods, train, tools, network, estimator):
+    ptq = methods["quantize.ptq"]
+    alone = ptq(ptq.Parameters(calibration_samples=128)).apply(network, settings(network), tools).graph
+    result = train(binary=estimator, epochs=12)
+    (stage,) = result.details["stages"]
+    best = max(entry["score"] for entry in stage["history"])
+    assert tools.data.validate(result.graph) == best
+    assert best > tools.data.validate(alone)
+    assert all(levels(result.graph, name) == [-1, 1] for name in ("w1", "w2", "w3"))
+    assert f"3 weights of 1 bit, trained as {estimator} does." in result.notes
+
+
+@pytest.mark.parametrize("slope", ["clip", "polynomial"])
+def test_activations_of_one_bit_have_two_levels_in_the_file(train, tools, network, slope):
+    result = train(1, 1, binary_slope=slope, epochs=6)
+    (stage,) = result.details["stages"]
+    assert tools.data.validate(result.graph) == max(entry["score"] for entry in stage["history"])
+    (layer,) = [node.name for node, found in layer_nodes(network) if found.name == "w2"]
+    read = result.graph.node(layer).inputs[0]
+    values = np.unique(TorchEngine(threads=1).run(result.graph, {"x": IMAGES[:50]}, [read])[read])
+    assert len(values) == 2
+    assert values[0] == 0
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_batch_norm_may_stay_folded(train, tools, estimator):
+    result = train(binary=estimator, restore_batch_norm=False, learning_rate=0.001, epochs=1)
+    assert np.isfinite(deployed_run(result.graph)).all()
+    assert levels(result.graph, "w2") == [-1, 1]
+
+
+def test_activations_are_trained_before_weights(train):
+    result = train(1, 2, stages="w8", epochs=4)
+    stages = result.details["stages"]
+    assert [(stage["least_bits"], stage["weights_only"]) for stage in stages] == [(8, True), (0, False)]
+    assert [len(stage["history"]) for stage in stages] == [2, 2]
+    assert levels(result.graph, "w2") == [-1, 1]
+
+
+def test_first_and_last_layer_are_finer_unless_the_plan_names_them(methods, network, tools):
+    method = methods["quantize.qat"]
+    (first, _, last) = [node.name for node, _ in layer_nodes(network)]
+    parameters = method.Parameters(**FAST, epochs=0)
+    result = method(parameters).apply(network, settings(network), tools)
+    assert len(levels(result.graph, "w1")) > 2
+    assert levels(result.graph, "w2") == [-1, 1]
+    assert len(levels(result.graph, "w3")) > 2
+    (said,) = [text for text in method(parameters).check(network, settings(network)) if "in place of 1 bit" in text]
+    assert first in said
+    assert last in said
+    named = settings(network, layers={first: {"weight_bits": 1}})
+    assert levels(method(parameters).apply(network, named, tools).graph, "w1") == [-1, 1]
+    floating = method.Parameters(**FAST, epochs=0, ends="float")
+    assert "w3" in method(floating).apply(network, settings(network), tools).graph.initializers
+
+
+def test_the_same_seed_gives_the_same_bytes(train):
+    runs = [train(epochs=1, binary="recu").graph.to_bytes() for _ in range(2)]
+    assert runs[0] == runs[1]
+
+
+def test_sparse_weights_are_refused_before_the_run(methods, network):
+    (layer,) = [node.name for node, found in layer_nodes(network) if found.name == "w2"]
+    sparse = note_sparsity(network, {layer: Sparsity("unstructured", 0.5)})
+    method = methods["quantize.qat"]
+    with pytest.raises(RecipeError, match="signs have no zero"):
+        method(method.Parameters()).check(sparse, settings(sparse))
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_the_form_computes_what_is_deployed(network, balanced):
+    """The first layer's weight is turned over by its normalisation here and there, which its signs must follow."""
+    weight = network.constant("w2")
+    given = {"w2": binarized(weight, 0, balanced=balanced)}
+    form = trainable_qdq(network, {}, given, balanced=balanced)
+    trained = TorchEngine(threads=1).run(form.graph, {"x": IMAGES[:8]}, ["y"])["y"]
+    learned = form.learned(form.graph)
+    file = learned.graph.with_initializers({"w2": learned.weights["w2"].values()})
+    np.testing.assert_allclose(trained, OrtEngine(threads=1).open(file).run({"x": IMAGES[:8]})["y"], atol=2e-4)
+
+
+def test_signs_have_the_mean_magnitude_of_their_channel():
+    weight = np.array([[1.0, -3.0], [0.0, 0.0], [5.0, 7.0]], np.float32)
+    plain, balanced = binarized(weight, 0), binarized(weight, 0, balanced=True)
+    np.testing.assert_array_equal(plain.integers, [[1, -1], [1, 1], [1, 1]])
+    np.testing.assert_allclose(plain.scales, [2.0, 0.0, 6.0], atol=1e-6)
+    np.testing.assert_array_equal(balanced.integers, [[1, -1], [1, 1], [-1, 1]])
+    np.testing.assert_allclose(balanced.scales, [2.0, 0.0, 1.0], atol=1e-6)
+    assert binarized(weight, None).scales == pytest.approx(16 / 6)
