@@ -28,7 +28,7 @@ from workbench.api import (
 
 from .base import Quantization
 from .prepared import Prepared, prepare
-from .qat_binary import BinaryHook, with_ends
+from .qat_binary import BinaryHook, with_ends, with_fine_biases
 from .qat_hook import Damping, QuantizerHook
 from .qat_parameters import QatParameters, StageBits
 
@@ -222,7 +222,7 @@ class _Run:
         learned = self._form.learned(self._with_statistics(trained))
         weights = {**prepared.weights, **learned.weights}
         found = learned.activations
-        return replace(
+        deployable = replace(
             prepared,
             graph=learned.graph,
             weights={name: weights[name] for name in prepared.weights},
@@ -232,6 +232,7 @@ class _Run:
                 narrower={place: found.get(entry, entry) for place, entry in prepared.placement.narrower.items()},
             ),
         )
+        return with_fine_biases(deployable)
 
     def _with_statistics(self, trained: ModelGraph) -> ModelGraph:
         samples = self._settings.statistics_samples

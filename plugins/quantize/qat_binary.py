@@ -1,4 +1,4 @@
-"""Moves what the training of binary weights depends on with time: how sharp a sign's slope is, and which weights die.
+"""Says what weights of 1 bit need beyond others: slopes that sharpen, no dead weights, finer ends and finer biases.
 
 Notation: v, a weight less its channel's mean in units of the channel's mean magnitude; p, the share of the steps that
 are done.
@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
+
 from workbench.api import ACTIVATION_BITS, WEIGHT_BITS, LayerSettings, Origin, TrainingForm, TrainingHook
+
+from .layers import weight_name
+from .prepared import Prepared
 
 BinaryEstimator = Literal["xnor", "irnet", "recu"]
 Ends = Literal["8bit", "float", "plan"]
 _DULL, _SHARP = 0.1, 10.0
 _FIRST_QUANTILE, _LAST_QUANTILE = 0.85, 0.99
+_FINER = 64  # the most with which two products with unsigned 8-bit activations still fit 16 bits
 _ENDS = {"8bit": 8, "float": 32}
 
 
@@ -79,6 +86,24 @@ class BinaryHook:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on; the sharpness was stored among the weights."""
         self._inner.restore(state)
+
+
+def with_fine_biases(prepared: Prepared) -> Prepared:
+    """Return the same values with the signs of layers that read few bits stored as ±64 instead of ±1.
+
+    Biases are integers in units of both scales: with 1 bit on either side a unit is as much as one product, and half of
+    it is what rounding the bias costs. Left alone is what is to be stored in 2 bits.
+    """
+    if prepared.narrow:
+        return prepared
+    weights = dict(prepared.weights)
+    for layer, bits in prepared.layers.items():
+        name = weight_name(prepared.graph, layer, prepared.layers)
+        given = weights.get(name)
+        if given is not None and given.bits == 1 and bits.activation_bits < 8 and np.abs(given.integers).max() == 1:
+            scales = (given.scales / _FINER).astype(np.float32)
+            weights[name] = replace(given, integers=(given.integers * _FINER).astype(np.int8), scales=scales)
+    return replace(prepared, weights=weights)
 
 
 def _beside(form: TrainingForm, name: str) -> tuple[int, ...]:
