@@ -111,6 +111,11 @@ class DepthPruning(Method):
             return ("No layer has keep: no, and remove is 0: nothing is left out.",)
         return ()
 
+    def outline(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> ModelGraph | None:
+        """Return the graph without the branches that the plan leaves out; None where others are to be ranked."""
+        chosen, _ = self._divided(graph, plan)
+        return None if self.parameters.remove else remove_branches(graph, [branch.id for branch in chosen])
+
     def apply(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> MethodResult:
         """Return the graph without the branches.
 

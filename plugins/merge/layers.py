@@ -69,6 +69,10 @@ class MergeLayers(Method):
     stage = Stage.DECOMPOSE
     Parameters = MergeParameters
 
+    def outline(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> ModelGraph:
+        """Return the merged graph itself, which is quickly made."""
+        return self.apply(graph, plan, tools).graph
+
     def apply(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> MethodResult:
         """Return the graph with as few nodes as merging leaves.
 

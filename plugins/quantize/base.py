@@ -16,10 +16,12 @@ from workbench.api import (
     RecipeError,
     Setting,
     Stage,
+    Tools,
 )
 
 from .layers import INTEGER_LAYERS, requested_bits, some
 from .parameters import QuantizationParameters
+from .prepared import prepare
 
 
 class Quantization(Method):
@@ -76,6 +78,19 @@ class Quantization(Method):
                 "keeps them, but ONNX Runtime may round them to 8 bits by itself where the output is quantized too",
             )
         return warnings
+
+    def outline(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> ModelGraph:
+        """Return the file that one made-up sample and the nearest levels lead to: the same nodes and number formats.
+
+        Raises:
+            RecipeError: as requested_bits.
+            DataError: made-up values lead to NaN.
+        """
+        quick = {"calibration_samples": 1, "calibrator": "minmax", "weight_range": "minmax"}
+        names = set(QuantizationParameters.model_fields) - {"momentum"}
+        given = {name: getattr(self.parameters, name) for name in names}
+        prepared = prepare(graph, plan, tools, QuantizationParameters.model_validate(given | quick), self.id)
+        return graph if prepared is None else prepared.result().graph
 
     def _refuse_fewer(self, layer: str, knob: Knob, bits: int) -> None:
         if bits < self.least_bits:

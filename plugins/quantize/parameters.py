@@ -45,6 +45,13 @@ class QuantizationParameters(Parameters):
         title="Activation type",
         description="Container of activations; uint8 with int8 weights is the fast pair on x86.",
     )
+    reduce_range: bool = Field(
+        default=False,
+        title="Reduce the range of weights",
+        description="Give 8-bit weights 7 bits, so that two products with unsigned activations stay within 16 bits: "
+        "for processors without integer dot products (x86 without VNNI), where larger sums saturate. Costs a little "
+        "accuracy, and nothing is gained elsewhere.",
+    )
     pad_channels: bool = Field(
         default=True,
         title="Pad channels",

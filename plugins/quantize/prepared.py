@@ -240,7 +240,8 @@ def _rounded(
             )
         axis = channel_axis(node, array, bits.weight)
         smallest = smallest_scale(graph, node, data_scales.get(name), axis, array)
-        rounded[weight] = rounding.quantized(array, axis, bits.weight_bits, rule, smallest_scale=smallest)
+        width = min(bits.weight_bits, 7) if parameters.reduce_range else bits.weight_bits
+        rounded[weight] = rounding.quantized(array, axis, width, rule, smallest_scale=smallest)
         progress.update((index + 1) / len(layers))
     return rounded
 

@@ -41,6 +41,10 @@ class BackToFloat(Method):
         """Return the float graph, which is what later steps are checked against."""
         return widen_half(remove_quantizers(graph))
 
+    def outline(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> ModelGraph:
+        """Return the float graph itself, which is quickly made."""
+        return self.apply(graph, plan, tools).graph
+
     def apply(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> MethodResult:
         """Return the model in float32.
 

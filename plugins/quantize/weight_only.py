@@ -211,6 +211,15 @@ class WeightOnly(Method):
             words.append(f"{len(chosen.halves)} weights in half precision")
         return MethodResult(graph, ("; ".join(words), *chosen.notes, *notes), {"output_error": figures})
 
+    def outline(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> ModelGraph:
+        """Return the file with the nearest levels, which need no samples.
+
+        Raises:
+            RecipeError: as check.
+        """
+        quick = {"rounding": "nearest", "scaling": "none", "weight_range": "minmax"}
+        return WeightOnly(self.parameters.model_copy(update=quick)).apply(graph, plan, tools).graph
+
     @property
     def _needs_samples(self) -> bool:
         return bool(self.parameters.rounding == "gptq" or self.parameters.scaling == "awq")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from workbench.data.array_guess import ArrayGuess, guess_arrays, guess_layout
-from workbench.domain.reports import ArrayReport, ArraysReport
+from workbench.domain.data_reports import ArrayReport, ArraysReport
 
 
 def report(itself: str | None = None, **arrays: tuple[str, tuple[int, ...]]) -> ArraysReport:

@@ -14,9 +14,9 @@ from tests.fakes.projects import resnet20_state
 from tests.fakes.runner import FakeRunner
 from workbench.data.description_file import read_data_description, write_data_description
 from workbench.domain.data_description import Crop, DataDescription, Preprocess, Split
+from workbench.domain.data_reports import DataPreview, SamplePreview
 from workbench.domain.errors import DataError
 from workbench.domain.measurements import MetricMeasurement
-from workbench.domain.reports import DataPreview, SamplePreview
 from workbench.project.document import Document
 from workbench.project.state import ProjectState
 from workbench.ui.bridge import JobsBridge

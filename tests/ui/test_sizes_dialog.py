@@ -13,8 +13,9 @@ from PySide6.QtWidgets import QPushButton
 
 from tests.fakes.projects import resnet20_state
 from workbench.domain.data_description import DataDescription, Split
+from workbench.domain.data_reports import DataPreview
 from workbench.domain.errors import OpenDimensionsError, UnsupportedGraphError
-from workbench.domain.reports import DataPreview, TensorReport
+from workbench.domain.reports import TensorReport
 from workbench.graph.model import ModelGraph
 from workbench.graph.storage import save_model
 from workbench.project.document import Document

@@ -92,10 +92,19 @@ def parser() -> argparse.ArgumentParser:
     sweep.add_argument("--seed", type=int, default=0)
     sweep.add_argument("--store", metavar="FILE", help="append points to this file and resume from it")
 
+    preflight = verb("preflight", "foretell what a recipe will take here, and which layers are fast in integers")
+    preflight.add_argument("model", metavar="MODEL")
+    preflight.add_argument("--recipe", metavar="RECIPE.yaml", required=True)
+    preflight.add_argument("--fresh", action="store_true", help="time all kernels anew")
+    _latency_arguments(preflight)
+
     compress = verb("compress", "make one candidate from a recipe and measure it", project=True)
     compress.add_argument("model", metavar="MODEL")
     compress.add_argument("--recipe", metavar="RECIPE.yaml", required=True)
     compress.add_argument("--out", metavar="OUT.onnx", required=True)
+    compress.add_argument(
+        "--predict", action="store_true", help="foretell the latency first, for comparison with the measured one"
+    )
     compress.add_argument("--cache", metavar="DIR", help="keep step results here and reuse them")
     compress.add_argument("--no-latency", action="store_true", help="don't measure latency")
     _latency_arguments(compress)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 from workbench.cli.console import format_seconds, table
 from workbench.domain.ladder import IDENTICAL_DB, Agreement, LadderReport
 from workbench.domain.measurements import LatencyReport, MetricMeasurement, is_share
+from workbench.domain.preflight import KernelForm, LayerOutlook, Preflight
 from workbench.domain.reports import CandidateReport, InspectReport, SweepReport
 
 
@@ -162,6 +164,48 @@ def sweep(report: SweepReport) -> str:
     return "\n".join(lines)
 
 
+def preflight(report: Preflight) -> str:
+    """Return what is foretold of the whole, the warnings, and the kernels of every layer."""
+    device = report.device
+    lines = [f"{device.cpu}, {device.threads} thread(s), {device.runtime}, batch {report.batch}"]
+    original = f"original {report.original.median:.3f} ms"
+    if report.predicted is None or report.ratio is None:
+        lines.append(f"{original}; no step changes the graph, so that there is nothing to foretell")
+    else:
+        low, high = report.ratio.ci95
+        lines.append(
+            f"predicted {report.predicted.median:.3f} ms, {report.ratio.median:.3f} of the original's time "
+            f"({low:.3f} to {high:.3f}); {original}"
+        )
+    if report.quantizing_share is not None and report.layout_share is not None:
+        lines.append(
+            f"{report.quantizing_share:.1%} of it in quantizers that nothing fused, {report.layout_share:.1%} in "
+            "changes of layout"
+        )
+    lines.extend(f"warning: {text}" for text in report.warnings)
+    rows = [
+        [
+            entry.layer,
+            entry.op,
+            entry.size,
+            f"W{entry.weight_bits} A{entry.activation_bits}",
+            *(_kernel(entry, form) for form in get_args(KernelForm)),
+            "slower" if entry.slower else entry.reason,
+        ]
+        for entry in report.layers
+    ]
+    heads = ["layer", "operator", "weight", "plan", "float us", "unsigned us", "signed us", ""]
+    return "\n".join([*lines, table(heads, rows, right=(4, 5, 6))])
+
+
+def _kernel(entry: LayerOutlook, form: KernelForm) -> str:
+    time = entry.time(form)
+    if time is None:
+        return ""
+    mark = "*" if entry.form == form else " "
+    return f"{time.microseconds:.1f}{mark}"
+
+
 def candidate(report: CandidateReport) -> str:
     """Return a candidate's measurements and steps."""
     file, model = report.candidate, report.model
@@ -188,6 +232,9 @@ def candidate(report: CandidateReport) -> str:
             f"(95 % {ratio.ci95[0]:.3f} to {ratio.ci95[1]:.3f}; {report.latency_report.device.threads} thread(s), "
             f"batch {report.latency.batch})"
         )
+        if report.prediction is not None:
+            low, high = report.prediction.ratio.ci95
+            lines.append(f"predicted: {report.prediction.ratio.median:.3f} of the original ({low:.3f} to {high:.3f})")
         if not report.latency_report.noise.quiet:
             lines.append(f"the machine was not quiet: {report.latency_report.noise.reason}")
     for number, step in enumerate(report.steps, 1):

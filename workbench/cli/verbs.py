@@ -14,7 +14,7 @@ from workbench.cli import formats
 from workbench.cli.console import Console, table
 from workbench.cli.demo import demo
 from workbench.cli.project_verbs import project
-from workbench.cli.recording import Recording, name_and_value, require_writable, whole_number
+from workbench.cli.recording import Recording, dimensions_of, name_and_value, require_writable, whole_number
 from workbench.data.description_file import read_data_description
 from workbench.data.yaml_text import read_scalar
 from workbench.domain.cancel import CancelToken, Progress
@@ -22,6 +22,8 @@ from workbench.domain.data_description import DataDescription
 from workbench.domain.errors import BadInputError, CancelledError, RecipeError, WorkbenchError
 from workbench.domain.ladder import LadderReport
 from workbench.domain.measurements import LatencyReport, MetricMeasurement, SensitivityPoint
+from workbench.domain.preflight import Preflight
+from workbench.domain.recipe import Recipe
 from workbench.domain.reports import CandidateReport, InspectReport, ModelSummary, SweepReport
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import (
@@ -32,6 +34,7 @@ from workbench.jobs.specs import (
     InspectJob,
     LadderJob,
     ListMethodsJob,
+    PreflightJob,
     ProfileJob,
     SweepJob,
 )
@@ -167,11 +170,35 @@ def _compress(options: argparse.Namespace, console: Console, cancel: CancelToken
         measure_latency=not options.no_latency,
     )
     with Recording(options, recipe.data if isinstance(recipe.data, DataDescription) else None) as recording:
+        foretold: dict[str, Any] | None = None
+        if options.predict:
+            foretold = run_job(_foretelling(options, recipe, recording.dimensions), context(console, cancel))
         payload = run_job(spec.model_copy(update={"dimensions": recording.dimensions}), context(console, cancel))
         report = CandidateReport.model_validate(payload)
+        if foretold is not None:
+            report = report.model_copy(update={"prediction": Preflight.model_validate(foretold).prediction})
+            payload = report.model_dump(mode="json")
         recording.compressed(report, recipe)
     console.result(payload, formats.candidate(report))
     return 0
+
+
+def _preflight(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
+    recipe = read_recipe(Path(options.recipe))
+    payload = run_job(_foretelling(options, recipe, dimensions_of(options)), context(console, cancel))
+    console.result(payload, formats.preflight(Preflight.model_validate(payload)))
+    return 0
+
+
+def _foretelling(options: argparse.Namespace, recipe: Recipe, dimensions: dict[str, int]) -> PreflightJob:
+    return PreflightJob(
+        model=_absolute(options.model),
+        recipe=recipe if options.device == "local" else recipe.model_copy(update={"device": options.device}),
+        threads=_within(options.threads, 1, _MOST_THREADS, "--threads"),
+        batch=_within(options.batch, 1, _MOST_BATCH, "--batch"),
+        dimensions=dimensions,
+        remember=not getattr(options, "fresh", False),
+    )
 
 
 def _import(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
@@ -267,6 +294,7 @@ VERBS: dict[str, Verb] = {
     "ladder": _ladder,
     "profile": _profile,
     "sweep": _sweep,
+    "preflight": _preflight,
     "compress": _compress,
     "project": project,
     "plugin": _plugin,

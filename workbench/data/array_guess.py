@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from workbench.domain.reports import ArrayReport, ArraysReport, Dimension
+from workbench.domain.data_reports import ArrayReport, ArraysReport
+from workbench.domain.reports import Dimension
 
 Layout = Literal["NHWC->NCHW", "NCHW->NHWC", "HW->NCHW"]
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from workbench.data.dataset import Dataset
 from workbench.data.preprocess import height_axis
-from workbench.domain.reports import DataPreview, SamplePreview
+from workbench.domain.data_reports import DataPreview, SamplePreview
 
 _SIDE_PIXELS = 256
 

@@ -289,35 +289,6 @@ class SweepReport(_Report):
     skipped: dict[str, str] = Field(default_factory=dict)
 
 
-class SamplePreview(_Report):
-    """One sample as the data wizard shows it.
-
-    Attributes:
-        image_png_base64: The sample before preprocessing as PNG, or None where it is not an image.
-        label: Its label as text.
-        prediction: What the original model predicts for it, as text, or None.
-        correct: Whether prediction and label agree.
-    """
-
-    index: int
-    image_png_base64: str | None = None
-    label: str | None = None
-    prediction: str | None = None
-    correct: bool | None = None
-
-
-class DataPreview(_Report):
-    """First look at a data set with the model: sizes, samples, and the original's metric on a part of it."""
-
-    train_samples: int | None = None
-    test_samples: int | None = None
-    input_shape: tuple[int, ...] = ()
-    classes: int | None = None
-    samples: tuple[SamplePreview, ...] = ()
-    metric: MetricMeasurement | None = None
-    notes: tuple[str, ...] = ()
-
-
 class LayerDetail(_Report):
     """Weight statistics of one layer for the inspector: histogram counts with bin edges, and per-channel L1 norms."""
 
@@ -349,50 +320,6 @@ class ParameterSchema(_Report):
     json_schema: dict[str, Any] = Field(default_factory=dict)
     plugin: str = ""
     refused: dict[str, tuple[tuple[Setting, str], ...]] = Field(default_factory=dict)
-
-
-class OfferedMetric(_Report):
-    """A metric that DATA.yaml can name; `plugin` is "" for the program's own."""
-
-    name: str
-    title: str
-    plugin: str = ""
-    against: Literal["targets", "reference"] = "targets"
-
-
-class OfferedReader(_Report):
-    """A reader that DATA.yaml can name.
-
-    Attributes:
-        plugin: Id of the plugin that brought it, "" for the program's own.
-        suffixes: Endings of the files it is for; () for folders.
-        json_schema: Of its own keys in a split.
-    """
-
-    name: str
-    title: str
-    plugin: str = ""
-    suffixes: tuple[str, ...] = ()
-    json_schema: dict[str, Any] = Field(default_factory=dict)
-
-
-class ArrayReport(_Report):
-    """An array of a NumPy file, as its header says; `dtype` is NumPy's name, e.g. "uint8"."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-
-
-class ArraysReport(_Report):
-    """The arrays of an .npz archive, of an .npy file and those beside it, or of a folder of them.
-
-    Attributes:
-        itself: Name of the array that the .npy file is; None for archives and folders.
-    """
-
-    arrays: tuple[ArrayReport, ...]
-    itself: str | None = None
 
 
 class DemoReport(_Report):

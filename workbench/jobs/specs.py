@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from workbench.domain.data_description import DataDescription
 from workbench.domain.knobs import Setting
-from workbench.domain.recipe import Recipe
+from workbench.domain.recipe import Recipe, Step
 from workbench.domain.reports import Drawing
 
 
@@ -45,6 +45,35 @@ class LayerDetailJob(_Spec):
     kind: Literal["layer_detail"] = "layer_detail"
     model: str
     layer: str
+
+
+class DistributionJob(_MeasuringSpec):
+    """Count how a layer's weights, or what it reads, are spread, and what a quantizer makes of it → DistributionReport.
+
+    The levels are those of `candidate`, or else what `step` makes of this layer alone, everything else left in float.
+
+    Attributes:
+        of: What to count.
+        settings: The layer's bits by knob.
+        step: A quantization; None leaves the layer in float.
+        candidate: File to read the levels from.
+        name: What the candidate is called.
+        channel: Output channel to show alone.
+        data: For activations, and for methods that need it; None without.
+        samples: Calibration samples to observe.
+    """
+
+    kind: Literal["distribution"] = "distribution"
+    layer: str
+    of: Literal["weights", "activations"] = "weights"
+    settings: dict[str, Setting] = Field(default_factory=dict)
+    step: Step | None = None
+    candidate: str | None = None
+    name: str = ""
+    channel: int | None = None
+    data: DataDescription | None = None
+    samples: int = Field(default=64, ge=1)
+    seed: int = 0
 
 
 class DrawJob(_Spec):
@@ -156,6 +185,24 @@ class CompressJob(_MeasuringSpec):
     dimensions: dict[str, int] = Field(default_factory=dict)
 
 
+class PreflightJob(_MeasuringSpec):
+    """Foretell what a recipe will take, and which precisions this device is fast at → Preflight.
+
+    Attributes:
+        recipe: Its data may be missing; nothing is trained or calibrated.
+        dimensions: Sizes of dynamic dimensions besides the batch.
+        remember: Whether kernel times are kept for the next time, and taken from the last.
+    """
+
+    kind: Literal["preflight"] = "preflight"
+    recipe: Recipe
+    threads: int = 1
+    batch: int = 1
+    seconds: float = 2.0
+    dimensions: dict[str, int] = Field(default_factory=dict)
+    remember: bool = True
+
+
 class ImportJob(_Spec):
     """Turn a torch.export archive or a Python factory into ONNX → ModelSummary."""
 
@@ -181,6 +228,7 @@ class CheckPluginJob(_Spec):
 JobSpec = Annotated[
     InspectJob
     | LayerDetailJob
+    | DistributionJob
     | DrawJob
     | PreviewDataJob
     | EvaluateJob
@@ -188,6 +236,7 @@ JobSpec = Annotated[
     | ProfileJob
     | SweepJob
     | CompressJob
+    | PreflightJob
     | ImportJob
     | ListMethodsJob
     | ListArraysJob

@@ -177,6 +177,17 @@ class Method(ABC):
         """
         return graph
 
+    def outline(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> ModelGraph | None:
+        """Return a graph that takes as long as `apply`'s result, with values that mean nothing, within a second or two.
+
+        What a recipe will take on a device is foretold from it before anything runs. `tools` has made-up data. The
+        default suits methods that change values only; others return None unless they can do better.
+
+        Raises:
+            WorkbenchError: it can't be foretold; the message says why.
+        """
+        return None if self.knobs else graph
+
     @abstractmethod
     def apply(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> MethodResult:
         """Return the compressed graph; `graph` itself stays as it is.

@@ -29,6 +29,7 @@ CONTEXT: Mapping[str, Callable[[ProjectState], object]] = {
     "inspect": _model_and_dimensions,
     "baseline": _model_and_data,
     "baseline_latency": _model_and_dimensions,
+    "preflight": _model_and_dimensions,
     "sensitivities": _model_and_data,
 }
 FACTS = frozenset({*CONTEXT, "candidates", "notes"})

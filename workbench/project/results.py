@@ -46,12 +46,18 @@ def finished_points(state: ProjectState, method: str, knob: str) -> tuple[str, .
 
 
 def new_candidate(state: ProjectState, recipe: Recipe, report: CandidateReport, name: str | None = None) -> Candidate:
-    """Return the candidate that a finished run adds to the project; its artifact is the exported file's hash."""
+    """Return the candidate that a finished run adds to the project, with what was foretold of its recipe, if anything.
+
+    Its artifact is the hash of the exported file.
+    """
     taken = {candidate.name for candidate in state.candidates}
     number = len(state.candidates) + 1
     while name is None or name in taken:
         name = f"Candidate {number}"
         number += 1
+    foretold = state.preflight
+    if foretold is not None and foretold.recipe_sha256 == recipe.sha256():
+        report = report.model_copy(update={"prediction": foretold.report.prediction})
     return Candidate(
         id=uuid.uuid4().hex[:12],
         name=name,

@@ -11,6 +11,7 @@ from workbench.domain.data_description import DataDescription
 from workbench.domain.ladder import LadderReport
 from workbench.domain.measurements import LatencyReport, MetricMeasurement, SensitivityPoint
 from workbench.domain.plan import Plan
+from workbench.domain.preflight import Preflight
 from workbench.domain.recipe import Evaluation, Recipe, Step
 from workbench.domain.reports import CandidateReport, InspectReport
 
@@ -29,6 +30,7 @@ class Change(enum.Flag):
     DEVICE = enum.auto()
     HISTORY = enum.auto()
     PATH = enum.auto()
+    PREFLIGHT = enum.auto()
 
 
 class _State(BaseModel):
@@ -86,11 +88,25 @@ class LatencySetting(_State):
     batch: int = Field(default=1, ge=1)
 
 
+class Foretold(_State):
+    """What was foretold last.
+
+    Attributes:
+        recipe_sha256: Hash of the recipe that it is about.
+        threads: Of the runtime, as the project asked for them.
+        report: What came out.
+    """
+
+    recipe_sha256: str
+    threads: int
+    report: Preflight
+
+
 class ProjectState(_State):
     """Everything the user saves.
 
     `plan`, `steps`, `seed`, `evaluate`, `latency`, `data`, `model` and `dimensions` are edited by commands; `inspect`,
-    `baseline`, `baseline_latency`, `sensitivities` and new candidates are facts that jobs record.
+    `baseline`, `baseline_latency`, `preflight`, `sensitivities` and new candidates are facts that jobs record.
 
     Attributes:
         dimensions: Sizes of the model's dynamic dimensions besides the batch, for costs and latency: by name, or as
@@ -104,6 +120,7 @@ class ProjectState(_State):
     data_folder: str = "."
     baseline: MetricMeasurement | None = None
     baseline_latency: LatencyReport | None = None
+    preflight: Foretold | None = None
     sensitivities: tuple[Sensitivities, ...] = ()
     plan: Plan = Plan()
     steps: tuple[Step, ...] = ()

@@ -36,7 +36,7 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("&Model", ("model.open", "model.import", "model.sizes", LINE, "data.choose", LINE, "model.folder")),
     ("&Analyse", ("analyse.baseline", "analyse.latency", LINE, "analyse.sensitivity", "@sweeps")),
     ("&Compress", (
-        "@defaults", "@bits", "compress.reset", LINE, "compress.run", "compress.cancel", LINE,
+        "@defaults", "@bits", "compress.reset", LINE, "compress.preflight", "compress.run", "compress.cancel", LINE,
         "candidate.restore", "candidate.ladder", "candidate.star", "candidate.export", "candidate.delete",
     )),
     ("P&lugins", ("plugins.list", "plugins.reload", LINE, "plugins.folder", "plugins.new")),

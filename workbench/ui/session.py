@@ -13,19 +13,13 @@ from typing import Any
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from workbench.domain.data_description import DataDescription
+from workbench.domain.data_reports import DataPreview
 from workbench.domain.errors import BadInputError, RecipeError, WorkbenchError
 from workbench.domain.knobs import FIRST_PARTY_KNOBS, Knob, Setting
 from workbench.domain.measurements import LatencyReport, MetricMeasurement, SensitivityPoint
 from workbench.domain.plan import LayerSettings
 from workbench.domain.recipe import Recipe
-from workbench.domain.reports import (
-    CandidateReport,
-    DataPreview,
-    InspectReport,
-    LayerDetail,
-    ParameterSchema,
-    SweepReport,
-)
+from workbench.domain.reports import CandidateReport, InspectReport, LayerDetail, ParameterSchema, SweepReport
 from workbench.jobs.specs import (
     CompressJob,
     EvaluateJob,

@@ -19,8 +19,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from workbench.domain.data_reports import DataPreview
 from workbench.domain.errors import WorkbenchError
-from workbench.domain.reports import DataPreview
 from workbench.jobs.specs import PreviewDataJob
 from workbench.ui.model_sizes import set_sizes
 from workbench.ui.models.size_presets import SizeRow, size_rows, sizes_of_sample

@@ -13,6 +13,7 @@ from workbench.ui.actions import Act
 from workbench.ui.open_sizes import why_no_sizes
 from workbench.ui.panels.export import ask_path
 from workbench.ui.panels.ladder_dialog import show_ladder
+from workbench.ui.panels.preflight_dialog import show_preflight
 from workbench.ui.places_on_disk import show_folder
 from workbench.ui.plugin_dialogs import NewPluginDialog, PluginsDialog
 
@@ -73,6 +74,9 @@ def register_work_acts(window: MainWindow) -> None:
             why_not=partial(missing, "model", "data", "methods"), title_now=lambda: sweep_in_words(session)),
         Act("compress.run", "Run", session.run, "Compress with the current plan and steps, export and measure",
             ("F5",), "run", why_not=partial(missing, "run")),
+        Act("compress.preflight", "Will it help here?", lambda: show_preflight(session, window),
+            "Foretell what the recipe will take on this device, and which layers are fast in integers", ("Shift+F5",),
+            why_not=partial(missing, "model", "methods")),
         Act("compress.reset", "Reset plan", lambda: session.do(ReplacePlan(Plan(), title="Reset plan")),
             "Take every setting away; undo brings them back",
             why_not=lambda: None if session.state.plan.knobs() else "Nothing is set"),

@@ -8,6 +8,7 @@ from workbench.jobs.context import JobContext
 from workbench.jobs.specs import (
     CheckPluginJob,
     CompressJob,
+    DistributionJob,
     DrawJob,
     EvaluateJob,
     ImportJob,
@@ -17,11 +18,19 @@ from workbench.jobs.specs import (
     LayerDetailJob,
     ListArraysJob,
     ListMethodsJob,
+    PreflightJob,
     PreviewDataJob,
     ProfileJob,
     SweepJob,
 )
-from workbench.worker import compression_jobs, measuring_jobs, model_jobs, plugin_jobs
+from workbench.worker import (
+    compression_jobs,
+    distribution_jobs,
+    measuring_jobs,
+    model_jobs,
+    plugin_jobs,
+    preflight_jobs,
+)
 
 
 def run_job(spec: JobSpec, context: JobContext) -> dict[str, Any]:
@@ -35,6 +44,8 @@ def run_job(spec: JobSpec, context: JobContext) -> dict[str, Any]:
             return model_jobs.inspect(spec, context)
         case LayerDetailJob():
             return model_jobs.layer_statistics(spec, context)
+        case DistributionJob():
+            return distribution_jobs.distribution(spec, context)
         case DrawJob():
             return model_jobs.draw(spec, context)
         case ImportJob():
@@ -53,6 +64,8 @@ def run_job(spec: JobSpec, context: JobContext) -> dict[str, Any]:
             return compression_jobs.sweep_layers(spec, context)
         case CompressJob():
             return compression_jobs.compress(spec, context)
+        case PreflightJob():
+            return preflight_jobs.foretell(spec, context)
         case ListMethodsJob():
             return plugin_jobs.list_methods(spec, context)
         case CheckPluginJob():

@@ -69,7 +69,9 @@ class DeferredTrainingEngine:
         cancel: CancelToken | None = None,
     ) -> ModelGraph:
         """See TrainingEngine."""
-        return _torch_engine(self._threads).reestimate_batch_norm(graph, batches, progress=progress, total=total, cancel=cancel)
+        return _torch_engine(self._threads).reestimate_batch_norm(
+            graph, batches, progress=progress, total=total, cancel=cancel
+        )
 
     def observe_slopes(
         self,

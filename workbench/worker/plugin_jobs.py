@@ -8,7 +8,7 @@ from typing import Any
 
 from workbench.data.metrics.registry import metric_owner, metrics
 from workbench.data.readers.registry import reader_owner, readers
-from workbench.domain.reports import OfferedMetric, OfferedReader
+from workbench.domain.data_reports import OfferedMetric, OfferedReader
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import CheckPluginJob, ListMethodsJob
 from workbench.plugin_host.compliance import check_plugin

@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from workbench.domain.data_reports import ArrayReport, ArraysReport
 from workbench.domain.errors import DataError
-from workbench.domain.reports import ArrayReport, ArraysReport
 
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, RuntimeError, struct.error)
 """What reading a damaged archive or file raises."""

@@ -101,6 +101,9 @@ def _measured(state: ProjectState, chosen: Sequence[Candidate]) -> Iterable[Row]
         "Latency ratio",
         ("1", *(_or_nothing(r.latency, lambda entry: numbers.ratio_text(entry.ratio_to_first)) for r in reports)),
     )
+    if any(r.prediction for r in reports):
+        ratios = (_or_nothing(r.prediction, lambda entry: numbers.ratio_text(entry.ratio)) for r in reports)
+        yield Row("Latency ratio as foretold", (numbers.NOTHING, *ratios))
     yield Row(
         "Measured with",
         (

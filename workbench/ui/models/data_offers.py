@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.domain.reports import OfferedMetric, OfferedReader
+from workbench.domain.data_reports import OfferedMetric, OfferedReader
 
 TASKS = {
     "classification": ("Classification", ("top1", "top5")),

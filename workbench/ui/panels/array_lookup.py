@@ -9,7 +9,8 @@ from typing import Any, Literal
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from workbench.data.array_guess import ArrayGuess, guess_arrays
-from workbench.domain.reports import ArraysReport, Dimension
+from workbench.domain.data_reports import ArraysReport
+from workbench.domain.reports import Dimension
 from workbench.jobs.specs import ListArraysJob
 from workbench.ui.models import numbers
 from workbench.ui.panels.data_form import DataForm

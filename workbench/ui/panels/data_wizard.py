@@ -18,8 +18,8 @@ from PySide6.QtWidgets import (
 )
 
 from workbench.data.description_file import read_data_description, write_data_description
+from workbench.domain.data_reports import DataPreview
 from workbench.domain.errors import WorkbenchError
-from workbench.domain.reports import DataPreview
 from workbench.ui.models import numbers
 from workbench.ui.panels.array_lookup import ArrayLookup
 from workbench.ui.panels.data_form import DataForm

@@ -35,6 +35,7 @@ from workbench.ui.models.method_choices import method_tip, stage_choices
 from workbench.ui.models.recipe_steps import PRESETS, Preset, StepView, moved, resolve_recipe
 from workbench.ui.panels.empty_state import Pages
 from workbench.ui.panels.export import ask_path
+from workbench.ui.panels.preflight_dialog import show_preflight
 from workbench.ui.panels.step_list import StepList
 from workbench.ui.panels.step_row import StepRow
 from workbench.ui.panels.wheel_guard import guard_wheel
@@ -71,6 +72,11 @@ class RecipePanel(QWidget):
         self.run = QPushButton("Run")
         self.run.setProperty("role", "primary")
         self.run.clicked.connect(self._run)
+        self.foretell = QPushButton("Will it help here?")
+        self.foretell.setToolTip(
+            "Foretell what the recipe will take on this device, and which layers are fast in integers (Shift+F5)"
+        )
+        self.foretell.clicked.connect(lambda: show_preflight(self._session, self.window()))
         self._settings = self._make_settings()
         top = QHBoxLayout()
         top.setContentsMargins(8, 8, 8, 4)
@@ -81,6 +87,7 @@ class RecipePanel(QWidget):
         top.addWidget(self.more)
         below = QHBoxLayout()
         below.setContentsMargins(8, 4, 8, 8)
+        below.addWidget(self.foretell)
         below.addStretch()
         below.addWidget(self.run)
         outer = QVBoxLayout(self)
@@ -117,6 +124,7 @@ class RecipePanel(QWidget):
         if shown != list(view.steps):
             self._opened = {place for place in self._opened if place < len(view.steps)}
             self._replace_rows(view.steps)
+        self.foretell.setEnabled(session.state.model is not None and not loading)
         self.run.setEnabled(view.blocked is None)
         self.run.setToolTip(view.blocked or "Compress with this recipe and measure the result (F5)")
         self._show_settings()

@@ -8,7 +8,7 @@ from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QIcon, QPixmap
 from PySide6.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem, QWidget
 
-from workbench.domain.reports import SamplePreview
+from workbench.domain.data_reports import SamplePreview
 from workbench.ui.theme import Theme
 
 _SIDE = 72

@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 
 from workbench.data.array_guess import ArrayGuess
 from workbench.domain.data_description import Split
-from workbench.domain.reports import ArrayReport, ArraysReport
+from workbench.domain.data_reports import ArrayReport, ArraysReport
 from workbench.ui.models import numbers
 from workbench.ui.models.data_offers import READERS, DataOffers, origin
 from workbench.ui.models.parameter_form import fields

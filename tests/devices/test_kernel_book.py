@@ -1,0 +1,51 @@
+"""Kernels are timed once for every shape and device, and what is kept is used again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from workbench.devices.kernel_book import FORMS, KernelBook
+from workbench.domain.cancel import CancelToken
+from workbench.domain.errors import CancelledError
+from workbench.graph.kernel_graphs import KernelShape
+
+SMALL = KernelShape("Gemm", (1, 16), (8, 16), 1, True, (("transB", 1),))
+LARGE = KernelShape("Gemm", (1, 2048), (2048, 2048), 1, True, (("transB", 1),))
+
+
+def test_large_kernels_take_longer_and_times_are_kept(tmp_path: Path) -> None:
+    book = KernelBook(tmp_path, threads=1)
+    found = book.times({"a": SMALL, "b": LARGE, "c": SMALL})
+    assert found["a"] == found["c"]
+    for small, large in zip(found["a"], found["b"], strict=True):
+        assert small.form == large.form
+        assert small.ci95[0] <= small.microseconds <= small.ci95[1]
+        assert small.microseconds < large.microseconds
+    assert [entry.form for entry in found["a"]] == list(FORMS)
+    assert KernelBook(tmp_path, threads=1).times({"b": LARGE}) == {"b": found["b"]}
+    assert len(list(tmp_path.glob("*.json"))) == 1
+
+
+def test_other_threads_are_another_device(tmp_path: Path) -> None:
+    KernelBook(tmp_path, threads=1).times({"a": SMALL})
+    KernelBook(tmp_path, threads=2).times({"a": SMALL})
+    assert len(list(tmp_path.glob("*.json"))) == 2
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"x": {"float32": ["a"]}}'])
+def test_a_spoilt_file_is_made_again(text: str, tmp_path: Path) -> None:
+    KernelBook(tmp_path, threads=1).times({"a": SMALL})
+    (path,) = tmp_path.glob("*.json")
+    path.write_text(text)
+    found = KernelBook(tmp_path, threads=1).times({"a": SMALL})
+    assert KernelBook(tmp_path, threads=1).times({"a": SMALL}) == found
+
+
+def test_without_a_folder_nothing_is_kept_and_cancel_is_heard(tmp_path: Path) -> None:
+    assert KernelBook(None, threads=1).times({"a": SMALL})["a"]
+    cancel = CancelToken()
+    cancel.cancel()
+    with pytest.raises(CancelledError):
+        KernelBook(tmp_path, threads=1).times({"a": SMALL}, cancel=cancel)

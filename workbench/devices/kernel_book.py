@@ -1,0 +1,101 @@
+"""Remembers how long kernels take on this computer, so that each shape is measured once.
+
+One JSON file a device (processor, runtime, threads): {key of the shape: {form: [microseconds, low, high]}}.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import get_args
+
+from workbench.devices.this_computer import ThisComputer
+from workbench.domain.cancel import CancelToken, Progress
+from workbench.domain.preflight import KernelForm, KernelTime
+from workbench.engines.inference_ort.kernel_times import time_kernels
+from workbench.engines.inference_ort.sample_inputs import random_inputs
+from workbench.graph.kernel_graphs import KernelShape, kernel_graph
+
+FORMS: tuple[KernelForm, ...] = get_args(KernelForm)
+_SECONDS = 0.1
+_VERSION = 1
+
+
+class KernelBook:
+    """Kernel times of this computer.
+
+    Args:
+        folder: Where the file lies, or None to remember nothing.
+        threads: Of the runtime.
+    """
+
+    def __init__(self, folder: Path | None, threads: int) -> None:
+        self._threads = threads
+        described = ThisComputer().describe(threads).model_dump_json()
+        name = hashlib.sha256(f"{_VERSION} {described}".encode()).hexdigest()[:16]
+        self._path = None if folder is None else folder / f"{name}.json"
+        self._times = _read(self._path)
+
+    def times(
+        self,
+        shapes: Mapping[str, KernelShape],
+        *,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> dict[str, tuple[KernelTime, ...]]:
+        """Return the times of all forms by layer; what is not known yet is measured and kept.
+
+        Args:
+            shapes: By layer.
+            progress: Over the shapes that are new.
+            cancel: Checked between rounds of measuring; what was measured before stays.
+
+        Raises:
+            ModelFileError: the runtime refuses a kernel.
+            CancelledError: `cancel` was set.
+        """
+        progress = progress or Progress()
+        new = {shape.key: shape for shape in shapes.values() if shape.key not in self._times}
+        try:
+            for number, (key, shape) in enumerate(new.items()):
+                progress.update(number / len(new), f"timing {shape.op}")
+                graphs = [kernel_graph(shape, form) for form in FORMS]
+                inputs = [random_inputs(graph.inputs) for graph in graphs]
+                found = time_kernels(graphs, inputs, threads=self._threads, seconds=_SECONDS, cancel=cancel)
+                self._times[key] = {
+                    form: (entry.microseconds, *entry.ci95) for form, entry in zip(FORMS, found, strict=True)
+                }
+        finally:
+            if new:
+                self._keep()
+        progress.update(1.0)
+        return {
+            layer: tuple(
+                KernelTime(form=form, microseconds=middle, ci95=(low, high))
+                for form, (middle, low, high) in self._times[shape.key].items()
+            )
+            for layer, shape in shapes.items()
+        }
+
+    def _keep(self) -> None:
+        if self._path is None:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        # Another process may have measured other shapes meanwhile.
+        part = self._path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps(_read(self._path) | self._times), encoding="utf-8")
+        os.replace(part, self._path)
+
+
+def _read(path: Path | None) -> dict[str, dict[KernelForm, tuple[float, float, float]]]:
+    """Return what the file holds; nothing where there is none, or one that can't be read: it can be made again."""
+    if path is None or not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {key: {form: tuple(map(float, entry[form])) for form in FORMS} for key, entry in found.items()}  # type: ignore[misc]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}

@@ -1,0 +1,213 @@
+"""Will it help here? What the recipe will take on this device, and which layers are fast in which arithmetic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QFont, QKeySequence, QShortcut
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QDialog,
+    QDialogButtonBox,
+    QHeaderView,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from workbench.domain.preflight import Preflight
+from workbench.jobs.specs import PreflightJob
+from workbench.project.state import Change
+from workbench.ui.models.layer_table import layer_labels
+from workbench.ui.models.preflight_table import (
+    HEADINGS,
+    TOOLTIPS,
+    in_words,
+    outlook_csv,
+    outlook_rows,
+    shares_in_words,
+)
+from workbench.ui.panels.export import ask_path, copy_text, save_text
+from workbench.ui.preflight import foretell, foretelling, up_to_date
+from workbench.ui.session import Session
+
+_MARGIN_PX = 28
+_WIDEST_PX = 260
+_NUMBER = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+_FIRST_NUMBER = 2
+_REFRESH = Change.PREFLIGHT | Change.PLAN | Change.RECIPE | Change.MODEL | Change.DEVICE
+
+
+class PreflightDialog(QDialog):
+    """Stays open beside the window; double-click on a row shows its layer in the graph."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setWindowTitle("Will it help here?")
+        self.setMinimumSize(640, 420)
+        self.resize(860, 580)
+        said = QLabel(
+            "Every layer is timed by itself in float and in integers; a stand-in with the structure of the recipe's "
+            "result and made-up numbers is timed beside the original. Nothing is trained or calibrated."
+        )
+        self.summary, self.shares, self.stale, self.warnings = (QLabel() for _ in range(4))
+        for label in (said, self.summary, self.shares, self.stale, self.warnings):
+            label.setWordWrap(True)
+            label.setTextFormat(Qt.TextFormat.PlainText)
+            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        strong = QFont(self.summary.font())
+        strong.setWeight(QFont.Weight.DemiBold)
+        self.summary.setFont(strong)
+        self.busy = QProgressBar()
+        self.busy.setRange(0, 0)
+        self.busy.setTextVisible(False)
+        self.busy.setMaximumHeight(4)
+        self.tree = self._table()
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        self.check = QPushButton("Foretell")
+        self.check.setProperty("role", "primary")
+        self.check.setToolTip("Time the layers and a stand-in of the recipe's result on this device")
+        self.copy = QPushButton("Copy as CSV")
+        self.export = QPushButton("Export as CSV…")
+        for button in (self.check, self.copy, self.export):
+            buttons.addButton(button, QDialogButtonBox.ButtonRole.ActionRole)
+        buttons.rejected.connect(self.reject)
+        self.check.clicked.connect(self.start)
+        self.copy.clicked.connect(self._copy)
+        self.export.clicked.connect(
+            lambda: ask_path(self, "Export what was foretold", "preflight.csv", "CSV (*.csv)", self._export)
+        )
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(16, 16, 16, 16)
+        outer.setSpacing(12)
+        for widget in (said, self.busy, self.summary, self.shares, self.stale, self.warnings):
+            outer.addWidget(widget)
+        outer.addWidget(self.tree, 1)
+        outer.addStretch()
+        outer.addWidget(buttons)
+        session.documentChanged.connect(self._document_changed)
+        session.jobs.jobChanged.connect(self._job_changed)
+        session.theme.themeChanged.connect(self.refresh)
+        QShortcut(QKeySequence.StandardKey.Copy, self.tree, self._copy, context=Qt.ShortcutContext.WidgetShortcut)
+        self.refresh()
+
+    @property
+    def report(self) -> Preflight | None:
+        """What was foretold last."""
+        known = self._session.state.preflight
+        return None if known is None else known.report
+
+    def start(self) -> None:
+        """Foretell the present recipe."""
+        foretell(self._session)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what is known."""
+        report, busy = self.report, foretelling(self._session)
+        self.busy.setVisible(busy)
+        self.check.setEnabled(not busy and self._session.state.model is not None)
+        self.check.setText("Foretell" if report is None else "Foretell again")
+        for widget in (self.tree, self.shares, self.warnings):
+            widget.setVisible(report is not None)
+        for button in (self.copy, self.export):
+            button.setEnabled(report is not None)
+        stale = report is not None and not up_to_date(self._session)
+        self.stale.setVisible(stale)
+        self.stale.setText("The recipe has changed since; foretell again." if stale else "")
+        self._color(self.stale, "warning")
+        self.tree.clear()
+        if report is None:
+            self.summary.setText("Foretelling: a few seconds." if busy else "Nothing foretold yet.")
+            return
+        self.summary.setText(in_words(report))
+        self.shares.setText(shares_in_words(report))
+        self.shares.setVisible(bool(self.shares.text()))
+        self.warnings.setText("\n".join(report.warnings))
+        self.warnings.setVisible(bool(report.warnings))
+        self._color(self.warnings, "warning")
+        self._fill(report)
+
+    def _table(self) -> QTreeWidget:
+        tree = QTreeWidget()
+        tree.setHeaderLabels(list(HEADINGS))
+        tree.setRootIsDecorated(False)
+        tree.setUniformRowHeights(True)
+        tree.setAlternatingRowColors(True)
+        tree.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        for column, tooltip in enumerate(TOOLTIPS):
+            tree.headerItem().setToolTip(column, tooltip)
+            if column >= _FIRST_NUMBER:
+                tree.headerItem().setTextAlignment(column, _NUMBER)
+        header = tree.header()
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+        for column, heading in enumerate(HEADINGS):
+            tree.setColumnWidth(column, tree.fontMetrics().horizontalAdvance(heading) + _MARGIN_PX)
+        tree.itemDoubleClicked.connect(lambda item, _: self._show_layer(item))
+        tree.itemActivated.connect(lambda item, _: self._show_layer(item))
+        return tree
+
+    def _fill(self, report: Preflight) -> None:
+        strong = QFont(self.tree.font())
+        strong.setWeight(QFont.Weight.DemiBold)
+        height = QSize(0, self.tree.fontMetrics().height() + 8)
+        items = []
+        inspect = self._session.state.inspect
+        for row in outlook_rows(report, {} if inspect is None else layer_labels(inspect)):
+            item = QTreeWidgetItem(list(row.cells))
+            item.setData(0, Qt.ItemDataRole.UserRole, row.layer)
+            item.setSizeHint(0, height)
+            for column in range(len(row.cells)):
+                item.setToolTip(column, row.reason or row.cells[column])
+                if column >= _FIRST_NUMBER:
+                    item.setTextAlignment(column, _NUMBER)
+            item.setFont(row.chosen, strong)
+            if row.slower:
+                item.setForeground(len(row.cells) - 1, self._session.theme.color("error"))
+                item.setForeground(row.chosen, self._session.theme.color("error"))
+            items.append(item)
+        self.tree.addTopLevelItems(items)
+        metrics = self.tree.fontMetrics()
+        widest = max((metrics.horizontalAdvance(item.text(0)) for item in items), default=0)
+        self.tree.setColumnWidth(0, min(max(widest + _MARGIN_PX, self.tree.columnWidth(0)), _WIDEST_PX))
+
+    def _color(self, label: QLabel, role: str) -> None:
+        palette = label.palette()
+        palette.setColor(label.foregroundRole(), self._session.theme.color(role))
+        label.setPalette(palette)
+
+    def _show_layer(self, item: QTreeWidgetItem) -> None:
+        self._session.selection.set_layers((item.data(0, Qt.ItemDataRole.UserRole),))
+
+    def _document_changed(self, change: Change) -> None:
+        if change & _REFRESH:
+            self.refresh()
+
+    def _job_changed(self, job: str) -> None:
+        if isinstance(self._session.jobs.spec(job), PreflightJob):
+            self.refresh()
+
+    def _copy(self) -> None:
+        if self.report is not None:
+            copy_text(self._session, outlook_csv(self.report), "what was foretold")
+
+    def _export(self, path: Path) -> None:
+        if self.report is not None:
+            save_text(self._session, path, outlook_csv(self.report))
+
+
+def show_preflight(session: Session, parent: QWidget) -> PreflightDialog:
+    """Open the dialog, and foretell where nothing current is known."""
+    dialog = PreflightDialog(session, parent)
+    dialog.show()
+    if session.state.model is not None and not foretelling(session) and not up_to_date(session):
+        dialog.start()
+    return dialog

@@ -1,0 +1,210 @@
+"""The job that answers "will it help here?" before a recipe runs: kernels by layer, and a stand-in of the whole."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from workbench.devices.kernel_book import KernelBook
+from workbench.devices.this_computer import integer_dot_products
+from workbench.domain.knobs import ACTIVATION_BITS, WEIGHT_BITS
+from workbench.domain.measurements import LatencyReport, ModelLatency
+from workbench.domain.preflight import KernelForm, KernelTime, LayerOutlook, Preflight
+from workbench.engines.inference_ort.kernel_times import LAYOUT_CHANGES
+from workbench.graph.compared_values import saturating_layers
+from workbench.graph.kernel_graphs import INTEGER_OPERATORS, KernelShape, kernel_shapes
+from workbench.graph.layers import layer_nodes
+from workbench.graph.model import ModelGraph
+from workbench.graph.passes.drop_traces import drop_traces
+from workbench.graph.storage import save_model
+from workbench.graph.weights import weight_of, weight_values
+from workbench.jobs.context import JobContext
+from workbench.jobs.specs import PreflightJob
+from workbench.methods.outline import Outline, outline
+from workbench.project.places import cache_folder
+from workbench.worker.engines import DeferredTrainingEngine, inference_engine
+from workbench.worker.installed_methods import loaded_methods
+from workbench.worker.measuring_jobs import check_measurable, latency, runnable_model
+from workbench.worker.model_jobs import onnx_file
+
+# Two files of the same structure differ by so much at most in how they lie in memory: see the benchmark.
+_STAND_IN_ERROR = 0.04
+_NOTABLE_SHARE = 0.1
+
+
+def foretell(spec: PreflightJob, context: JobContext) -> dict[str, Any]:
+    """Foretell what a recipe will take → Preflight."""
+    path = onnx_file(spec.model, context, spec.model_sha256)
+    check_measurable(path, device=spec.recipe.device, batch=spec.batch, dimensions=spec.dimensions)
+    graph = runnable_model(path)
+    progress = context.progress
+    progress.update(0.0, "making a stand-in")
+    made = outline(
+        graph,
+        spec.recipe,
+        loaded_methods(context),
+        inference_engine(),
+        DeferredTrainingEngine(threads=1),
+        dimensions=spec.dimensions,
+        cancel=context.cancel,
+    )
+    shapes = _shapes(made.unquantized, spec)
+    # Quantizing may pad channels, up to what integer kernels compute fast.
+    deployed = {name: shape for name, shape in _shapes(made.graph, spec).items() if name in shapes}
+    book = KernelBook(cache_folder() / "kernels" if spec.remember else None, spec.threads)
+    plain = book.times(shapes, progress=progress.part(0.1, 0.4), cancel=context.cancel)
+    padded = book.times(deployed, progress=progress.part(0.4, 0.6), cancel=context.cancel)
+    kernels = {
+        name: tuple(
+            entry if entry.form == "float32" else other
+            for entry, other in zip(times, padded.get(name, times), strict=True)
+        )
+        for name, times in plain.items()
+    }
+    changed = made.graph is not graph
+    with tempfile.TemporaryDirectory(prefix="workbench-preflight-") as folder:
+        stand_in = Path(folder) / "stand-in.onnx"
+        save_model(drop_traces(made.graph), stand_in)
+        report = latency(
+            [path, stand_in] if changed else [path],
+            device=spec.recipe.device,
+            threads=spec.threads,
+            batch=spec.batch,
+            seconds=spec.seconds,
+            operators=True,
+            dimensions=spec.dimensions,
+            context=JobContext(
+                progress=progress.part(0.6, 1.0, "timing the stand-in"),
+                cancel=context.cancel,
+                log=context.log,
+                partial=context.partial,
+            ),
+        )
+    outlooks = tuple(_outlooks(made, shapes, kernels))
+    return _foretold(spec, made, outlooks, report).model_dump(mode="json")
+
+
+def _shapes(graph: ModelGraph, spec: PreflightJob) -> dict[str, KernelShape]:
+    layers = {node.name: weight for node, weight in layer_nodes(graph)}
+    return kernel_shapes(graph, layers, spec.batch, spec.dimensions)
+
+
+def _foretold(
+    spec: PreflightJob, made: Outline, outlooks: tuple[LayerOutlook, ...], report: LatencyReport
+) -> Preflight:
+    original = report.models[0].latency_ms
+    predicted = ratio = quantizing = layout = None
+    if len(report.models) > 1:
+        stand_in = report.models[1]
+        wider = tuple(
+            bound * (1 + sign * _STAND_IN_ERROR)
+            for sign, bound in zip((-1, 1), stand_in.ratio_to_first.ci95, strict=True)
+        )
+        ratio = stand_in.ratio_to_first.model_copy(update={"ci95": wider})
+        predicted = stand_in.latency_ms.model_copy(
+            update={"ci95": (original.median * wider[0], original.median * wider[1])}
+        )
+        quantizing = _share(stand_in, frozenset({"QuantizeLinear", "DequantizeLinear"}))
+        layout = _share(stand_in, LAYOUT_CHANGES)
+    foretold = Preflight(
+        device=report.device,
+        batch=report.models[0].batch,
+        original=original,
+        predicted=predicted,
+        ratio=ratio,
+        quantizing_share=quantizing,
+        layout_share=layout,
+        layers=outlooks,
+        left_out=made.left_out,
+        noise=report.noise,
+    )
+    saturating = () if integer_dot_products() else saturating_layers(made.graph)
+    return foretold.model_copy(update={"warnings": tuple(_warnings(foretold, saturating))})
+
+
+def _share(model: ModelLatency, ops: frozenset[str]) -> float:
+    return sum(entry.share for entry in model.operators if entry.op in ops)
+
+
+def _outlooks(
+    made: Outline, shapes: Mapping[str, KernelShape], kernels: Mapping[str, tuple[KernelTime, ...]]
+) -> list[LayerOutlook]:
+    found = []
+    for node, weight in layer_nodes(made.unquantized):
+        shape = shapes.get(node.name)
+        reason = ""
+        if shape is None:
+            known = node.op in INTEGER_OPERATORS
+            reason = "the size of what it reads is not known" if known else f"{node.op} has no integer kernel"
+        size = "×".join(map(str, weight_values(made.unquantized, weight).shape))
+        if shape is not None:
+            size = f"{size} on {'×'.join(map(str, shape.data))}"
+        found.append(
+            LayerOutlook(
+                layer=node.name,
+                op=node.op,
+                size=size,
+                weight_bits=int(made.settings.number(node.name, WEIGHT_BITS)),
+                activation_bits=int(made.settings.number(node.name, ACTIVATION_BITS)),
+                form=_form(made.graph, node.name),
+                kernels=kernels.get(node.name, ()),
+                reason=reason,
+            )
+        )
+    return found
+
+
+def _form(graph: ModelGraph, layer: str) -> KernelForm:
+    """Return how a layer of the stand-in computes: in integers if its weight and what it reads are such."""
+    nodes = {node.name: node for node in graph.nodes}
+    node = nodes.get(layer)
+    weight = None if node is None else weight_of(graph, node)
+    if node is None or weight is None or not weight.quantized or node.op not in INTEGER_OPERATORS:
+        return "float32"
+    for value in node.inputs[:2]:
+        producer = graph.producer(value)
+        if producer is not None and producer.op == "DequantizeLinear" and producer not in weight.through:
+            dtype = graph.value(producer.inputs[0]).dtype
+            return "int8" if dtype == "int8" else "uint8" if dtype == "uint8" else "float32"
+    return "float32"
+
+
+def _warnings(foretold: Preflight, saturating: tuple[str, ...]) -> list[str]:
+    found = []
+    slow = [entry for entry in foretold.layers if entry.slower and entry.form != "float32"]
+    integers = [entry for entry in foretold.layers if entry.form != "float32"]
+    signed = [entry for entry in slow if entry.form == "int8"]
+    if signed:
+        worst = max(signed, key=lambda entry: entry.ratio("int8") or 0.0)
+        plain, other = worst.ratio("int8") or 0.0, worst.ratio("uint8") or 0.0
+        found.append(
+            f"Signed activations are slow on this processor: {len(signed)} of {len(integers)} integer layers take "
+            f"longer than in float ({worst.layer}: {plain:.2g} times; {other:.2g} times with unsigned activations). "
+            "Set activation_type to uint8."
+        )
+    unsigned = [entry for entry in slow if entry.form == "uint8"]
+    if unsigned:
+        names = ", ".join(entry.layer for entry in unsigned[:3])
+        found.append(
+            f"{len(unsigned)} of {len(integers)} integer layers are by themselves slower than in float here: {names}. "
+            "Between other integer layers they may still pay, because nothing is converted."
+        )
+    if saturating:
+        found.append(
+            f"This processor adds pairs of 8-bit products in 16 bits, which {len(saturating)} layer(s) can exceed "
+            f"({', '.join(saturating[:3])}): results saturate. Set reduce_range, or activation_type to int8."
+        )
+    if foretold.ratio is not None and foretold.ratio.ci95[0] > 1.0:
+        found.append(f"The plan makes the model slower here: {foretold.ratio.median:.2f} times the original's time.")
+    if foretold.quantizing_share is not None and foretold.quantizing_share > _NOTABLE_SHARE:
+        found.append(
+            f"{foretold.quantizing_share:.0%} of the time goes into quantizers between float and integer layers; "
+            "quantize the layers between them too, or leave small islands in float."
+        )
+    if foretold.left_out:
+        found.append(f"The prediction lacks {len(foretold.left_out)} step(s): {'; '.join(foretold.left_out)}.")
+    if not foretold.noise.quiet:
+        found.append(f"The machine was not quiet: {foretold.noise.reason}.")
+    return found
