@@ -51,8 +51,8 @@ ResNet-56, original 0.934:
 
 What decides is the scale that layers are compared on: taken anew from what is left, as Torch-Pruning does step by step,
 or once. Which weights count matters less. On multiples of 8 both come to the same counts and nearly to the same
-channels; Torch-Pruning is 0.004 ahead, 8 pictures. On ResNet-56 Torch-Pruning stops at 0.462 of the multiplications, ours
-at 0.492.
+channels; Torch-Pruning is 0.004 ahead, 8 pictures. On ResNet-56 Torch-Pruning stops at 0.462 of the multiplications,
+ours at 0.492.
 
 Torch-Pruning pairs channel i of a narrow stage with channel i of the wide one, though padding moves it by 8 and by 16:
 its nets of all groups run, but are not the original without some channels. One channel that only the widest stage has:

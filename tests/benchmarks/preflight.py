@@ -1,0 +1,87 @@
+"""Prints what is foretold of plans on the shared ResNets beside what is then measured of their files.
+
+usage: python tests/benchmarks/preflight.py [--models resnet20 resnet56] [--threads 1 2] [--plans 8] [--seconds 4]
+
+Besides 8-bit integers with unsigned and signed activations there are plans drawn at random (seed 0): every layer in
+float, in W8A8 or in W4A8, and a prune ratio for every block. Both figures are ratios to the original at batch 1;
+nothing is trained, accuracy is not looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cifar10 import SHARED, candidate, description
+
+from workbench.domain.plan import Plan
+from workbench.domain.preflight import Preflight
+from workbench.domain.recipe import Evaluation, Recipe, Step
+from workbench.jobs.context import JobContext
+from workbench.jobs.specs import PreflightJob
+from workbench.worker.dispatch import run_job
+
+EIGHT: dict[str, Any] = {"weight_bits": 8, "activation_bits": 8}
+FLOAT: dict[str, Any] = {"weight_bits": 32, "activation_bits": 32}
+FOUR: dict[str, Any] = {"weight_bits": 4, "activation_bits": 8}
+PRUNE = Step(method="prune.l1", parameters={"restore_batch_norm": False, "statistics_samples": 0})
+QUANTIZE = Step(method="quantize.ptq", parameters={"calibration_samples": 32})
+SIGNED = Step(method="quantize.ptq", parameters={"calibration_samples": 32, "activation_type": "int8"})
+
+
+def random_plan(blocks: int, rng: np.random.Generator) -> Plan:
+    """Return a plan that prunes the inner channels of every block and gives every layer bits."""
+    layers: dict[str, dict[str, Any]] = {}
+    for number in range(2 * blocks + 1):
+        name = "node_conv2d" if number == 0 else f"node_conv2d_{number}"
+        layers[name] = dict((FLOAT, EIGHT, EIGHT, FOUR)[rng.integers(4)])
+        if number % 2 == 1:
+            layers[name]["prune_ratio"] = float(rng.choice([0.0, 0.25, 0.5]))
+    return Plan(default={"prune_ratio": 0.0, **EIGHT}, layers={"*": {"prune_ratio": 0.0}, **layers})
+
+
+def main() -> None:
+    """Run all and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="*", default=["resnet20", "resnet56"])
+    parser.add_argument("--threads", nargs="*", type=int, default=[1, 2])
+    parser.add_argument("--plans", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    options = parser.parse_args()
+    errors: list[float] = []
+    inside = 0
+    for name in options.models:
+        model = SHARED / "models" / f"{name}_cifar10_folded.onnx"
+        rng = np.random.default_rng(0)
+        blocks = {"resnet20": 9, "resnet56": 27}[name]
+        rows = [("W8A8", Plan(default=EIGHT), (QUANTIZE,)), ("W8A8 signed", Plan(default=EIGHT), (SIGNED,))]
+        rows += [(f"random {k}", random_plan(blocks, rng), (PRUNE, QUANTIZE)) for k in range(options.plans)]
+        for threads in options.threads:
+            for title, plan, steps in rows if threads == 1 else rows[:2]:
+                recipe = Recipe(data=description(), plan=plan, steps=steps, evaluate=Evaluation(samples=100))
+                spec = PreflightJob(model=str(model), recipe=recipe, threads=threads)
+                foretold = Preflight.model_validate(run_job(spec, JobContext()))
+                with tempfile.TemporaryDirectory() as folder:
+                    out = Path(folder) / "candidate.onnx"
+                    report = candidate(model, recipe, out, threads=threads, latency_seconds=options.seconds)
+                assert foretold.ratio is not None
+                assert report.latency is not None
+                measured = report.latency.ratio_to_first.median
+                low, high = foretold.ratio.ci95
+                errors.append(abs(foretold.ratio.median / measured - 1))
+                inside += low <= measured <= high
+                print(
+                    f"{name}  {threads} thread(s)  {title:12s} foretold {foretold.ratio.median:.3f} "
+                    f"({low:.3f}-{high:.3f})  measured {measured:.3f}  {foretold.ratio.median / measured - 1:+.1%}",
+                    flush=True,
+                )
+                for warning in foretold.warnings:
+                    print(f"    {warning}", flush=True)
+    print(f"{len(errors)} plans: median error {np.median(errors):.1%}, largest {max(errors):.1%}, {inside} inside")
+
+
+if __name__ == "__main__":
+    main()
