@@ -84,6 +84,15 @@ class QuantizationAwareTraining(Quantization):
                     action="Take more bits, or leave the step before out that made the zeros.",
                 )
 
+    def outline(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> ModelGraph:
+        """Return what rounding alone leads to, with the bits of the first and the last layer as they will be.
+
+        Raises:
+            RecipeError: as requested_bits.
+            DataError: made-up values lead to NaN.
+        """
+        return super().outline(graph, with_ends(plan, self.parameters.ends)[0], tools)
+
     def apply(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> MethodResult:
         """Prepare, train at the bits of every stage, and deploy the best epoch of the last.
 

@@ -136,6 +136,7 @@ def test_first_and_last_layer_are_finer_unless_the_plan_names_them(methods, netw
     assert last in said
     named = settings(network, layers={first: {"weight_bits": 1}})
     assert levels(method(parameters).apply(network, named, tools).graph, "w1") == [-1, 1]
+    assert len(levels(method(parameters).outline(network, settings(network), tools), "w1")) > 2
     floating = method.Parameters(**FAST, epochs=0, ends="float")
     assert "w3" in method(floating).apply(network, settings(network), tools).graph.initializers
 
