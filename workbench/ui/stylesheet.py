@@ -79,6 +79,7 @@ QTabBar::tab {{
     background: {roles.window}; color: {roles.muted}; padding: 5px 9px; border: none;
     border-bottom: 2px solid transparent;
 }}
+QTabBar[role="dense"]::tab {{ padding: 5px 5px; }}
 QTabBar::tab:selected {{ color: {roles.text}; border-bottom: 2px solid {roles.accent}; }}
 QTabBar::tab:hover {{ color: {roles.text}; }}
 """

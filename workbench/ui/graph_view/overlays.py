@@ -89,7 +89,7 @@ def choices(state: ProjectState, knobs: Iterable[Knob], current: str = "") -> tu
     ]
     knobs = tuple(knobs)
     if any(knob.name == WEIGHT_BITS.name for knob in knobs):
-        entries.append(OverlayChoice("bits", "Bits, weights / activations", counted))
+        entries.append(OverlayChoice("bits", "Bits (W / A)", counted))
     entries += [OverlayChoice(f"knob:{knob.name}", knob.title, counted) for knob in knobs]
     titles = {knob.name: knob.title for knob in knobs}
     units = {knob.name: knob.unit for knob in knobs}

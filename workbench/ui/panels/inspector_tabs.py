@@ -18,12 +18,13 @@ from workbench.ui.models import numbers
 from workbench.ui.models.inspector_view import Inspection
 from workbench.ui.models.layer_curves import Chart, measurable, resolve_curves
 from workbench.ui.panels.export import ask_path, copy_picture, copy_text, save_picture, save_text
+from workbench.ui.panels.inspector_levels import LevelsView
 from workbench.ui.panels.inspector_plots import SmallPlot, series_color
 from workbench.ui.panels.inspector_stack import PlotStack
 from workbench.ui.panels.layer_menu import replace_menu, sweep_menu
 from workbench.ui.session import Session
 
-SENSITIVITY, WEIGHTS, CHANNELS, IMPORTANCE = range(4)
+SENSITIVITY, WEIGHTS, CHANNELS, IMPORTANCE, LEVELS = range(5)
 _SETTLE_MS = 120
 _MOST_DETAILS = 512
 
@@ -40,6 +41,7 @@ class LayerTabs(QWidget):
         self._details: OrderedDict[tuple[str, str], LayerDetail | WorkbenchError] = OrderedDict()
         self._pending: set[tuple[str, str]] = set()
         self.tabs = QTabBar()
+        self.tabs.setProperty("role", "dense")
         self.tabs.setDrawBase(False)
         self.tabs.setExpanding(False)
         self.tabs.setUsesScrollButtons(False)
@@ -49,6 +51,7 @@ class LayerTabs(QWidget):
             ("Weights", "How the layer's weights are spread"),
             ("Channels", "How much each output channel weighs"),
             ("Cut", "How the selected candidate's pruning ranked the channels, and where it cut"),
+            ("Levels", "Weights and inputs before and after they are quantized, with levels and clip range"),
         ):
             self.tabs.setTabToolTip(self.tabs.addTab(title), tip)
         self.tabs.setTabVisible(IMPORTANCE, False)
@@ -66,6 +69,8 @@ class LayerTabs(QWidget):
         self.more.setToolTip("Measure one setting with the method of your choice")
         self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.stack = PlotStack(session.theme)
+        self.levels = LevelsView(session)
+        self.levels.hide()
         self._offered: object = None
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -74,6 +79,7 @@ class LayerTabs(QWidget):
         outer.addWidget(self.busy)
         outer.addWidget(self.message)
         outer.addWidget(self.stack)
+        outer.addWidget(self.levels)
         outer.addWidget(self.measure, 0, Qt.AlignmentFlag.AlignLeft)
         outer.addWidget(self.more, 0, Qt.AlignmentFlag.AlignLeft)
         self._timer = QTimer(self)
@@ -82,12 +88,14 @@ class LayerTabs(QWidget):
         self._timer.timeout.connect(self._read_weights)
         self.tabs.currentChanged.connect(self._tab_chosen)
         self.stack.menuAsked.connect(self._menu)
+        self.levels.menuAsked.connect(self._menu)
         session.jobs.jobChanged.connect(self._job_changed)
 
     @property
     def plots(self) -> list[SmallPlot]:
         """The plots that are shown."""
-        return self.stack.plots
+        levels = self.levels.plot
+        return [levels] if levels is not None and levels.isVisibleTo(self) else self.stack.plots
 
     def show_layer(self, inspection: Inspection) -> None:
         """Show the plots of the snapshot's current layer."""
@@ -127,9 +135,15 @@ class LayerTabs(QWidget):
         self.more.hide()
         self.measure.hide()
         self.busy.hide()
+        looked_at = self.tabs.currentIndex() == LEVELS
+        self.levels.setVisible(looked_at)
+        self.message.setVisible(not looked_at and bool(self.message.text()))
+        self.levels.show_layer(self._layer)
         if self._layer is None:
             return
-        if self.tabs.currentIndex() == SENSITIVITY:
+        if looked_at:
+            self._show_nothing()
+        elif self.tabs.currentIndex() == SENSITIVITY:
             self._show_curves(self._layer)
         elif self.tabs.currentIndex() == IMPORTANCE:
             self._show_importance()
