@@ -45,6 +45,7 @@ from .second_order import rounded_in_turn
 from .storage import usable_bits
 from .weights import quantize_weight
 
+_OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _LEAST_BLOCK = 16
 _SMALL = 65_536
 _SLOW_FLOAT = (
@@ -144,6 +145,8 @@ class WeightOnly(Method):
         """Return why a layer's weight is left alone, or None."""
         if layer.op == "Gather":
             return "an embedding would be dequantized whole at every run; quantize.ptq stores it so all the same"
+        if layer.op not in _OPERATORS:
+            return f"the runtime has no {layer.op} with packed weights; quantize.ptq stores them in fewer bits"
         return None
 
     @classmethod
@@ -244,8 +247,10 @@ class WeightOnly(Method):
                     action="Use quantize.ptq for binary weights, or take 2 bits.",
                 )
             reason = None
-            if node.op not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+            if node.op == "Gather":
                 reason = "an embedding would be dequantized whole at every run"
+            elif node.op not in _OPERATORS:
+                reason = f"the runtime has no {node.op} with packed weights"
             elif weight.dtype != "float32":
                 reason = f"its weight is stored as {weight.dtype}"
             elif node.inputs[1] != weight.name:

@@ -46,7 +46,10 @@ def weight_distribution(
     Raises:
         BadInputError: one of the graphs has no such layer, or there is no such channel.
     """
-    plain = quantized_weight(before, layer).values.astype(np.float64)
+    own = quantized_weight(before, layer)
+    if after is None and own.scales is not None:
+        after, quantizer = before, "the model itself"
+    plain = own.values.astype(np.float64)
     made = None if after is None else quantized_weight(after, layer)
     if made is None or made.bits >= 16:
         spread = _plain(plain, None if made is None else made.values)
@@ -275,7 +278,8 @@ def _in_bins(
 def _plain(x: np.ndarray, y: np.ndarray | None) -> Spread:
     """Return numbers, and what they became, in plain bins."""
     finite = x[np.isfinite(x)].reshape(-1)
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    low, high = (least, most) if y is None else (min(least, float(y.min())), max(most, float(y.max())))
     low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
     counts, edges = np.histogram(finite, bins=_PLAIN_BINS, range=(low, high))
     after = () if y is None else tuple(int(n) for n in np.histogram(y, bins=_PLAIN_BINS, range=(low, high))[0])
@@ -283,8 +287,8 @@ def _plain(x: np.ndarray, y: np.ndarray | None) -> Spread:
         low=low,
         width=float(edges[1] - edges[0]),
         counts=tuple(int(count) for count in counts),
-        minimum=low,
-        maximum=high,
+        minimum=least,
+        maximum=most,
         step=float(edges[1] - edges[0]),
         after=after,
         total=int(finite.size),

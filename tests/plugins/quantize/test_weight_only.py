@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 
 from workbench.domain.errors import DataError, RecipeError
+from workbench.domain.knobs import WEIGHT_BITS
+from workbench.domain.reports import LayerReport
 from workbench.engines.inference_ort import open_session
 from workbench.engines.training_torch import TorchEngine
 from workbench.graph.diff import layer_states
 from workbench.graph.layers import layer_nodes
 from workbench.graph.storage import model_size_bytes, open_model, save_model
 from workbench.graph.weights import weight_values
+from workbench.worker.installed_methods import installed_methods
 
 NET = """<ir_version: 9, opset_import: ["" : 17]>
 net (float[batch,8,96] x) => (float[batch,8,64] y) {
@@ -191,3 +194,12 @@ def test_convolutions_are_rounded_in_turn_by_their_patches(quantizers, conv_net)
     assert errors["quantize.gptq"] < 0.5 * errors["quantize.ptq"]
     for figures in result.details["output_error"].values():
         assert figures["in_turn"] <= figures["nearest"]
+
+
+def test_layers_without_packed_weights_say_so_before_a_line_is_written():
+    method = installed_methods()[0].get("quantize.weight_only").method
+    for op, said in (("GRU", "no GRU with packed weights"), ("Gather", "an embedding"), ("Conv", None)):
+        layer = LayerReport(name="l", op=op, weight="w", weight_shape=(4, 4), params=16, macs=0, weight_bytes=64)
+        reason = method.blocked(WEIGHT_BITS, layer)
+        assert reason is None if said is None else said in reason
+    assert set(method.refused(WEIGHT_BITS)) == {1}

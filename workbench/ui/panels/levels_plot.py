@@ -55,7 +55,7 @@ class LevelsPlot(SmallPlot):
         heights = before
         pen = pg.mkPen(series_color(AFTER, theme), width=1.5)
         if spread.levels:
-            cells, after = self._cells()
+            cells, after = self._cells(edges)
             self.addItem(pg.PlotCurveItem(cells, after, stepMode="center", pen=pen))
             heights = np.concatenate([before, after])
         elif spread.after:
@@ -113,14 +113,19 @@ class LevelsPlot(SmallPlot):
             said.append("Beyond the clip range")
         return "\n".join(said)
 
-    def _cells(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the ends of what is rounded to each level, and the numbers at each per step."""
+    def _cells(self, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ends of what is rounded to each level, and the numbers at each per step.
+
+        Levels that lie closer than the bins before are counted in the same bins: one by one they would only be noise.
+        """
         spread = self._report.spread
-        levels = np.array(spread.levels, np.float64)
+        levels, counts = np.array(spread.levels, np.float64), np.array(spread.level_counts, np.float64)
+        if spread.width > spread.step:
+            return edges, np.histogram(levels, bins=edges, weights=counts)[0] * (spread.step / spread.width)
         middles = (levels[1:] + levels[:-1]) / 2
         ends = (levels[0] - spread.step / 2, levels[-1] + spread.step / 2)
         cells = np.concatenate([[ends[0]], middles, [ends[1]]])
-        return cells, np.array(spread.level_counts, np.float64) * spread.step / np.diff(cells)
+        return cells, counts * spread.step / np.diff(cells)
 
     def _top(self, before: np.ndarray, heights: np.ndarray) -> float:
         """Return the height of the picture; a tower is cut, and says so."""
