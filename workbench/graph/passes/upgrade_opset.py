@@ -8,6 +8,7 @@ from onnx import version_converter
 
 from workbench.domain.errors import UnsupportedGraphError
 from workbench.graph.model import ModelGraph
+from workbench.graph.passes.experimental_operators import standard_operators
 from workbench.graph.repairs import repair_model
 from workbench.graph.skeleton import skeleton
 
@@ -15,13 +16,14 @@ from workbench.graph.skeleton import skeleton
 def upgrade_opset(graph: ModelGraph, version: int) -> ModelGraph:
     """Return the graph in standard opset `version`, or itself if it has that one or a newer one.
 
-    Node and value names, the nodes' metadata and all weights stay.
+    Node and value names, the nodes' metadata and all weights stay; experimental operators become standard ones.
 
     Raises:
         UnsupportedGraphError: an operator can't be converted; says which.
     """
     if graph.opset >= version:
         return graph
+    graph = standard_operators(graph)
     for node in graph.nodes:
         if node.domain == "" and not onnx.defs.has(node.op, max_inclusive_version=graph.opset):
             raise UnsupportedGraphError(
