@@ -128,3 +128,17 @@ def test_the_picture_can_be_copied_and_exported(window: MainWindow, qtbot: QtBot
     assert (tmp_path / "levels.svg").stat().st_size > 1000
     place = plot.box.mapViewToScene(plot.box.viewRect().center())
     assert plot.text_at(place).startswith("Before: ")
+
+
+def test_going_through_the_layers_leaves_no_cancelled_jobs_behind(window: MainWindow, qtbot: QtBot) -> None:
+    session, view = window.session, window.panels["inspector"].tabs.levels
+    assert session.state.inspect is not None
+    names = [layer.name for layer in session.state.inspect.layers]
+    session.do(ReplacePlan(Plan(default={WEIGHT_BITS.name: 4})))
+    for name in (*names, *names):
+        with qtbot.waitSignal(session.jobs.jobChanged, timeout=200, raising=False):
+            session.selection.set_layers((name,))
+    levels(window, qtbot, "a scale for each of 5 channels")
+    qtbot.waitUntil(lambda: not session.jobs.active, timeout=JOB_MS)
+    assert {record.state for record in session.jobs.records} == {"done"}
+    assert view.busy.isHidden()

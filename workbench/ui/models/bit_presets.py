@@ -6,7 +6,7 @@ and lines are only written for layers that take them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -70,8 +70,9 @@ PRESETS: tuple[BitPreset, ...] = (
 
 def end_layers(report: InspectReport) -> tuple[str, ...]:
     """Return the names of the first and the last layer that take bits, in the order of the model."""
-    able = [layer.name for layer in report.layers if WEIGHT_BITS.name in layer.knobs]
-    return tuple(dict.fromkeys([*able[:1], *able[-1:]]))
+    first = next((layer.name for layer in report.layers if WEIGHT_BITS.name in layer.knobs), None)
+    last = next((layer.name for layer in reversed(report.layers) if WEIGHT_BITS.name in layer.knobs), None)
+    return tuple(dict.fromkeys(name for name in (first, last) if name is not None))
 
 
 def apply_preset(plan: Plan, report: InspectReport, preset: BitPreset, selected: Sequence[str] = ()) -> Plan:
@@ -131,20 +132,24 @@ def why_not(
     """
     if not {knob.name for knob in _KNOBS} <= {knob.name for knob in knobs}:
         return "No installed method reads bits"
-    reached = _reached(report, preset, selected)
-    if not reached:
+    if next(_reached(report, preset, selected), None) is None:
         return "None of these layers takes bits"
     for knob, bits in zip(_KNOBS, preset.bits, strict=True):
         if bits != knob.untouched:
-            reasons = [refused_values(layer, knob, methods, reading).get(bits) for layer in reached]
-            if all(reason is not None for reason in reasons):
-                return reasons[0]
+            # The first layer that can have it answers; a model may have ten thousand, and this is asked at every edit.
+            reasons = (
+                refused_values(layer, knob, methods, reading).get(bits) for layer in _reached(report, preset, selected)
+            )
+            first = next(reasons)
+            if first is not None and all(reason is not None for reason in reasons):
+                return first
     return "That is how it is already" if apply_preset(plan, report, preset, selected) == plan else None
 
 
-def _reached(report: InspectReport, preset: BitPreset, selected: Sequence[str]) -> list[LayerReport]:
-    names = end_layers(report) if preset.reach == "ends" else tuple(selected)
-    return [layer for layer in report.layers if WEIGHT_BITS.name in layer.knobs and (not names or layer.name in names)]
+def _reached(report: InspectReport, preset: BitPreset, selected: Sequence[str]) -> Iterator[LayerReport]:
+    names = frozenset(end_layers(report) if preset.reach == "ends" else selected)
+    able = (layer for layer in report.layers if WEIGHT_BITS.name in layer.knobs)
+    return (layer for layer in able if not names or layer.name in names)
 
 
 def _without(line: Mapping[str, float | int | str], names: Iterable[str]) -> dict[str, float | int | str]:

@@ -182,6 +182,9 @@ class LevelsView(QWidget):
         key = job.model_dump_json()
         if key in self._found or key in self._jobs:
             return
+        if job.of == "weights" and self._jobs:
+            # Who goes through the layers quickly must not fill the queue; `_arrived` comes back to this one.
+            return
         what = "weights" if job.of == "weights" else "inputs"
         arrived = partial(self._arrived, key)
         self._jobs[key] = self._session.jobs.submit(
@@ -206,8 +209,11 @@ class LevelsView(QWidget):
         self._show_nothing("Cancelled.")
 
     def _forget_jobs(self, wanted: str | None) -> None:
-        for key in [key for key in self._jobs if key != wanted]:
-            self._session.jobs.forget(self._jobs.pop(key))
+        """Stop observations that nobody waits for; counting weights takes a moment, and may be wanted again."""
+        for key, job in [(key, job) for key, job in self._jobs.items() if key != wanted]:
+            spec = self._session.jobs.spec(job)
+            if isinstance(spec, DistributionJob) and spec.of == "activations":
+                self._session.jobs.forget(self._jobs.pop(key))
 
     def _show(self, report: DistributionReport, asked: Asked) -> None:
         several = report.of == "weights" and report.channels > 1
