@@ -1,6 +1,6 @@
 """Quantizes every shared third-party model to 8 bits with quantize.ptq and with onnxruntime's own tool, in one process.
 
-    python tests/benchmarks/quantization_zoo.py [--only NAME ...] [--samples 16] [--seconds 3] [--no-latency] [--alone]
+    python tests/benchmarks/quantization_zoo.py [--only NAME …] [--samples 16] [--seconds 3] [--no-latency] [--tools …]
 
 The same made-up but plausible inputs calibrate both (16, and 4 others test): images of blocks and noise in the range
 that the model takes, tones, tokens. SQNR is that of the output that fares worst, in dB, of the exported file in ONNX
@@ -33,7 +33,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -172,7 +172,32 @@ def ours(graph: ModelGraph, samples: list[dict[str, np.ndarray]], out: Path) -> 
     return (*said, *result.notes)
 
 
-def theirs(path: Path, graph: ModelGraph, samples: list[dict[str, np.ndarray]], out: Path) -> str:
+def twice(quantized: Callable[[Path], None], path: Path, graph: ModelGraph, out: Path) -> str:
+    """Quantize a model, and if that fails the same with its opset raised by the workbench; returns "" or "*"."""
+    try:
+        quantized(path)
+        open_session(out, threads=1)
+    except Exception:  # whatever that tool raises: it gets a second chance, and is named if that fails too
+        upgraded = out.with_suffix(".upgraded.onnx")
+        save_model(upgrade_opset(graph, 13), upgraded)
+        quantized(upgraded)
+        return "*"
+    return ""
+
+
+def nncf(path: Path, graph: ModelGraph, samples: list[dict[str, np.ndarray]], out: Path) -> str:
+    """Run NNCF's post-training quantization with its defaults; returns "" or "*"."""
+    import nncf as tool
+    import onnx
+
+    def quantized(source: Path) -> None:
+        made = tool.quantize(onnx.load(source), tool.Dataset(samples), subset_size=len(samples))
+        onnx.save(made, out)
+
+    return twice(quantized, path, graph, out)
+
+
+def onnxruntime(path: Path, graph: ModelGraph, samples: list[dict[str, np.ndarray]], out: Path) -> str:
     """Run quantize_static: QDQ, per channel, uint8 activations, int8 weights; returns "" or "*"."""
 
     def quantized(source: Path) -> None:
@@ -186,15 +211,10 @@ def theirs(path: Path, graph: ModelGraph, samples: list[dict[str, np.ndarray]], 
             weight_type=QuantType.QInt8,
         )
 
-    try:
-        quantized(path)
-        open_session(out, threads=1)
-    except Exception:  # whatever that tool raises: it gets a second chance, and is named if that fails too
-        upgraded = out.with_suffix(".upgraded.onnx")
-        save_model(upgrade_opset(graph, 13), upgraded)
-        quantized(upgraded)
-        return "*"
-    return ""
+    return twice(quantized, path, graph, out)
+
+
+TOOLS = {"onnxruntime": onnxruntime, "nncf": nncf}
 
 
 def worst_sqnr_db(path: Path, exact: list[dict[str, np.ndarray]], samples: list[Inputs]) -> float:
@@ -214,6 +234,7 @@ def worst_sqnr_db(path: Path, exact: list[dict[str, np.ndarray]], samples: list[
 
 
 def against(
+    tool: str,
     path: Path,
     graph: ModelGraph,
     samples: list[dict[str, np.ndarray]],
@@ -224,16 +245,16 @@ def against(
     """Return the other tool's part of the line; its file stays only where it runs."""
     began = time.perf_counter()
     try:
-        mark = theirs(path, graph, samples, out)
+        mark = TOOLS[tool](path, graph, samples, out)
         taken = time.perf_counter() - began
-        return f"   onnxruntime {worst_sqnr_db(out, exact, tests):6.1f} dB {taken:5.1f} s{mark or ' '}"
+        return f"   {tool} {worst_sqnr_db(out, exact, tests):6.1f} dB {taken:5.1f} s{mark or ' '}"
     except Exception as error:  # the other tool's failures are part of the comparison
         out.unlink(missing_ok=True)
         why = str(error).splitlines()[0][:60] if str(error) else ""
-        return f"   onnxruntime fails: {type(error).__name__} {why}"
+        return f"   {tool} fails: {type(error).__name__} {why}"
 
 
-def compare(path: Path, count: int, seconds: float, latency: bool, alone: bool) -> str:
+def compare(path: Path, count: int, seconds: float, tools: Sequence[str], *, latency: bool) -> str:
     """Return a line of the table."""
     name = path.stem
     try:
@@ -245,7 +266,7 @@ def compare(path: Path, count: int, seconds: float, latency: bool, alone: bool) 
     except (WorkbenchError, TypeError, ValueError) as error:
         return f"does not run in float: {error}"
     with tempfile.TemporaryDirectory() as folder:
-        mine, other = Path(folder) / "ours.onnx", Path(folder) / "theirs.onnx"
+        mine = Path(folder) / "ours.onnx"
         began = time.perf_counter()
         try:
             notes = ours(graph, samples, mine)
@@ -257,8 +278,9 @@ def compare(path: Path, count: int, seconds: float, latency: bool, alone: bool) 
         mark = "^" if any("widened" in note or "taken out" in note for note in notes) else " "
         line = f"ours {worst_sqnr_db(mine, exact, tests):6.1f} dB {taken:5.1f} s{mark}"
         files = [path, mine]
-        if not alone:
-            line += against(path, graph, samples, tests, exact, other)
+        for tool in tools:
+            other = Path(folder) / f"{tool}.onnx"
+            line += against(tool, path, graph, samples, tests, exact, other)
             if other.exists():
                 files.append(other)
         if latency:
@@ -287,7 +309,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--no-latency", action="store_true")
-    parser.add_argument("--alone", action="store_true", help="without the other tool")
+    parser.add_argument("--tools", nargs="*", choices=list(TOOLS), default=["onnxruntime"], help="nncf: if installed")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
@@ -295,7 +317,8 @@ def main() -> None:
     for entry in json.loads((ZOO / "manifest.json").read_text()):
         path = ZOO / entry["file"]
         if not arguments.only or path.stem in arguments.only:
-            line = compare(path, arguments.samples, arguments.seconds, not arguments.no_latency, arguments.alone)
+            latency = not arguments.no_latency
+            line = compare(path, arguments.samples, arguments.seconds, arguments.tools, latency=latency)
             print(f"{path.stem:26s} {line}", flush=True)
 
 

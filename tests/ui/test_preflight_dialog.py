@@ -111,6 +111,22 @@ def test_a_changed_recipe_makes_it_stale(qtbot, dialog) -> None:
     assert not dialog.stale.isVisible()
 
 
+def test_slower_layers_can_be_left_in_float_as_one_act(qtbot, dialog) -> None:
+    assert not dialog.spare.isVisible()
+    foretold(dialog)
+    qtbot.waitUntil(lambda: dialog.tree.topLevelItemCount() == 2)
+    before = dialog._session.state.plan
+    dialog.spare.click()
+    assert dialog._session.state.plan.layers["layers.1.conv"] == {
+        **before.layers.get("layers.1.conv", {}), "weight_bits": 32, "activation_bits": 32,
+    }  # fmt: skip
+    assert dialog._session.state.plan.layers.get("layers.0.conv") == before.layers.get("layers.0.conv")
+    assert dialog.stale.isVisible()
+    assert not dialog.spare.isEnabled()
+    dialog._session.document.undo()
+    assert dialog._session.state.plan == before
+
+
 def test_rows_lead_to_their_layer_and_figures_can_be_copied(qtbot, dialog) -> None:
     foretold(dialog)
     qtbot.waitUntil(lambda: dialog.tree.topLevelItemCount() == 2)

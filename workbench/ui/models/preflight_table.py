@@ -50,6 +50,12 @@ def outlook_rows(report: Preflight, labels: Mapping[str, str]) -> tuple[OutlookR
     return tuple(rows)
 
 
+def slower_layers(report: Preflight | None) -> tuple[str, ...]:
+    """Return the layers that the plan quantizes and that are surely slower for it by themselves."""
+    layers = () if report is None else report.layers
+    return tuple(entry.layer for entry in layers if entry.slower and entry.form != "float32")
+
+
 def in_words(report: Preflight) -> str:
     """Return what the plan as a whole will take."""
     original = numbers.latency_text(report.original)

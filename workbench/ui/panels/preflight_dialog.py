@@ -22,7 +22,9 @@ from PySide6.QtWidgets import (
 
 from workbench.domain.preflight import Preflight
 from workbench.jobs.specs import PreflightJob
+from workbench.project.commands import SetSettings, Together
 from workbench.project.state import Change
+from workbench.ui.models import numbers
 from workbench.ui.models.layer_table import layer_labels
 from workbench.ui.models.preflight_table import (
     HEADINGS,
@@ -31,6 +33,7 @@ from workbench.ui.models.preflight_table import (
     outlook_csv,
     outlook_rows,
     shares_in_words,
+    slower_layers,
 )
 from workbench.ui.panels.export import ask_path, copy_text, save_text
 from workbench.ui.preflight import foretell, foretelling, up_to_date
@@ -74,12 +77,17 @@ class PreflightDialog(QDialog):
         self.check = QPushButton("Foretell")
         self.check.setProperty("role", "primary")
         self.check.setToolTip("Time the layers and a stand-in of the recipe's result on this device")
+        self.spare = QPushButton("Leave slower layers in float")
+        self.spare.setToolTip(
+            "Set bits of 32 on the layers that are slower in integers by themselves; undo brings them back"
+        )
         self.copy = QPushButton("Copy as CSV")
         self.export = QPushButton("Export as CSV…")
-        for button in (self.check, self.copy, self.export):
+        for button in (self.check, self.spare, self.copy, self.export):
             buttons.addButton(button, QDialogButtonBox.ButtonRole.ActionRole)
         buttons.rejected.connect(self.reject)
         self.check.clicked.connect(self.start)
+        self.spare.clicked.connect(self.leave_slower_in_float)
         self.copy.clicked.connect(self._copy)
         self.export.clicked.connect(
             lambda: ask_path(self, "Export what was foretold", "preflight.csv", "CSV (*.csv)", self._export)
@@ -109,6 +117,12 @@ class PreflightDialog(QDialog):
         foretell(self._session)
         self.refresh()
 
+    def leave_slower_in_float(self) -> None:
+        """Set bits of 32 on the layers that are slower in integers by themselves, as one act."""
+        layers = slower_layers(self.report)
+        bits = tuple(SetSettings(layers, knob, 32) for knob in ("weight_bits", "activation_bits"))
+        self._session.do(Together(bits, title=f"Leave {numbers.plural(len(layers), 'slower layer')} in float"))
+
     def refresh(self) -> None:
         """Show what is known."""
         report, busy = self.report, foretelling(self._session)
@@ -119,7 +133,10 @@ class PreflightDialog(QDialog):
             widget.setVisible(report is not None)
         for button in (self.copy, self.export):
             button.setEnabled(report is not None)
+        slower = slower_layers(report)
         stale = report is not None and not up_to_date(self._session)
+        self.spare.setVisible(bool(slower))
+        self.spare.setEnabled(not stale and not busy)
         self.stale.setVisible(stale)
         self.stale.setText("The recipe has changed since; foretell again." if stale else "")
         self._color(self.stale, "warning")
