@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from workbench.api import (
+    ACTIVATION_BITS,
     WEIGHT_BITS,
     Choice,
     Chosen,
@@ -29,6 +30,7 @@ from workbench.api import (
 from .base import Quantization
 from .bit_losses import Sensitivity, Subject, Trials, losses
 from .layers import LayerBits, channel_axis, requested_bits, weight_name
+from .mixed_latency import left_in_float, time_layers, timed_ratio, within_latency
 from .parameters import QuantizationParameters
 from .prepared import prepare
 
@@ -38,11 +40,12 @@ _FULL = 8
 class MixedParameters(QuantizationParameters):
     """The budget, the choices, and how the loss of a choice is estimated."""
 
-    budget: Literal["average_bits", "bit_operations", "plan"] = Field(
+    budget: Literal["average_bits", "bit_operations", "latency", "plan"] = Field(
         default="average_bits",
         title="Budget",
         description="What is limited: the average bits of all weights (the size), or the bit operations "
-        "(multiplications times weight bits times activation bits); plan takes the plan's bits as they are.",
+        "(multiplications times weight bits times activation bits), or the time measured on the device, which leaves "
+        "layers in float where integers gain too little or lose time; plan takes the plan's bits as they are.",
     )
     average_bits: float = Field(
         default=4.0,
@@ -58,6 +61,15 @@ class MixedParameters(QuantizationParameters):
         le=1,
         title="Bit operations",
         description="As a share of those with 8-bit weights everywhere; read by that budget.",
+        json_schema_extra={"unit": "share"},
+    )
+    latency_ratio: float = Field(
+        default=0.5,
+        gt=0,
+        le=10,
+        title="Latency ratio",
+        description="Time as a share of the original's; read by the budget latency, which times every layer for a "
+        "second or two.",
         json_schema_extra={"unit": "share"},
     )
     fewest_bits: int = Field(
@@ -102,9 +114,13 @@ class MixedPrecision(Quantization):
     Parameters: ClassVar[type[Parameters]] = MixedParameters
 
     def requirements(self, graph: ModelGraph) -> frozenset[Requirement]:
-        """Return samples, and gradients where curvature is measured."""
-        needs_gradients = self.parameters.sensitivity in ("gradient", "hessian")
-        return frozenset({Requirement.DATA, *([Requirement.GRADIENTS] if needs_gradients else [])})
+        """Return samples, gradients where curvature is measured, and a device where time is limited."""
+        needed = {Requirement.DATA}
+        if self.parameters.sensitivity in ("gradient", "hessian"):
+            needed.add(Requirement.GRADIENTS)
+        if self.parameters.budget == "latency":
+            needed.add(Requirement.LATENCY)
+        return frozenset(needed)
 
     def check(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
         """Refuse what can't be honoured before anything is measured.
@@ -122,7 +138,7 @@ class MixedPrecision(Quantization):
         warnings = super().check(graph, plan)
         layers, _ = requested_bits(graph, plan)
         free = _free(layers, plan)
-        if settings.budget != "plan" and free:
+        if settings.budget not in ("plan", "latency") and free:
             # With losses of 0 only the budget can fail, and that needs no samples to be seen.
             nothing = {layer: dict.fromkeys(settings.choices, 0.0) for layer in free}
             _allocated(graph, layers, nothing, settings)
@@ -147,22 +163,37 @@ class MixedPrecision(Quantization):
             folded = fold_batch_norm(fold_constants(graph))
             present = {node.name for node in folded.nodes}
             subjects = {name: _subject(folded, name, layers[name]) for name in free if name in present}
+            timing = settings.budget == "latency"
             trials = Trials(
                 folded,
                 subjects,
-                settings.choices,
+                tuple(sorted({layers[name].weight_bits for name in subjects})) if timing else settings.choices,
                 needed_data(tools, self.id),
                 tools,
                 settings.sensitivity_samples,
                 settings.weight_range,
             )
-            estimated = losses(trials, settings.sensitivity, tools.progress.part(0.0, 0.7, "sensitivity"))
-            chosen, note = _allocated(folded, layers, estimated, settings)
+            ends = 0.2 if timing else 0.7
+            estimated = losses(trials, settings.sensitivity, tools.progress.part(0.0, ends, "sensitivity"))
+            if timing:
+                part = tools.progress.part(ends, 0.7, "timing layers")
+                timed = time_layers(graph, plan, tuple(subjects), tools, settings, self.id, part)
+                own = {name: layers[name].weight_bits for name in subjects}
+                lost = {name: estimated[name][bits] for name, bits in own.items()}
+                chosen = within_latency(timed, lost, own, settings.latency_ratio, _tied(folded, layers, subjects))
+                note = f"all in integers: {timed.whole:.3f} of the original's time (budget {settings.latency_ratio:g})"
+                details["layer_latency"] = {"whole": timed.whole, "in_float": dict(timed.in_float)}
+            else:
+                chosen, note = _allocated(folded, layers, estimated, settings)
             values = {layer: int(entry.choice.value) for layer, entry in chosen.items()}
             plan = plan.with_values(WEIGHT_BITS, values)
+            plan = left_in_float(plan, [layer for layer, bits in values.items() if bits > _FULL])
             notes = (note, _counted(values))
-            details = {
-                "plan": {"layers": {layer: {WEIGHT_BITS.name: bits} for layer, bits in values.items()}},
+            knobs = (WEIGHT_BITS, ACTIVATION_BITS) if timing else (WEIGHT_BITS,)
+            details |= {
+                "plan": {
+                    "layers": {layer: {knob.name: int(plan.number(layer, knob)) for knob in knobs} for layer in values}
+                },
                 "settled": {"budget": "plan"},
                 "sensitivity": {
                     layer: {str(bits): loss for bits, loss in by.items()} for layer, by in estimated.items()
@@ -171,8 +202,12 @@ class MixedPrecision(Quantization):
             }
         prepared = prepare(graph, plan, tools, settings, self.id, tools.progress.part(0.7 if free else 0.0, 1.0))
         if prepared is None:
-            return MethodResult(graph, ("nothing quantized",))
+            return MethodResult(graph, (*notes, "nothing quantized"), details)
         result = prepared.result()
+        if settings.budget == "latency" and free:
+            reached = timed_ratio(result.graph, tools, self.id)
+            notes = (*notes, f"as chosen: {reached:.3f} of the original's time")
+            details["latency_ratio"] = reached
         return MethodResult(result.graph, (*notes, *result.notes), {**result.details, **details})
 
 
@@ -181,6 +216,14 @@ def _free(layers: Mapping[str, LayerBits], plan: LayerSettings) -> tuple[str, ..
     return tuple(
         name for name, bits in layers.items() if bits.weight_bits <= _FULL and not plan.explicit(name, WEIGHT_BITS)
     )
+
+
+def _tied(graph: ModelGraph, layers: Mapping[str, LayerBits], free: Collection[str]) -> list[frozenset[str]]:
+    """Return the sets of free layers that share a weight."""
+    readers: dict[str, set[str]] = {}
+    for name in free:
+        readers.setdefault(weight_name(graph, name, layers), set()).add(name)
+    return [frozenset(names) for names in readers.values() if len(names) > 1]
 
 
 def _subject(graph: ModelGraph, name: str, bits: LayerBits) -> Subject:

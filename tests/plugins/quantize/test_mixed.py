@@ -114,3 +114,59 @@ def test_bad_settings_are_refused_before_anything_is_measured(mixed, small_cnn):
         mixed.check(small_cnn, LOW, fewest_bits=5, average_bits=4.0)
     every = {layer: {"weight_bits": 8} for layer in weights(small_cnn)}
     assert any("No layer is free" in warning for warning in mixed.check(small_cnn, LOW, every))
+
+
+class Clock:
+    """Times graphs by what their layers are: so much for each in float, and in integers."""
+
+    def __init__(self, times: dict[str, tuple[float, float]]) -> None:
+        self.times, self.asked = times, 0
+
+    def __call__(self, graph) -> float:
+        self.asked += 1
+        integers = {layer: graph.producer(graph.node(layer).inputs[1]) is not None for layer in self.times}
+        return sum(times[integers[layer]] for layer, times in self.times.items())
+
+
+EIGHT = {"weight_bits": 8, "activation_bits": 8}
+
+
+def timed(mixed, graph, tools, times, ratio):
+    clock = Clock(dict(zip(weights(graph), times, strict=True)))
+    tools = replace(tools, latency_ratio=clock)
+    result = mixed(graph, EIGHT, tools=tools, budget="latency", latency_ratio=ratio, sensitivity_samples=32)
+    return result, clock
+
+
+def test_layers_that_integers_make_slower_stay_in_float(mixed, small_cnn, tools):
+    result, clock = timed(mixed, small_cnn, tools, [(0.4, 0.1), (0.4, 0.1), (0.1, 0.3)], 0.5)
+    *fast, slow = weights(small_cnn)
+    lines = result.details["plan"]["layers"]
+    assert [lines[layer] for layer in fast] == [EIGHT, EIGHT]
+    assert lines[slow] == {"weight_bits": 32, "activation_bits": 32}
+    assert result.graph.producer(result.graph.node(slow).inputs[1]) is None
+    assert clock.asked == 1 + 3 + 1
+    assert result.details["latency_ratio"] == pytest.approx(0.3)
+    assert result.details["layer_latency"]["in_float"][slow] == pytest.approx(-0.2)
+
+
+def test_of_layers_that_gain_the_most_sensitive_stay_in_float(mixed, small_cnn, tools):
+    result, _ = timed(mixed, small_cnn, tools, [(0.3, 0.1)] * 3, 0.55)
+    lines, losses = result.details["plan"]["layers"], result.details["sensitivity"]
+    (kept,) = [layer for layer, line in lines.items() if line["weight_bits"] == 32]
+    assert losses[kept]["8"] == max(entry["8"] for entry in losses.values())
+    assert result.details["latency_ratio"] == pytest.approx(0.5)
+
+
+def test_a_time_that_no_choice_meets_is_refused(mixed, small_cnn, tools):
+    with pytest.raises(RecipeError, match=r"budget"):
+        timed(mixed, small_cnn, tools, [(0.3, 0.2)] * 3, 0.5)
+
+
+def test_a_plan_that_was_taken_over_gives_the_same_file(mixed, small_cnn, tools):
+    result, _ = timed(mixed, small_cnn, tools, [(0.4, 0.1), (0.4, 0.1), (0.1, 0.3)], 0.5)
+    again = mixed(small_cnn, EIGHT, result.details["plan"]["layers"], tools=tools, **result.details["settled"])
+    for node in result.graph.nodes:
+        assert node.op == again.graph.node(node.name).op
+    for name in result.graph.initializers:
+        np.testing.assert_array_equal(result.graph.constant(name), again.graph.constant(name))
