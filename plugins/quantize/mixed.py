@@ -30,7 +30,7 @@ from workbench.api import (
 from .base import Quantization
 from .bit_losses import Sensitivity, Subject, Trials, losses
 from .layers import LayerBits, channel_axis, requested_bits, weight_name
-from .mixed_latency import left_in_float, time_layers, timed_ratio, within_latency
+from .mixed_latency import LayerTiming, left_in_float
 from .parameters import QuantizationParameters
 from .prepared import prepare
 
@@ -163,25 +163,30 @@ class MixedPrecision(Quantization):
             folded = fold_batch_norm(fold_constants(graph))
             present = {node.name for node in folded.nodes}
             subjects = {name: _subject(folded, name, layers[name]) for name in free if name in present}
-            timing = settings.budget == "latency"
+            by_time = settings.budget == "latency"
             trials = Trials(
                 folded,
                 subjects,
-                tuple(sorted({layers[name].weight_bits for name in subjects})) if timing else settings.choices,
+                tuple(sorted({layers[name].weight_bits for name in subjects})) if by_time else settings.choices,
                 needed_data(tools, self.id),
                 tools,
                 settings.sensitivity_samples,
                 settings.weight_range,
             )
-            ends = 0.2 if timing else 0.7
+            ends = 0.2 if by_time else 0.7
             estimated = losses(trials, settings.sensitivity, tools.progress.part(0.0, ends, "sensitivity"))
-            if timing:
+            if by_time:
                 part = tools.progress.part(ends, 0.7, "timing layers")
-                timed = time_layers(graph, plan, tuple(subjects), tools, settings, self.id, part)
                 own = {name: layers[name].weight_bits for name in subjects}
                 lost = {name: estimated[name][bits] for name, bits in own.items()}
-                chosen = within_latency(timed, lost, own, settings.latency_ratio, _tied(folded, layers, subjects))
-                note = f"all in integers: {timed.whole:.3f} of the original's time (budget {settings.latency_ratio:g})"
+                timing = LayerTiming(graph, plan, tools, settings, self.id)
+                timed = timing.choose(lost, own, settings.latency_ratio, _tied(folded, layers, subjects), part)
+                chosen = timed.layers
+                note = (
+                    f"{timed.reached:.3f} of the original's time (budget {settings.latency_ratio:g}; all in integers "
+                    f"{timed.whole:.3f})"
+                )
+                details["latency_ratio"] = timed.reached
                 details["layer_latency"] = {"whole": timed.whole, "in_float": dict(timed.in_float)}
             else:
                 chosen, note = _allocated(folded, layers, estimated, settings)
@@ -189,7 +194,7 @@ class MixedPrecision(Quantization):
             plan = plan.with_values(WEIGHT_BITS, values)
             plan = left_in_float(plan, [layer for layer, bits in values.items() if bits > _FULL])
             notes = (note, _counted(values))
-            knobs = (WEIGHT_BITS, ACTIVATION_BITS) if timing else (WEIGHT_BITS,)
+            knobs = (WEIGHT_BITS, ACTIVATION_BITS) if by_time else (WEIGHT_BITS,)
             details |= {
                 "plan": {
                     "layers": {layer: {knob.name: int(plan.number(layer, knob)) for knob in knobs} for layer in values}
@@ -204,10 +209,6 @@ class MixedPrecision(Quantization):
         if prepared is None:
             return MethodResult(graph, (*notes, "nothing quantized"), details)
         result = prepared.result()
-        if settings.budget == "latency" and free:
-            reached = timed_ratio(result.graph, tools, self.id)
-            notes = (*notes, f"as chosen: {reached:.3f} of the original's time")
-            details["latency_ratio"] = reached
         return MethodResult(result.graph, (*notes, *result.notes), {**result.details, **details})
 
 

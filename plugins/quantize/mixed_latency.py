@@ -14,7 +14,6 @@ from workbench.api import (
     ACTIVATION_BITS,
     WEIGHT_BITS,
     Choice,
-    Chosen,
     JobError,
     LayerSettings,
     ModelGraph,
@@ -22,89 +21,110 @@ from workbench.api import (
     Tools,
     allocate,
 )
+from workbench.api import Chosen as Allocated
 
 from .parameters import QuantizationParameters
 from .prepared import prepare
 
 _FLOAT = 32
+_TRIES = 3
 
 
 @dataclass(frozen=True)
-class Timed:
-    """What was measured.
+class Chosen:
+    """What was chosen.
 
     Attributes:
-        whole: Ratio to the original's time with all free layers in integers.
+        layers: What each layer gets: its bits, or 32.
+        whole: Measured ratio to the original's time with all free layers in integers.
         in_float: By layer, what the ratio rises by if that layer stays in float; negative where it falls.
+        reached: Measured ratio of the choice.
     """
 
+    layers: Mapping[str, Allocated]
     whole: float
     in_float: Mapping[str, float]
+    reached: float
 
 
-def time_layers(
-    graph: ModelGraph,
-    plan: LayerSettings,
-    free: Sequence[str],
-    tools: Tools,
-    parameters: QuantizationParameters,
-    method: str,
-    progress: Progress,
-) -> Timed:
-    """Time the network with all free layers in integers, and with all but each.
-
-    Raises:
-        JobError: nothing can be timed.
-        CancelledError: tools.cancel was set.
-    """
-    quick = parameters.model_copy(update={"calibration_samples": 1, "calibrator": "minmax", "weight_range": "minmax"})
-    silent = replace(tools, progress=Progress())
-
-    def ratio(settings: LayerSettings) -> float:
-        made = prepare(graph, settings, silent, quick, method)
-        return timed_ratio(graph if made is None else made.deployed(), tools, method)
-
-    whole = ratio(plan)
-    found: dict[str, float] = {}
-    for number, layer in enumerate(free):
-        progress.update((number + 1) / (len(free) + 1), f"timing without {layer}")
-        tools.cancel.raise_if_cancelled()
-        found[layer] = ratio(left_in_float(plan, (layer,))) - whole
-    return Timed(whole, found)
-
-
-def timed_ratio(graph: ModelGraph, tools: Tools, method: str) -> float:
-    """Return how long a graph takes as a share of the original's time.
-
-    Raises:
-        JobError: nothing can be timed.
-    """
-    if tools.latency_ratio is None:
-        raise JobError(f"{method} needs a device that times graphs", action="Choose another budget.")
-    return tools.latency_ratio(graph)
-
-
-def within_latency(
-    timed: Timed, losses: Mapping[str, float], bits: Mapping[str, int], budget: float, ties: Sequence[frozenset[str]]
-) -> dict[str, Chosen]:
-    """Return what each layer gets: its bits, or 32.
+class LayerTiming:
+    """Times stand-ins of a network, quantized with made-up ranges.
 
     Args:
-        timed: What was measured.
-        losses: By layer, of its weight at its bits; in float it loses nothing.
-        bits: By layer, of the plan.
-        budget: Ratio to the original's time.
-        ties: Layers that share a weight.
-
-    Raises:
-        RecipeError: nothing is within the budget.
+        graph: The float model.
+        plan: Bits of every layer.
+        tools: Of the run.
+        parameters: Of the method.
+        method: Its id, for messages.
     """
-    share = timed.whole / max(len(losses), 1)
-    choices = {
-        layer: [Choice(bits[layer], loss, share), Choice(_FLOAT, 0.0, share + timed.in_float[layer])]
-        for layer, loss in losses.items()
-    }
-    return dict(allocate(choices, budget, ties).layers)
+
+    def __init__(
+        self, graph: ModelGraph, plan: LayerSettings, tools: Tools, parameters: QuantizationParameters, method: str
+    ) -> None:
+        self._graph, self._plan, self._method = graph, plan, method
+        self._tools = replace(tools, progress=Progress())
+        quick = {"calibration_samples": 1, "calibrator": "minmax", "weight_range": "minmax"}
+        self._parameters = parameters.model_copy(update=quick)
+
+    def ratio(self, in_float: Sequence[str]) -> float:
+        """Return the measured ratio to the original's time with some layers in float.
+
+        Raises:
+            JobError: nothing can be timed.
+            CancelledError: cancelled.
+        """
+        self._tools.cancel.raise_if_cancelled()
+        if self._tools.latency_ratio is None:
+            raise JobError(f"{self._method} needs a device that times graphs", action="Choose another budget.")
+        plan = left_in_float(self._plan, in_float)
+        made = prepare(self._graph, plan, self._tools, self._parameters, self._method)
+        return self._tools.latency_ratio(self._graph if made is None else made.deployed())
+
+    def choose(
+        self,
+        losses: Mapping[str, float],
+        bits: Mapping[str, int],
+        budget: float,
+        ties: Sequence[frozenset[str]],
+        progress: Progress,
+    ) -> Chosen:
+        """Return what each layer gets. A choice that is measured above the budget is made anew with a tighter one.
+
+        Args:
+            losses: By free layer, of its weight at its bits; in float it loses nothing.
+            bits: By free layer, of the plan.
+            budget: Ratio to the original's time.
+            ties: Layers that share a weight.
+            progress: Over all measurements.
+
+        Raises:
+            RecipeError: nothing is within the budget.
+            JobError: nothing can be timed.
+            CancelledError: cancelled.
+        """
+        whole = self.ratio(())
+        in_float: dict[str, float] = {}
+        for number, layer in enumerate(losses):
+            progress.update((number + 1) / (len(losses) + 1 + _TRIES), f"timing without {layer}")
+            in_float[layer] = self.ratio((layer,)) - whole
+        share = whole / max(len(losses), 1)
+        choices = {
+            layer: [Choice(bits[layer], loss, share), Choice(_FLOAT, 0.0, share + in_float[layer])]
+            for layer, loss in losses.items()
+        }
+        fastest = sum(min(entry.cost for entry in offered) for offered in choices.values())
+        limit, best = budget, None
+        for number in range(_TRIES):
+            found = allocate(choices, limit, ties)
+            reached = self.ratio([layer for layer, entry in found.layers.items() if entry.choice.value == _FLOAT])
+            best = Chosen(found.layers, whole, in_float, reached)
+            progress.update((len(losses) + 2 + number) / (len(losses) + 1 + _TRIES))
+            # By so much the sum was wrong; the next one is less than this one.
+            limit = budget - (reached - found.cost)
+            if reached <= budget or limit < fastest:
+                break
+        assert best is not None
+        return best
 
 
 def left_in_float(plan: LayerSettings, layers: Sequence[str]) -> LayerSettings:

@@ -158,6 +158,21 @@ def test_of_layers_that_gain_the_most_sensitive_stay_in_float(mixed, small_cnn, 
     assert result.details["latency_ratio"] == pytest.approx(0.5)
 
 
+def test_a_choice_that_takes_longer_than_its_layers_said_is_tightened(mixed, small_cnn, tools):
+    class Dearer(Clock):
+        """Two layers in float cost more than each of them alone."""
+
+        def __call__(self, graph) -> float:
+            floats = sum(graph.producer(graph.node(layer).inputs[1]) is None for layer in self.times)
+            return super().__call__(graph) + (0.1 if floats > 1 else 0.0)
+
+    clock = Dearer(dict.fromkeys(weights(small_cnn), (0.3, 0.1)))
+    tools = replace(tools, latency_ratio=clock)
+    result = mixed(small_cnn, EIGHT, tools=tools, budget="latency", latency_ratio=0.75, sensitivity_samples=32)
+    assert result.details["latency_ratio"] == pytest.approx(0.5)
+    assert clock.asked == 1 + 3 + 2
+
+
 def test_a_time_that_no_choice_meets_is_refused(mixed, small_cnn, tools):
     with pytest.raises(RecipeError, match=r"budget"):
         timed(mixed, small_cnn, tools, [(0.3, 0.2)] * 3, 0.5)
