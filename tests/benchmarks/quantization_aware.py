@@ -22,10 +22,10 @@ the accuracy back, at 3 and 4 bits; at 2 bits only training with batch norm give
 learning rate and epochs too: the best of either way was not searched for.
 
 Binary weights fall short of what they should reach; more epochs of that row were not measured. binary-w1a8-irnet was
-stopped after 22 of its 24 epochs, its best epoch at 0.850 of the 1,000 images that choose the epoch, where binary-w1a8 had
-0.836 after the first epoch and 0.913 in the end. The two differ in estimator, learning rate and in whether batch norm's
-statistics are taken anew before a file is made, so that no one of them is shown to be the reason. Those 1,000 images
-are from the training split, which the original was trained on: they choose, they do not foretell the test figure. Two
+stopped after 22 of its 24 epochs, its best epoch at 0.850 of the 1,000 images that choose the epoch, where binary-w1a8
+had 0.836 after the first epoch and 0.913 in the end. The two differ in estimator, learning rate and in whether batch
+norm's statistics are taken anew before a file is made, so that no one of them is shown to be the reason. Those 1,000
+images are from the training split, which the original was trained on: they choose, they do not foretell the figure. Two
 epochs of 5,000 images, by the same 1,000: at a learning rate of 0.01 xnor 0.810, irnet 0.822, recu 0.502, at 0.03
 0.617, 0.635, 0.315. binary-w1a1 was not measured; one epoch of 4,000 images at 1 bit each, without stages, scored 0.448
 with the clipped slope and 0.245 with the polynomial one.
