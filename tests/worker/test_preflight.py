@@ -43,7 +43,7 @@ def test_layers_are_timed_in_all_forms_and_the_plan_is_marked(model: str, small_
     low, high = report.ratio.ci95
     assert low < report.ratio.median < high
     assert report.quantizing_share is not None
-    assert 0 < report.quantizing_share < 1
+    assert 0 <= report.quantizing_share < 1
     assert report.left_out == ()
 
 

@@ -16,6 +16,10 @@ FORM_TITLES: dict[KernelForm, str] = {
 }
 
 
+# The runtime's clock counts whole microseconds.
+_CLOCK_STEP = 1.0
+
+
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,15 +58,17 @@ class LayerOutlook(_Value):
         return next((entry for entry in self.kernels if entry.form == form), None)
 
     def ratio(self, form: KernelForm) -> float | None:
-        """Return the time of a form over that in float."""
+        """Return the time of a form over that in float; None where one is not known or too short for the clock."""
         plain, other = self.time("float32"), self.time(form)
-        return None if plain is None or other is None else other.microseconds / max(plain.microseconds, 1e-9)
+        if plain is None or other is None or plain.microseconds <= 0:
+            return None
+        return other.microseconds / plain.microseconds
 
     @property
     def slower(self) -> bool:
-        """Whether what the plan makes of it is surely slower than float, beyond both intervals."""
+        """Whether what the plan makes of it is surely slower than float, beyond both intervals and the clock's step."""
         plain, planned = self.time("float32"), self.time(self.form)
-        return plain is not None and planned is not None and planned.ci95[0] > plain.ci95[1]
+        return plain is not None and planned is not None and planned.ci95[0] > plain.ci95[1] + _CLOCK_STEP
 
 
 class Prediction(_Value):
