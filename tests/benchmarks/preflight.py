@@ -5,6 +5,32 @@ usage: python tests/benchmarks/preflight.py [--models resnet20 resnet56] [--thre
 Besides 8-bit integers with unsigned and signed activations there are plans drawn at random (seed 0): every layer in
 float, in W8A8 or in W4A8, and a prune ratio for every block. Both figures are ratios to the original at batch 1;
 nothing is trained, accuracy is not looked at.
+
+Latest figures (2 cores with AVX-512 VNNI, a training beside them), foretold with its interval, measured, and the error:
+
+    resnet20  1 thread   W8A8         0.472 (0.452-0.492)   0.469   +0.7%
+    resnet20  1 thread   W8A8 signed  1.468 (1.378-1.559)   1.540   -4.6%
+    resnet20  1 thread   random 0     0.746 (0.703-0.786)   0.765   -2.5%
+    resnet20  1 thread   random 1     0.790 (0.756-0.823)   0.787   +0.3%
+    resnet20  1 thread   random 2     0.603 (0.570-0.631)   0.593   +1.7%
+    resnet20  1 thread   random 3     0.910 (0.868-0.951)   0.909   +0.1%
+    resnet20  1 thread   random 4     0.794 (0.758-0.830)   0.788   +0.8%
+    resnet20  1 thread   random 5     0.569 (0.544-0.593)   0.572   -0.5%
+    resnet20  2 threads  W8A8         0.534 (0.506-0.562)   0.527   +1.3%
+    resnet20  2 threads  W8A8 signed  1.565 (1.484-1.642)   1.563   +0.1%
+    resnet56  1 thread   W8A8         0.440 (0.420-0.460)   0.440   -0.1%
+    resnet56  1 thread   W8A8 signed  1.409 (1.344-1.477)   1.411   -0.2%
+    resnet56  1 thread   random 0     0.653 (0.622-0.687)   0.659   -0.8%
+    resnet56  1 thread   random 1     0.750 (0.715-0.785)   0.762   -1.6%
+    resnet56  1 thread   random 2     0.829 (0.790-0.868)   0.830   -0.0%
+    resnet56  1 thread   random 3     0.683 (0.651-0.715)   0.685   -0.3%
+    resnet56  1 thread   random 4     0.589 (0.559-0.622)   0.591   -0.3%
+    resnet56  1 thread   random 5     0.844 (0.805-0.884)   0.844   -0.0%
+    resnet56  2 threads  W8A8         0.496 (0.469-0.523)   0.495   +0.2%
+    resnet56  2 threads  W8A8 signed  1.633 (1.554-1.720)   1.701   -4.0%
+
+20 plans: median error 0.4 %, largest 4.6 %, 20 measured values inside the interval. Foretelling takes 5 to 10 s, less when
+the kernels are known. What it says of signed activations: "20 of 20 integer layers take longer than in float".
 """
 
 from __future__ import annotations
