@@ -30,7 +30,8 @@ Latest figures (2 cores with AVX-512 VNNI, a training beside them), foretold wit
     resnet56  2 threads  W8A8 signed  1.633 (1.554-1.720)   1.701   -4.0%
 
 20 plans (--plans 6): median error 0.4 %, largest 4.6 %, 20 measured values inside the interval. Foretelling takes 5 to
-10 s, less when the kernels are known. Of signed activations it says "20 of 20 integer layers take longer than in float".
+10 s, less when the kernels are known. Of signed activations it says "20 of 20 integer layers take longer than in
+float".
 """
 
 from __future__ import annotations
