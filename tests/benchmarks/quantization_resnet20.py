@@ -16,9 +16,9 @@ processor's, because the machine had other work:
 Correcting biases gains 1.3 points at 4 bits, equalization nothing beside it: with a scale for every output channel only
 the columns of the reading layer profit, and those of ResNet-20 differ by a factor of 2.1 (1.5 when equalized).
 At 8 bits correction is noise. Latency ratios, measured before with 256 images on a quiet machine: float 1, onnxruntime
-W8A8 0.498, W8A8 and W4A8 0.464, W4A4 0.541. Side by side W4A8 takes 1.002 (0.999-1.005) of W8A8's time, asked <= 1.05.
-The step with 512 images takes 3.0 s beside two trainings, asked < 10 s; peak memory 361 MB with 256 samples, 331 MB with
-4,096 (--memory), asked +- 10 %.
+W8A8 0.498, W8A8 and W4A8 0.464, W4A4 0.541. Side by side W4A8 takes 1.002 (0.999-1.005) of W8A8's time, asked at most
+1.05. The step with 512 images takes 3.0 s beside two trainings, asked less than 10 s; peak memory is 361 MB with 256
+samples and 331 MB with 4,096 (--memory), asked to be flat within 10 %.
 """
 
 from __future__ import annotations
