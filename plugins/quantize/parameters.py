@@ -94,6 +94,6 @@ class CorrectedParameters(QuantizationParameters):
         default=False,
         title="Bias correction",
         description="Take the mean error of every layer's outputs on the calibration samples out of its bias, layer by "
-        "layer: up to 14 dB nearer to the original at 8 bits in models that were tried, and worth more with fewer bits. "
+        "layer: up to 14 dB nearer to the original at 8 bits in models that were tried, and worth more below. "
         "Takes a pass over the samples for each layer in the depth.",
     )
