@@ -6,11 +6,11 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from workbench.api import (
     FACTOR_NOTE,
@@ -25,7 +25,9 @@ from workbench.api import (
     ModelGraph,
     Node,
     Parameters,
+    Progress,
     RecipeError,
+    Requirement,
     Stage,
     Tools,
     factorize,
@@ -35,6 +37,7 @@ from workbench.api import (
     why_not_factorizable,
 )
 
+from .fitting import Fitted, fitting_scale
 from .ranks import RankRule
 
 _FOLDED: WeakKeyDictionary[ModelGraph, ModelGraph] = WeakKeyDictionary()
@@ -57,6 +60,22 @@ class FactorizationParameters(Parameters):
         default=True,
         description="Leave a layer as it is where its factors would not have fewer parameters and operations.",
     )
+    latency_ratio: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=10.0,
+        title="Latency ratio",
+        description="Time that the network may take as a share of the original's, such as 0.8: all rank ratios are "
+        "scaled by one factor, which is found by timing at most eight networks on the device. 0 leaves ranks to "
+        "rank_ratio and energy.",
+        json_schema_extra={"unit": "share"},
+    )
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> FactorizationParameters:
+        if self.energy and self.latency_ratio:
+            raise ValueError("energy and latency_ratio both decide the ranks; set one of them to 0")
+        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +116,14 @@ class Split:
     energy: float
 
 
+class _Splits(NamedTuple):
+    """Factors by layer, figures by layer, and the layers that stay as they are."""
+
+    replaced: dict[str, Factors]
+    layers: dict[str, Any]
+    left: list[str]
+
+
 class Factorization(Method):
     """Replaces the layers whose rank_ratio the plan sets below 1.
 
@@ -115,6 +142,15 @@ class Factorization(Method):
 
     def measure(self, subjects: tuple[Subject, ...], tools: Tools) -> None:
         """Look at samples before the layers are split; what looks at the weights alone has nothing to do."""
+
+    def requirements(self, graph: ModelGraph) -> frozenset[Requirement]:
+        """Return what the method needs, and a device where time is limited."""
+        needed = super().requirements(graph)
+        return needed | {Requirement.LATENCY} if self.parameters.latency_ratio else needed
+
+    def sweep_obstacle(self) -> str | None:
+        """Return that a target would hide what one layer's ratio does."""
+        return "latency_ratio scales all ratios; set it to 0" if self.parameters.latency_ratio else None
 
     @classmethod
     def unfit(cls, shape: tuple[int, ...]) -> str | None:
@@ -151,6 +187,7 @@ class Factorization(Method):
         Raises:
             RecipeError: as `check`.
             DataError: calibration samples are needed and missing, or not finite.
+            JobError: latency can't be measured, or its target can't be met.
             CancelledError: tools.cancel was set.
         """
         tools.cancel.raise_if_cancelled()
@@ -161,6 +198,35 @@ class Factorization(Method):
             return MethodResult(graph, notes=("No layer is to be factorised.", *notes))
         subjects = tuple(Subject(whole, node, rule, _shape(whole, node)) for node, rule in chosen)
         self.measure(subjects, tools)
+        fitted: Fitted | None = None
+        allowed = self.parameters.latency_ratio
+        if allowed:
+            timing = replace(tools, progress=tools.progress.part(0.4, 0.9, "choosing ranks"))
+            silent = replace(tools, progress=Progress())
+
+            def build(scale: float) -> ModelGraph:
+                return factorize(whole, self._split(_scaled(subjects, scale), silent).replaced)
+
+            fitted = fitting_scale(build, allowed, timing, self.id)
+            subjects = _scaled(subjects, fitted.chosen.scale)
+        replaced, layers, left = self._split(subjects, tools)
+        if left:
+            shown = ", ".join(left[:6]) + (f" and {len(left) - 6} more" if len(left) > 6 else "")
+            notes = (f"Left as they are, since their factors would not be smaller: {shown}.", *notes)
+        if not replaced:
+            return MethodResult(graph, notes=("No layer was factorised.", *notes))
+        total = [
+            sum(entry[key] for entry in layers.values()) for key in ("weight_params_before", "weight_params_after")
+        ]
+        done = f"{len(replaced)} layers factorised; parameters of their weights {total[0]:,} → {total[1]:,}."
+        details = {"layers": layers, "weight_params_before": total[0], "weight_params_after": total[1]}
+        if fitted is not None:
+            notes = (fitted.note(allowed), *notes)
+            ratios = {subject.node.name: {RANK_RATIO.name: subject.rule.ratio} for subject in subjects}
+            details |= {**fitted.details(allowed), "plan": {"layers": ratios}, "settled": {"latency_ratio": 0.0}}
+        return MethodResult(factorize(whole, replaced), notes=(done, *notes), details=details)
+
+    def _split(self, subjects: tuple[Subject, ...], tools: Tools) -> _Splits:
         replaced: dict[str, Factors] = {}
         left: list[str] = []
         layers: dict[str, Any] = {}
@@ -183,17 +249,7 @@ class Factorization(Method):
                 "weight_params_after": after,
                 "macs_ratio": round(macs, 6),
             }
-        if left:
-            shown = ", ".join(left[:6]) + (f" and {len(left) - 6} more" if len(left) > 6 else "")
-            notes = (f"Left as they are, since their factors would not be smaller: {shown}.", *notes)
-        if not replaced:
-            return MethodResult(graph, notes=("No layer was factorised.", *notes))
-        total = [
-            sum(entry[key] for entry in layers.values()) for key in ("weight_params_before", "weight_params_after")
-        ]
-        done = f"{len(replaced)} layers factorised; parameters of their weights {total[0]:,} → {total[1]:,}."
-        details = {"layers": layers, "weight_params_before": total[0], "weight_params_after": total[1]}
-        return MethodResult(factorize(whole, replaced), notes=(done, *notes), details=details)
+        return _Splits(replaced, layers, left)
 
     def _chosen(
         self, graph: ModelGraph, plan: LayerSettings, reference: ModelGraph
@@ -238,6 +294,12 @@ def _folded(graph: ModelGraph) -> ModelGraph:
     if graph not in _FOLDED:
         _FOLDED[graph] = fold_constants(graph)
     return _FOLDED[graph]
+
+
+def _scaled(subjects: tuple[Subject, ...], scale: float) -> tuple[Subject, ...]:
+    return tuple(
+        replace(subject, rule=replace(subject.rule, ratio=round(subject.rule.ratio * scale, 6))) for subject in subjects
+    )
 
 
 def _shape(graph: ModelGraph, node: Node) -> tuple[int, ...]:
