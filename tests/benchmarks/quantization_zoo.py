@@ -42,8 +42,8 @@ where it was not measured; inf: nothing differs), and latency on a quiet machine
     edge_conv_qdq_external^     38.0           41.0   35.5   0.642 / 1.002
     edge_qdq_conv_perchannel^   38.7           36.5   34.7   0.664 / 1.213
 
-Where both run, ours takes as long or less but for style_candy (1.7 % more; 0.1 % less in another run), tbefn (0.5 %) and
-byte_sb (0.4 %).
+Where both run, ours takes as long or less but for style_candy (1.7 % more; 0.1 % less in another run), tbefn (0.5 %)
+and byte_sb (0.4 %).
 
 Nothing to quantize: silero_vad, whose layers are inside an If, tiny_gpt2_beamsearch, and the edge cases without layers.
 Refused: mnist_quantized, whose operators compute on integers. Don't run in float: edge_ext_missing, edge_noopset,
