@@ -79,17 +79,14 @@ class Quantization(Method):
             )
         return warnings
 
-    def outline(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> ModelGraph:
+    def outline(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> ModelGraph | None:
         """Return the file that one made-up sample and the nearest levels lead to: the same nodes and number formats.
 
         Raises:
             RecipeError: as requested_bits.
             DataError: made-up values lead to NaN.
         """
-        quick = {"calibration_samples": 1, "calibrator": "minmax", "weight_range": "minmax"}
-        names = set(QuantizationParameters.model_fields) - {"momentum"}
-        given = {name: getattr(self.parameters, name) for name in names}
-        prepared = prepare(graph, plan, tools, QuantizationParameters.model_validate(given | quick), self.id)
+        prepared = prepare(graph, plan, tools, self.parameters.quick(), self.id)
         return graph if prepared is None else prepared.result().graph
 
     def _refuse_fewer(self, layer: str, knob: Knob, bits: int) -> None:

@@ -146,6 +146,10 @@ class MixedPrecision(Quantization):
             warnings = (*warnings, "No layer is free: each has weight bits in a line of its own, or none below 32.")
         return warnings
 
+    def outline(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> ModelGraph | None:
+        """Return the file at the plan's bits; None where measured time is to say which layers stay in float."""
+        return None if self.parameters.budget == "latency" else super().outline(graph, plan, tools)
+
     def apply(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> MethodResult:
         """Estimate, allocate, quantize.
 

@@ -63,8 +63,7 @@ class LayerTiming:
     ) -> None:
         self._graph, self._plan, self._method = graph, plan, method
         self._tools = replace(tools, progress=Progress())
-        quick = {"calibration_samples": 1, "calibrator": "minmax", "weight_range": "minmax"}
-        self._parameters = parameters.model_copy(update=quick)
+        self._parameters = parameters.quick()
 
     def ratio(self, in_float: Sequence[str]) -> float:
         """Return the measured ratio to the original's time with some layers in float.

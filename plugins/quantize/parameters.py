@@ -78,6 +78,15 @@ class QuantizationParameters(Parameters):
         "convolution where that is faster; exact.",
     )
 
+    def calibration(self) -> QuantizationParameters:
+        """Return what of this concerns calibration and rounding alone."""
+        return self
+
+    def quick(self) -> QuantizationParameters:
+        """Return the same for a stand-in: one sample and plain ranges, which change no node and no number format."""
+        update = {"calibration_samples": 1, "calibrator": "minmax", "weight_range": "minmax"}
+        return self.calibration().model_copy(update=update)
+
     def calibrator_of(self, value: str) -> Calibrator:
         """Return a new calibrator for the value of that name."""
         own: dict[str, dict[str, float]] = {

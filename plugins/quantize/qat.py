@@ -84,7 +84,7 @@ class QuantizationAwareTraining(Quantization):
                     action="Take more bits, or leave the step before out that made the zeros.",
                 )
 
-    def outline(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> ModelGraph:
+    def outline(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> ModelGraph | None:
         """Return what rounding alone leads to, with the bits of the first and the last layer as they will be.
 
         Raises:

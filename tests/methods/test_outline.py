@@ -72,6 +72,12 @@ def test_branches_that_the_plan_names_are_left_out(small_cnn: ModelGraph, engine
     assert Counter(node.op for node in made.graph.nodes)["Conv"] == 1
 
 
+def test_layers_that_time_will_leave_in_float_are_not_foretold(small_cnn: ModelGraph, engine: OrtEngine) -> None:
+    for budget, left in (("average_bits", 0), ("latency", 1)):
+        step = Step(method="quantize.mixed", parameters={"budget": budget})
+        assert len(foretold(small_cnn, engine, Recipe(plan=Plan(default=EIGHT), steps=(step,))).left_out) == left
+
+
 def test_what_only_the_run_can_tell_is_said(small_cnn: ModelGraph, engine: OrtEngine) -> None:
     ranked = Step(method="prune.l1", parameters={"scope": "global", "target": "macs", "target_ratio": 0.6})
     recipe = Recipe(plan=Plan(default=EIGHT), steps=(ranked, Step(method="quantize.ptq")))

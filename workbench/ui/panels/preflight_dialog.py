@@ -55,7 +55,7 @@ class PreflightDialog(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("Will it help here?")
         self.setMinimumSize(640, 420)
-        self.resize(860, 580)
+        self.resize(960, 580)
         said = QLabel(
             "Every layer is timed by itself in float and in integers; a stand-in with the structure of the recipe's "
             "result and made-up numbers is timed beside the original. Nothing is trained or calibrated."
