@@ -9,10 +9,10 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from workbench.devices.resident_memory import STATUS, status_bytes
 from workbench.domain.installation import own_command
 
 _TIMEOUT_S = 120
-_STATUS = Path("/proc/self/status")
 
 
 def peak_memory_bytes(
@@ -22,7 +22,7 @@ def peak_memory_bytes(
 
     Returns None where it can't be measured: another system than Linux, or a child that failed.
     """
-    if not _STATUS.exists():
+    if not STATUS.exists():
         return None
     sizes = [f"{name}={size}" for name, size in (dimensions or {}).items()]
     command = own_command("measure-memory", str(path), str(batch), str(threads), *sizes)
@@ -45,14 +45,7 @@ def _measure(path: Path, batch: int, threads: int, dimensions: Mapping[str, int]
     from workbench.engines.inference_ort.sample_inputs import random_inputs
     from workbench.engines.inference_ort.session import open_session
 
-    before = _status_bytes("VmRSS")
+    before = status_bytes("VmRSS")
     session = open_session(path, threads=threads)
     session.run(random_inputs(session.inputs, batch=batch, dimensions=dimensions))
-    return max(_status_bytes("VmHWM") - before, 0)
-
-
-def _status_bytes(key: str) -> int:
-    for line in _STATUS.read_text().splitlines():
-        if line.startswith(f"{key}:"):
-            return int(line.split()[1]) * 1024
-    raise OSError(f"{_STATUS} has no {key}")
+    return max(status_bytes("VmHWM") - before, 0)

@@ -1,16 +1,18 @@
-"""Times several models in interleaved rounds, so that whatever the machine does meanwhile hits all of them alike."""
+"""Times several models in interleaved rounds, so that whatever the machine does meanwhile hits all of them alike.
+
+A device gets this very file, so that its figures are taken as those of this computer: it needs nothing but numpy, and
+Python 3.9.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.no_garbage_collection import no_garbage_collection
-from workbench.engines.inference_ort.session import OrtSession
 
 _WARM_UP_SHARE = 0.25
 _WARM_UP_LIMIT_S = 2.0
@@ -19,6 +21,8 @@ _BURST_MS = 4.0
 _LONGEST_BURST = 16
 _FEWEST_ROUNDS = 10
 _MOST_ROUNDS = 2000
+
+Run = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -37,72 +41,73 @@ class Timings:
 
 
 def time_rounds(
-    sessions: Sequence[OrtSession],
-    inputs: Sequence[Mapping[str, np.ndarray]],
+    models: Sequence[Run],
     *,
     seconds: float,
     seed: int,
-    progress: Progress,
-    cancel: CancelToken | None,
+    report: Callable[[float, str], object],
+    check: Callable[[], object] | None = None,
 ) -> Timings:
     """Run all models in rounds of random order for `seconds`, at least 10 rounds.
 
     A visit to a model is a burst: one run that only brings its weights back into the caches, then timed runs for
     about 4 ms (1 to 16). Models that take longer than that are timed once a round, every run counting.
 
-    Raises:
-        CancelledError: `cancel` was set.
+    Args:
+        models: For each model what runs it once.
+        seconds: For all of them together.
+        seed: Of the order.
+        report: Is told how much is done (0-1), and in words.
+        check: Called before each visit; whatever it raises ends the rounds.
     """
     rng = np.random.default_rng(seed)
-    warm_ms = _warm_up(sessions, inputs, min(seconds * _WARM_UP_SHARE, _WARM_UP_LIMIT_S), cancel)
+    check = check or _nothing
+    warm_ms = _warm_up(models, min(seconds * _WARM_UP_SHARE, _WARM_UP_LIMIT_S), check)
     bursts = [min(max(round(_BURST_MS / ms), 1), _LONGEST_BURST) for ms in warm_ms]
     warmers = [ms < _BURST_MS for ms in warm_ms]
     rounds: list[list[float]] = []
-    runs: list[list[float]] = [[] for _ in sessions]
+    runs: list[list[float]] = [[] for _ in models]
     began = time.perf_counter()
     with no_garbage_collection():
         while len(rounds) < _FEWEST_ROUNDS or (len(rounds) < _MOST_ROUNDS and time.perf_counter() - began < seconds):
-            row = [0.0] * len(sessions)
-            for index in rng.permutation(len(sessions)):
-                if cancel is not None:
-                    cancel.raise_if_cancelled()
+            row = [0.0] * len(models)
+            for index in rng.permutation(len(models)):
+                check()
                 if warmers[index]:
-                    sessions[index].run_exactly(inputs[index])
-                burst = [_run_ms(sessions[index], inputs[index]) for _ in range(bursts[index])]
+                    models[index]()
+                burst = [_run_ms(models[index]) for _ in range(bursts[index])]
                 runs[index].extend(burst)
                 row[index] = float(np.median(burst))
             rounds.append(row)
             done = (time.perf_counter() - began) / max(seconds, 1e-9)
-            progress.update(max(min(done, 1.0), 0.0), f"round {len(rounds)}")
+            report(max(min(done, 1.0), 0.0), f"round {len(rounds)}")
     return Timings(np.array(rounds), tuple(np.array(run) for run in runs), time.perf_counter() - began)
 
 
-def _warm_up(
-    sessions: Sequence[OrtSession],
-    inputs: Sequence[Mapping[str, np.ndarray]],
-    limit_s: float,
-    cancel: CancelToken | None,
-) -> list[float]:
+def _warm_up(models: Sequence[Run], limit_s: float, check: Callable[[], object]) -> list[float]:
     """Run each model until its time stays within 2 %, or its share of `limit_s` is over; returns its milliseconds."""
     medians = []
-    for session, arrays in zip(sessions, inputs, strict=True):
+    for run in models:
         times: list[float] = []
         began = time.perf_counter()
         while True:
-            if cancel is not None:
-                cancel.raise_if_cancelled()
-            times.append(_run_ms(session, arrays))
+            check()
+            times.append(_run_ms(run))
             if len(times) >= 10:
                 late, before = float(np.median(times[-5:])), float(np.median(times[-10:-5]))
                 if abs(late - before) <= _STABLE_WITHIN * before:
                     break
-            if len(times) >= 3 and time.perf_counter() - began > limit_s / len(sessions):
+            if len(times) >= 3 and time.perf_counter() - began > limit_s / len(models):
                 break
         medians.append(float(np.median(times[-5:])))
     return medians
 
 
-def _run_ms(session: OrtSession, arrays: Mapping[str, np.ndarray]) -> float:
+def _run_ms(run: Run) -> float:
     began = time.perf_counter_ns()
-    session.run_exactly(arrays)
+    run()
     return (time.perf_counter_ns() - began) / 1e6
+
+
+def _nothing() -> None:
+    """Find nothing that would end the rounds."""

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import onnxruntime
 
 from workbench.devices.load import LoadWatch
 from workbench.devices.memory import peak_memory_bytes
+from workbench.devices.processor import cpu_name
 from workbench.devices.rounds import time_rounds
 from workbench.devices.statistics import judge, summarize
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.errors import BadInputError
 from workbench.domain.measurements import DeviceDescription, LatencyReport, ModelLatency, OperatorTime
+from workbench.engines.inference_ort.options import PROVIDER, available_cores
 from workbench.engines.inference_ort.profile import profile_operators
 from workbench.engines.inference_ort.sample_inputs import batch_of, random_inputs
-from workbench.engines.inference_ort.session import PROVIDER, available_cores, open_session
+from workbench.engines.inference_ort.session import open_session
 from workbench.graph.storage import model_size_bytes, open_model
 
 _PROFILE_SECONDS = 1.0
-
-# x86 VNNI in its two forms, and the dot products of ARM.
-_DOT_PRODUCTS = frozenset({"avx512_vnni", "avx512vnni", "avx_vnni", "asimddp", "i8mm"})
 
 
 class ThisComputer:
@@ -83,7 +82,11 @@ class ThisComputer:
         ]
         watch = LoadWatch()
         timings = time_rounds(
-            sessions, inputs, seconds=seconds, seed=seed, progress=progress.part(0.0, 0.8, "timing"), cancel=cancel
+            [partial(session.run_exactly, arrays) for session, arrays in zip(sessions, inputs, strict=True)],
+            seconds=seconds,
+            seed=seed,
+            report=progress.part(0.0, 0.8, "timing").update,
+            check=None if cancel is None else cancel.raise_if_cancelled,
         )
         noise = judge(timings.rounds_ms[:, 0], watch.read(), threads or available_cores())
         summaries = summarize(timings.rounds_ms, timings.runs_ms, seed)
@@ -116,26 +119,3 @@ class ThisComputer:
             )
         progress.update(1.0)
         return LatencyReport(device=self.describe(threads), models=tuple(entries), noise=noise)
-
-
-def cpu_name() -> str:
-    """Return the processor's name as the system gives it."""
-    names = _processor_says("model name", "hardware")
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def integer_dot_products() -> bool | None:
-    """Return whether the processor adds products of 8-bit integers in 32 bits, or None where the system doesn't say."""
-    flags = {flag for line in _processor_says("flags", "features") for flag in line.split()}
-    if flags:
-        return bool(flags & _DOT_PRODUCTS)
-    return True if platform.machine().lower() in ("arm64", "aarch64") else None
-
-
-def _processor_says(*keys: str) -> list[str]:
-    """Return what the system says of its processors under some keys; nothing where it does not."""
-    information = Path("/proc/cpuinfo")
-    if not information.exists():
-        return []
-    lines = information.read_text(errors="replace").splitlines()
-    return [line.partition(":")[2].strip() for line in lines if line.lower().startswith(keys)]

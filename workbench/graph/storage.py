@@ -72,7 +72,7 @@ def model_sha256(path: str | os.PathLike[str]) -> str:
     """
     file = Path(path)
     digest = hashlib.sha256()
-    for part in _files(file):
+    for part in model_files(file):
         try:
             with open(part, "rb") as stream:
                 while chunk := stream.read(_CHUNK_BYTES):
@@ -88,10 +88,15 @@ def model_size_bytes(path: str | os.PathLike[str]) -> int:
     Raises:
         ModelFileError: the file can't be read.
     """
-    return sum(part.stat().st_size for part in _files(Path(path)))
+    return sum(part.stat().st_size for part in model_files(Path(path)))
 
 
-def _files(file: Path) -> tuple[Path, ...]:
+def model_files(file: Path) -> tuple[Path, ...]:
+    """Return the file and its external data files in the order of their names.
+
+    Raises:
+        ModelFileError: the file can't be read, or one of its data files is missing or cut short.
+    """
     proto = parse(file)
     check_stored_data(proto, file.parent, str(file))
     return (file, *(file.parent / location for location in external_files(proto)))

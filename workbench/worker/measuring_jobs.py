@@ -13,7 +13,8 @@ from workbench.data.fit import check_fit
 from workbench.data.preview import data_preview, sample_preview
 from workbench.data.readers.array_headers import list_arrays
 from workbench.devices._base import Device
-from workbench.devices.this_computer import ThisComputer, integer_dot_products
+from workbench.devices.processor import integer_dot_products
+from workbench.devices.this_computer import ThisComputer
 from workbench.domain.data_description import DataDescription
 from workbench.domain.errors import BadInputError, DataError
 from workbench.domain.measurements import LatencyReport

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.devices.kernel_book import KernelBook
-from workbench.devices.this_computer import integer_dot_products
+from workbench.devices.processor import integer_dot_products
 from workbench.domain.knobs import ACTIVATION_BITS, WEIGHT_BITS
 from workbench.domain.measurements import LatencyReport, ModelLatency
 from workbench.domain.preflight import KernelForm, KernelTime, LayerOutlook, Preflight

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from workbench.domain.cancel import CancelToken
-from workbench.engines.inference_ort.session import OrtSession, open_session, session_options
+from workbench.engines.inference_ort.options import session_options
+from workbench.engines.inference_ort.session import OrtSession, open_session
 from workbench.graph.model import ModelGraph
 
 LAYOUT_CHANGES = frozenset({"ReorderInput", "ReorderOutput", "Transpose"})

@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import json
 import re
-import statistics
 import tempfile
-import time
-from collections import defaultdict
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from workbench.domain.cancel import CancelToken
 from workbench.domain.measurements import OperatorTime
-from workbench.engines.inference_ort.session import open_session, session_options
+from workbench.engines.inference_ort.operator_times import operator_medians, repeat
+from workbench.engines.inference_ort.options import session_options
+from workbench.engines.inference_ort.session import open_session
 from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph, Node
 
 _SUFFIX = re.compile(r"(_token_\d+|_nchwc|_nhwc|_fused|/\w+Fusion|_QuantizeLinear|_DequantizeLinear|_Output)$")
-_MINIMUM_RUNS = 10
-_MAXIMUM_RUNS = 200
 # Operators that a runtime fuses into the layer before them, seen from their output.
 _FUSED = frozenset({"Relu", "Clip", "LeakyRelu", "QuantizeLinear", "DequantizeLinear", "BatchNormalization", "Cast"})
 
@@ -62,18 +60,13 @@ def profile_operators(
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
         session = open_session(path, options=options)
-        began = time.perf_counter()
-        runs = 0
+        check = None if cancel is None else cancel.raise_if_cancelled
         try:
-            while runs < _MINIMUM_RUNS or (runs < _MAXIMUM_RUNS and time.perf_counter() - began < seconds):
-                if cancel is not None:
-                    cancel.raise_if_cancelled()
-                session.run_exactly(inputs)
-                runs += 1
+            repeat(partial(session.run_exactly, inputs), seconds, check)
         finally:
             written = session.end_profiling()
         events = json.loads(written.read_text())
-    return _joined(_medians(events), LayerJoin(graph))
+    return joined(operator_medians(events), graph)
 
 
 class LayerJoin:
@@ -123,19 +116,15 @@ class LayerJoin:
         return node.name
 
 
-def _medians(events: list[dict[str, object]]) -> dict[tuple[str, str], float]:
-    """Return the median milliseconds of each (operator name, type) in order of first execution."""
-    times: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for event in events:
-        arguments = event.get("args")
-        name = str(event.get("name", ""))
-        if event.get("cat") == "Node" and isinstance(arguments, dict) and name.endswith("_kernel_time"):
-            times[name.removesuffix("_kernel_time"), str(arguments["op_name"])].append(float(str(event["dur"])) / 1000)
-    return {key: statistics.median(values) for key, values in times.items()}
+def joined(medians: Mapping[tuple[str, str], float], graph: ModelGraph) -> tuple[OperatorTime, ...]:
+    """Return the operators' times with the layers that they belong to.
 
-
-def _joined(medians: Mapping[tuple[str, str], float], join: LayerJoin) -> tuple[OperatorTime, ...]:
+    Args:
+        medians: Milliseconds by (operator name, type), in order of execution.
+        graph: The graph in the file.
+    """
     total = sum(medians.values()) or 1.0
+    join = LayerJoin(graph)
     return tuple(
         OperatorTime(node=name, layer=join.layer_of(name, op), op=op, median_ms=median, share=median / total)
         for (name, op), median in medians.items()

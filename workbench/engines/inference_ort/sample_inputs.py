@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from workbench.domain.errors import BadInputError, OpenDimensionsError
+from workbench.engines.inference_ort.drawn_inputs import draw
 from workbench.engines.inference_ort.feeding import numpy_dtype
 from workbench.graph.model import ValueInfo
 from workbench.graph.shapes import dimension_keys
@@ -39,7 +40,7 @@ def random_inputs(
     seed: int = 0,
     where: str | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return one array per input: floats are uniform in 0-1, integers and booleans 0 or 1.
+    """Return one array per input, as `drawn_inputs.draw` makes them; see `input_shapes`.
 
     Args:
         inputs: The model's inputs.
@@ -52,11 +53,21 @@ def random_inputs(
         OpenDimensionsError: a dynamic dimension has no value; all are named.
         BadInputError: an input is not a tensor of numbers.
     """
-    rng = np.random.default_rng(seed)
+    return draw(input_shapes(inputs, batch=batch, dimensions=dimensions, where=where), seed)
+
+
+def input_shapes(
+    inputs: Sequence[ValueInfo],
+    *,
+    batch: int = 1,
+    dimensions: Mapping[str, int] | None = None,
+    where: str | None = None,
+) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+    """Return element type and shape of every input, all sizes filled in; otherwise as `random_inputs`."""
     known = dict(dimensions or {})
     batch_names = {dimension_keys(info, 0)[0] for info in inputs if info.shape and not isinstance(info.shape[0], int)}
     missing: list[str] = []
-    arrays: dict[str, np.ndarray] = {}
+    shapes: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
     for info in inputs:
         if info.dtype is None or info.dtype == "string" or info.shape is None:
             raise BadInputError(
@@ -77,8 +88,7 @@ def random_inputs(
                 shape.append(batch)
             else:
                 missing.append(keys[0])
-        if not missing:
-            arrays[info.name] = _random(rng, numpy_dtype(info.dtype), tuple(shape))
+        shapes[info.name] = numpy_dtype(info.dtype), tuple(shape)
     if missing:
         names = ", ".join(dict.fromkeys(missing))
         raise OpenDimensionsError(
@@ -86,10 +96,4 @@ def random_inputs(
             where=where,
             action=f"Give each a size, for example --dimension {missing[0]}=224.",
         )
-    return arrays
-
-
-def _random(rng: np.random.Generator, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    if dtype.kind in "iub":
-        return rng.integers(0, 2, size=shape).astype(dtype)
-    return rng.random(size=shape, dtype=np.float32).astype(dtype)
+    return shapes

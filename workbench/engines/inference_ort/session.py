@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,9 @@ from workbench.domain.cancel import CancelToken
 from workbench.domain.errors import CancelledError
 from workbench.engines.contracts import Inputs
 from workbench.engines.inference_ort import failures, feeding
+from workbench.engines.inference_ort.options import FATAL_ONLY, PROVIDER, session_options
 from workbench.graph.model import ModelGraph, ValueInfo
 
-PROVIDER = "CPUExecutionProvider"
-# Messages above "error" are raised as exceptions, which the workbench translates; the runtime's own copy on
-# standard error would only repeat them with C++ source lines.
-_FATAL_ONLY = 4
 # Protobuf refuses 2 GiB; below that, head-room for everything that is not a weight.
 _IN_MEMORY_LIMIT_BYTES = 1_900_000_000
 
@@ -101,7 +97,7 @@ class OrtSession:
             return dict(zip(names, self._call(names, inputs, None), strict=True))
         self._cancel.raise_if_cancelled()
         options = ort.RunOptions()
-        options.log_severity_level = _FATAL_ONLY
+        options.log_severity_level = FATAL_ONLY
 
         def terminate() -> None:
             options.terminate = True
@@ -121,36 +117,8 @@ class OrtSession:
             raise failures.failed(error, self._source) from error
 
     def end_profiling(self) -> Path:
-        """Stop profiling (see `session_options`) and return the file that the runtime wrote."""
+        """Stop profiling (see `options.session_options`) and return the file that the runtime wrote."""
         return Path(self._session.end_profiling())
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def session_options(*, threads: int = 0, optimize: bool = True) -> ort.SessionOptions:
-    """Return the options that all sessions of the workbench share.
-
-    Args:
-        threads: Threads within an operator; 0 takes all cores that the process may use.
-        optimize: Whether the runtime fuses operators, as it does when deployed.
-    """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or available_cores()
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.use_deterministic_compute = True
-    options.log_severity_level = _FATAL_ONLY
-    # Threads that keep spinning after a run steal time from whatever runs next: another model of an interleaved
-    # measurement, or torch.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    level = ort.GraphOptimizationLevel
-    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_DISABLE_ALL
-    return options
 
 
 def open_session(
