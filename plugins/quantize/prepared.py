@@ -22,7 +22,6 @@ from workbench.api import (
     MethodResult,
     ModelGraph,
     Narrow,
-    PaddedShortcut,
     Placement,
     Progress,
     Tools,
@@ -112,6 +111,7 @@ def prepare(
     method: str,
     progress: Progress | None = None,
     rounding: Rounding | None = None,
+    held: Mapping[str, LayerBits] | None = None,
 ) -> Prepared | None:
     """Fold batch norm, calibrate, round; None where the plan quantizes nothing.
 
@@ -123,6 +123,7 @@ def prepare(
         method: Its id, for messages.
         progress: Of this part of the method; the step's whole if None.
         rounding: Levels of the weights and kind of the scales; evenly spaced and any, if None.
+        held: Shortcuts that an earlier call made convolutions of, which the plan does not know.
 
     Raises:
         RecipeError: as requested_bits.
@@ -134,6 +135,7 @@ def prepare(
     layers, warnings = requested_bits(graph, plan)
     if not any(bits.touched for bits in layers.values()):
         return None
+    layers.update(held or {})
     refuse_not_finite(graph, layers)
     graph = merge_slices(upgrade_opset(fold_batch_norm(fold_constants(graph)), 13))
     # A layer that only reads constants is no more: its result is stored.
@@ -157,7 +159,7 @@ def prepare(
         return ActivationQuantization.from_range(*reach, bits, signed=signed, power_of_two=rounding.power_of_two_scales)
 
     activations = {value: quantizer(value, bits) for value, bits in placed.bits.items()}
-    _keep_scales(graph, shortcuts, placed, activations)
+    _keep_scales(graph, (*(held or ()), *(shortcut.pad for shortcut in shortcuts)), placed, activations)
     narrower = {place: quantizer(value, bits) for place, (value, bits) in placed.narrower.items()}
     scales = _data_scales(graph, layers, placed, activations, narrower)
     weights = _rounded(graph, layers, scales, tools, parameters, rounding, progress.part(0.8, 1.0, "weights"))
@@ -270,14 +272,14 @@ def _data_scales(
 
 def _keep_scales(
     graph: ModelGraph,
-    shortcuts: tuple[PaddedShortcut, ...],
+    shortcuts: Iterable[str],
     placed: QuantizedValues,
     activations: dict[str, ActivationQuantization],
 ) -> None:
     """Give what comes out of a convolved shortcut the scale of what goes in: it passes integers through unchanged."""
     roots = _roots(graph, placed)
-    for shortcut in shortcuts:
-        node = graph.node(shortcut.pad)
+    for name in shortcuts:
+        node = graph.node(name)
         if node.outputs[0] in activations:
             activations[node.outputs[0]] = activations[roots[node.inputs[0]]]
 

@@ -31,6 +31,7 @@ from .prepared import Prepared, prepare
 from .qat_binary import BinaryHook, with_ends, with_fine_biases
 from .qat_hook import Damping, QuantizerHook
 from .qat_parameters import QatParameters, StageBits
+from .qat_stages import Begun, following
 
 _DAMPED_BITS = 3
 _DAMPING = 0.03
@@ -109,25 +110,31 @@ class QuantizationAwareTraining(Quantization):
         stages, epochs = (*settings.stage_bits, StageBits(0)), settings.stage_epochs()
         notes: list[str] = []
         histories: list[dict[str, Any]] = []
+        reached: Begun | None = None
         done = 0
         for number, (stage, count) in enumerate(zip(stages, epochs, strict=True)):
             begins, ends = (share / max(settings.epochs, 1) for share in (done, done + count))
             progress = tools.progress.part(begins, max(ends, 1e-9))
             here = replace(tools, progress=progress)
             part = progress.part(0.0, 0.05 if count else 1.0, "calibration")
-            prepared = prepare(graph, stage.of(plan), here, settings.calibration(), self.id, part)
-            if prepared is None:
-                return MethodResult(graph, ("nothing quantized",))
-            if not count:
-                return prepared.result()
+            bits, calibration = stage.of(plan), settings.calibration()
+            if reached is None:
+                prepared = prepare(graph, bits, here, calibration, self.id, part)
+                if prepared is None:
+                    return MethodResult(graph, ("nothing quantized",))
+                if not count:
+                    return prepared.result()
+                begun = Begun(prepared)
+            else:
+                begun = following(reached, bits, here, calibration, self.id, part)
             last = number == len(stages) - 1
-            run = _Run(self, training, here, prepared, plan)
-            trained, found = run.trained(count, "" if last else f"{stage.name}bit", keep_best=last)
+            run = _Run(self, training, here, begun, plan)
+            reached, found = run.trained(count, "" if last else f"{stage.name}bit", keep_best=last)
             histories.append({"least_bits": stage.least, "weights_only": stage.weights_only, **found})
-            graph, done = trained.graph, done + count
+            done += count
         notes.extend(run.notes)
-        result = trained.result()
-        details = {**result.details, "stages": histories, "scales": run.scales(trained)}
+        result = reached.prepared.result()
+        details = {**result.details, "stages": histories, "scales": run.scales(reached.prepared)}
         details.pop("ranges", None)
         return MethodResult(result.graph, (*result.notes, *notes), details)
 
@@ -136,15 +143,16 @@ class _Run:
     """The training of one stage."""
 
     def __init__(
-        self, method: Quantization, training: Training, tools: Tools, prepared: Prepared, plan: LayerSettings
+        self, method: Quantization, training: Training, tools: Tools, begun: Begun, plan: LayerSettings
     ) -> None:
         self._settings: QatParameters = method.parameters
+        prepared = begun.prepared
         self._training, self._tools, self._prepared = training, tools, prepared
         self.notes: list[str] = []
         # Shortcuts that are computed as convolutions pass integers through unchanged; there is nothing to learn.
         held = [name for name in prepared.layers if name not in plan]
-        graph = prepared.graph
-        if self._settings.restore_batch_norm:
+        graph = prepared.graph if begun.source is None else begun.source
+        if begun.source is None and self._settings.restore_batch_norm:
             measuring = replace(tools, progress=tools.progress.part(0.05, 0.1, "statistics"))
             graph = normalised(graph, measuring, self._settings.statistics_samples or 1000, self.notes, held)
         self._fixed = {graph.node(name).inputs[prepared.layers[name].weight] for name in held}
@@ -164,8 +172,8 @@ class _Run:
             binary_slope="polynomial" if self._settings.binary_slope == "polynomial" else None,
         )
 
-    def trained(self, epochs: int, name: str, *, keep_best: bool) -> tuple[Prepared, dict[str, Any]]:
-        """Return what is to be deployed, and the training's history.
+    def trained(self, epochs: int, name: str, *, keep_best: bool) -> tuple[Begun, dict[str, Any]]:
+        """Return what is to be deployed with the graph that was trained, and the training's history.
 
         Raises:
             CancelledError: cancelled before one epoch was complete, or in a stage before the last.
@@ -188,7 +196,7 @@ class _Run:
             keep_best=keep_best,
             also=self._learned_settings(),
             also_rate=settings.scale_rate,
-            deployed=lambda trained: self._deployable(trained).deployed(),
+            deployed=lambda trained: self._reached(trained).prepared.deployed(),
             zeros_of=form.source,
         )
         if result.stopped_early and not keep_best:
@@ -203,7 +211,7 @@ class _Run:
             "best_epoch": result.best_epoch,
             "stopped_early": result.stopped_early,
         }
-        return self._deployable(result.graph), history
+        return self._reached(result.graph), history
 
     def scales(self, trained: Prepared) -> dict[str, list[float]]:
         """Return the scale of every value before and after training."""
@@ -225,8 +233,8 @@ class _Run:
         # Not learned but moved by the hook, which sees only what is trained.
         return (*learned[estimator], form.sharpness) if form.sharpness else learned[estimator]
 
-    def _deployable(self, trained: ModelGraph) -> Prepared:
-        """Return what is deployed of a trained form."""
+    def _reached(self, trained: ModelGraph) -> Begun:
+        """Return what is deployed of a trained form, and from where another stage goes on."""
         prepared = self._prepared
         learned = self._form.learned(self._with_statistics(trained))
         weights = {**prepared.weights, **learned.weights}
@@ -241,7 +249,7 @@ class _Run:
                 narrower={place: found.get(entry, entry) for place, entry in prepared.placement.narrower.items()},
             ),
         )
-        return with_fine_biases(deployable)
+        return Begun(with_fine_biases(deployable), learned.source)
 
     def _with_statistics(self, trained: ModelGraph) -> ModelGraph:
         samples = self._settings.statistics_samples

@@ -51,11 +51,13 @@ class Learned:
 
     Attributes:
         graph: In float, normalisation folded.
+        source: The same before folding, from which a training can go on.
         weights: Integers and scales by initializer name.
         activations: New quantizer by the one that the training began with.
     """
 
     graph: ModelGraph
+    source: ModelGraph
     weights: Mapping[str, WeightQuantization]
     activations: Mapping[ActivationQuantization, ActivationQuantization]
 
@@ -112,7 +114,7 @@ class TrainingForm:
                 began.bits,
                 began.signed,
             )
-        return Learned(folded, weights, activations)
+        return Learned(folded, exact, weights, activations)
 
     def _unbent(self, array: np.ndarray, name: str) -> np.ndarray:
         bound = self.given[name].spread(self.bounds[name])
