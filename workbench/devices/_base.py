@@ -8,6 +8,7 @@ from typing import Protocol
 
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.measurements import DeviceDescription, LatencyReport
+from workbench.domain.remote_device import DeviceCheck
 
 
 class Device(Protocol):
@@ -16,6 +17,15 @@ class Device(Protocol):
     @property
     def name(self) -> str:
         """Name in recipes and on the command line."""
+        ...
+
+    def check(self, cancel: CancelToken | None = None) -> DeviceCheck:
+        """Return what the device is once it turns out that it can measure.
+
+        Raises:
+            DeviceError: it can't be reached, or lacks what measuring needs; says what to do.
+            CancelledError: `cancel` was set.
+        """
         ...
 
     def describe(self, threads: int) -> DeviceDescription:
@@ -53,6 +63,7 @@ class Device(Protocol):
         Raises:
             ModelFileError: the runtime refuses a model.
             BadInputError: a dynamic dimension without a value, or models that differ in their fixed batch.
+            DeviceError: the device can't be reached, or can't measure.
             CancelledError: `cancel` was set.
         """
         ...

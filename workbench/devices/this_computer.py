@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy
 import onnxruntime
 
 from workbench.devices.load import LoadWatch
 from workbench.devices.memory import peak_memory_bytes
-from workbench.devices.processor import cpu_name
+from workbench.devices.processor import cpu_name, integer_dot_products
 from workbench.devices.rounds import time_rounds
 from workbench.devices.statistics import judge, summarize
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.errors import BadInputError
 from workbench.domain.measurements import DeviceDescription, LatencyReport, ModelLatency, OperatorTime
+from workbench.domain.remote_device import LOCAL, DeviceCheck
 from workbench.engines.inference_ort.options import PROVIDER, available_cores
 from workbench.engines.inference_ort.profile import profile_operators
-from workbench.engines.inference_ort.sample_inputs import batch_of, random_inputs
+from workbench.engines.inference_ort.sample_inputs import common_batch, random_inputs
 from workbench.engines.inference_ort.session import open_session
 from workbench.graph.storage import model_size_bytes, open_model
 
@@ -28,7 +31,21 @@ _PROFILE_SECONDS = 1.0
 class ThisComputer:
     """The machine that the workbench runs on; implements Device."""
 
-    name = "local"
+    name = LOCAL
+
+    def check(self, cancel: CancelToken | None = None) -> DeviceCheck:
+        """Say what this computer is; see Device.check."""
+        return DeviceCheck(
+            name=self.name,
+            cpu=cpu_name(),
+            cores=available_cores(),
+            system=platform.system(),
+            machine=platform.machine(),
+            python=platform.python_version(),
+            versions={"numpy": numpy.__version__, "onnxruntime": onnxruntime.__version__},
+            integer_dot_products=integer_dot_products(),
+            seconds=0.0,
+        )
 
     def describe(self, threads: int) -> DeviceDescription:
         """Return processor, threads and runtime of this machine."""
@@ -69,15 +86,11 @@ class ThisComputer:
         progress = progress or Progress()
         progress.update(0.0, "opening")
         sessions = [open_session(path, threads=threads, cancel=cancel) for path in models]
-        batches = [batch_of(session.inputs, batch, path.name) for session, path in zip(sessions, models, strict=True)]
-        if len(set(batches)) > 1:
-            raise BadInputError(
-                "the models have different fixed batches: "
-                + ", ".join(f"{path.name} {size}" for path, size in zip(models, batches, strict=True)),
-                action="Export them with a dynamic batch, or measure each by itself.",
-            )
+        size = common_batch(
+            [(path.name, session.inputs) for path, session in zip(models, sessions, strict=True)], batch
+        )
         inputs = [
-            random_inputs(session.inputs, batch=batches[0], dimensions=dimensions, seed=seed, where=path.name)
+            random_inputs(session.inputs, batch=size, dimensions=dimensions, seed=seed, where=path.name)
             for session, path in zip(sessions, models, strict=True)
         ]
         watch = LoadWatch()
@@ -104,11 +117,11 @@ class ThisComputer:
             latency, ratio = summaries[index]
             peak = None
             if memory:
-                peak = peak_memory_bytes(path, batch=batches[0], threads=threads, dimensions=dimensions)
+                peak = peak_memory_bytes(path, batch=size, threads=threads, dimensions=dimensions)
             entries.append(
                 ModelLatency(
                     path=str(path),
-                    batch=batches[0],
+                    batch=size,
                     latency_ms=latency,
                     runs=len(timings.runs_ms[index]),
                     size_bytes=model_size_bytes(path),

@@ -141,6 +141,12 @@ class StorageError(WorkbenchError):
     kind = "storage"
 
 
+class DeviceError(BadInputError):
+    """A device that can't be reached or can't measure; names it."""
+
+    kind = "device"
+
+
 class JobError(WorkbenchError):
     """A job that failed while it ran."""
 

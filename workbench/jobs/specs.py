@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from workbench.domain.data_description import DataDescription
 from workbench.domain.knobs import Setting
 from workbench.domain.recipe import Recipe, Step
+from workbench.domain.remote_device import LOCAL, RemoteDevice
 from workbench.domain.reports import Drawing
 
 
@@ -107,13 +108,14 @@ class ListArraysJob(_Spec):
 
 
 class EvaluateJob(_MeasuringSpec):
-    """Metric of a model file → MetricMeasurement."""
+    """Metric of a model file, run on a device → MetricMeasurement."""
 
     kind: Literal["evaluate"] = "evaluate"
     data: DataDescription
     samples: int | Literal["all"] = "all"
     threads: int = 0
     batch: int = 100
+    device: str = LOCAL
 
 
 class LadderJob(_MeasuringSpec):
@@ -218,6 +220,17 @@ class ListMethodsJob(_Spec):
     kind: Literal["list_methods"] = "list_methods"
 
 
+class CheckDeviceJob(_Spec):
+    """Find out whether a device can measure → DeviceCheck.
+
+    Attributes:
+        device: How it is reached, or the name of a known one.
+    """
+
+    kind: Literal["check_device"] = "check_device"
+    device: RemoteDevice | str
+
+
 class CheckPluginJob(_Spec):
     """Run the compliance checks on a plugin folder → {"plugin", "checks": [{"name", "passed", "message"}]}."""
 
@@ -240,6 +253,7 @@ JobSpec = Annotated[
     | ImportJob
     | ListMethodsJob
     | ListArraysJob
+    | CheckDeviceJob
     | CheckPluginJob,
     Field(discriminator="kind"),
 ]

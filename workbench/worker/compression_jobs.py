@@ -14,10 +14,11 @@ from workbench.methods.candidate import make_candidate
 from workbench.methods.preparation import RecipeData
 from workbench.methods.sensitivity import sweep
 from workbench.methods.step_cache import StepCache
+from workbench.worker.device_jobs import device_named
 from workbench.worker.engines import DeferredTrainingEngine, inference_engine
 from workbench.worker.installed_methods import loaded_methods
 from workbench.worker.latency_gauge import DeviceGauge
-from workbench.worker.measuring_jobs import check_measurable, device_named, latency, runnable_model, test_data
+from workbench.worker.measuring_jobs import check_measurable, latency, runnable_model, test_data
 from workbench.worker.model_jobs import onnx_file
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import (
+    CheckDeviceJob,
     CheckPluginJob,
     CompressJob,
     DistributionJob,
@@ -25,6 +26,7 @@ from workbench.jobs.specs import (
 )
 from workbench.worker import (
     compression_jobs,
+    device_jobs,
     distribution_jobs,
     measuring_jobs,
     model_jobs,
@@ -68,5 +70,7 @@ def run_job(spec: JobSpec, context: JobContext) -> dict[str, Any]:
             return preflight_jobs.foretell(spec, context)
         case ListMethodsJob():
             return plugin_jobs.list_methods(spec, context)
+        case CheckDeviceJob():
+            return device_jobs.check_device(spec, context)
         case CheckPluginJob():
             return plugin_jobs.check(spec, context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,11 @@ from workbench.data.dataset import Dataset, open_split
 from workbench.data.fit import check_fit
 from workbench.data.preview import data_preview, sample_preview
 from workbench.data.readers.array_headers import list_arrays
-from workbench.devices._base import Device
 from workbench.devices.processor import integer_dot_products
-from workbench.devices.this_computer import ThisComputer
 from workbench.domain.data_description import DataDescription
 from workbench.domain.errors import BadInputError, DataError
 from workbench.domain.measurements import LatencyReport
+from workbench.domain.remote_device import LOCAL
 from workbench.engines.contracts import InferenceEngine
 from workbench.engines.inference_ort.sample_inputs import batch_of, random_inputs
 from workbench.graph.check import require_runtime_support
@@ -28,6 +28,7 @@ from workbench.jobs.context import JobContext
 from workbench.jobs.specs import EvaluateJob, LadderJob, ListArraysJob, PreviewDataJob, ProfileJob
 from workbench.methods.evaluation import Reference, chosen_output, evaluate
 from workbench.methods.truth_ladder import Ladder
+from workbench.worker.device_jobs import device_named, remote_device_named
 from workbench.worker.engines import DeferredTrainingEngine, inference_engine
 from workbench.worker.installed_methods import bring_data_plugins
 from workbench.worker.model_jobs import onnx_file
@@ -40,17 +41,19 @@ def evaluate_file(spec: EvaluateJob, context: JobContext) -> dict[str, Any]:
     bring_data_plugins(spec.data, context)
     engine = inference_engine()
     dataset = test_data(spec.data, graph)
-    evaluated = evaluate(
-        engine,
-        path,
-        dataset,
-        samples=spec.samples,
-        batch_size=spec.batch,
-        threads=spec.threads,
-        reference=Reference(engine, path),
-        progress=context.progress,
-        cancel=context.cancel,
-    )
+    with ExitStack() as stack:
+        there = None if spec.device == LOCAL else stack.enter_context(remote_device_named(spec.device).running())
+        evaluated = evaluate(
+            there or engine,
+            path,
+            dataset,
+            samples=spec.samples,
+            batch_size=spec.batch,
+            threads=spec.threads,
+            reference=Reference(engine, path),
+            progress=context.progress,
+            cancel=context.cancel,
+        )
     return evaluated.measurement.model_dump(mode="json")
 
 
@@ -107,7 +110,7 @@ def latency(
     """Measure on the named device.
 
     Raises:
-        BadInputError: there is no such device.
+        DeviceError: there is no such device, or it can't measure.
     """
     return device_named(device).measure(
         paths,
@@ -121,26 +124,16 @@ def latency(
     )
 
 
-def device_named(name: str) -> Device:
-    """Return the device of that name.
-
-    Raises:
-        BadInputError: there is none.
-    """
-    if name != ThisComputer.name:
-        raise BadInputError(f"there is no device {name!r}", expected=f"{ThisComputer.name!r} (this computer)")
-    return ThisComputer()
-
-
 def check_measurable(path: Path, *, device: str, batch: int, dimensions: Mapping[str, int]) -> None:
     """Refuse a latency measurement that would fail after the hour of work before it.
 
     Raises:
-        BadInputError: there is no such device, or a dynamic dimension has no value.
+        BadInputError: a dynamic dimension has no value.
+        DeviceError: there is no such device, or it can't measure.
     """
-    device_named(device)
     inputs = runnable_model(path).inputs
     random_inputs(inputs, batch=batch_of(inputs, batch, path.name), dimensions=dimensions, where=path.name)
+    device_named(device).check()
 
 
 def preview(spec: PreviewDataJob, context: JobContext) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from workbench.devices.kernel_book import KernelBook
-from workbench.devices.processor import integer_dot_products
 from workbench.domain.knobs import ACTIVATION_BITS, WEIGHT_BITS
 from workbench.domain.measurements import LatencyReport, ModelLatency
 from workbench.domain.preflight import KernelForm, KernelTime, LayerOutlook, Preflight
+from workbench.domain.remote_device import LOCAL
 from workbench.engines.inference_ort.kernel_times import LAYOUT_CHANGES
 from workbench.graph.compared_values import saturating_layers
 from workbench.graph.kernel_graphs import INTEGER_OPERATORS, KernelShape, kernel_shapes
@@ -24,6 +24,7 @@ from workbench.jobs.context import JobContext
 from workbench.jobs.specs import PreflightJob
 from workbench.methods.outline import Outline, outline
 from workbench.project.places import cache_folder
+from workbench.worker.device_jobs import device_named
 from workbench.worker.engines import DeferredTrainingEngine, inference_engine
 from workbench.worker.installed_methods import loaded_methods
 from workbench.worker.measuring_jobs import check_measurable, latency, runnable_model
@@ -53,16 +54,7 @@ def foretell(spec: PreflightJob, context: JobContext) -> dict[str, Any]:
     shapes = _shapes(made.unquantized, spec)
     # Quantizing may pad channels, up to what integer kernels compute fast.
     deployed = {name: shape for name, shape in _shapes(made.graph, spec).items() if name in shapes}
-    book = KernelBook(cache_folder() / "kernels" if spec.remember else None, spec.threads)
-    plain = book.times(shapes, progress=progress.part(0.1, 0.4), cancel=context.cancel)
-    padded = book.times(deployed, progress=progress.part(0.4, 0.6), cancel=context.cancel)
-    kernels = {
-        name: tuple(
-            entry if entry.form == "float32" else other
-            for entry, other in zip(times, padded.get(name, times), strict=True)
-        )
-        for name, times in plain.items()
-    }
+    kernels = _kernels(shapes, deployed, spec, JobContext(progress=progress.part(0.1, 0.6), cancel=context.cancel))
     changed = made.graph is not graph
     with tempfile.TemporaryDirectory(prefix="workbench-preflight-") as folder:
         stand_in = Path(folder) / "stand-in.onnx"
@@ -84,6 +76,24 @@ def foretell(spec: PreflightJob, context: JobContext) -> dict[str, Any]:
         )
     outlooks = tuple(_outlooks(made, shapes, kernels))
     return _foretold(spec, made, outlooks, report).model_dump(mode="json")
+
+
+def _kernels(
+    shapes: Mapping[str, KernelShape], deployed: Mapping[str, KernelShape], spec: PreflightJob, context: JobContext
+) -> dict[str, tuple[KernelTime, ...]]:
+    """Return the times of every layer's kernels on this computer; none where the recipe's device is another one."""
+    if spec.recipe.device != LOCAL:
+        return {}
+    book = KernelBook(cache_folder() / "kernels" if spec.remember else None, spec.threads)
+    plain = book.times(shapes, progress=context.progress.part(0.0, 0.6), cancel=context.cancel)
+    padded = book.times(deployed, progress=context.progress.part(0.6, 1.0), cancel=context.cancel)
+    return {
+        name: tuple(
+            entry if entry.form == "float32" else other
+            for entry, other in zip(times, padded.get(name, times), strict=True)
+        )
+        for name, times in plain.items()
+    }
 
 
 def _shapes(graph: ModelGraph, spec: PreflightJob) -> dict[str, KernelShape]:
@@ -120,7 +130,8 @@ def _foretold(
         left_out=made.left_out,
         noise=report.noise,
     )
-    saturating = () if integer_dot_products() else saturating_layers(made.graph)
+    exact = device_named(spec.recipe.device).check().integer_dot_products
+    saturating = () if exact else saturating_layers(made.graph)
     return foretold.model_copy(update={"warnings": tuple(_warnings(foretold, saturating))})
 
 
@@ -138,6 +149,8 @@ def _outlooks(
         if shape is None:
             known = node.op in INTEGER_OPERATORS
             reason = "the size of what it reads is not known" if known else f"{node.op} has no integer kernel"
+        elif node.name not in kernels:
+            reason = "single kernels are timed on this computer only"
         size = "×".join(map(str, weight_values(made.unquantized, weight).shape))
         if shape is not None:
             size = f"{size} on {'×'.join(map(str, shape.data))}"

@@ -5,7 +5,7 @@ A model exported for batch 1 is fed sample by sample, so that evaluation and cal
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import ml_dtypes
 import numpy as np
@@ -66,6 +66,26 @@ def chunks(inputs: Mapping[str, np.ndarray], size: int) -> Iterator[tuple[dict[s
                 for name, array in part.items()
             }
         yield part, count
+
+
+def run_in_parts(
+    arrays: Mapping[str, np.ndarray],
+    size: int | None,
+    run: Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]],
+) -> dict[str, np.ndarray]:
+    """Return the outputs of a batch: of one run, or of as many as a model with the fixed batch `size` takes."""
+    if size is None or len(next(iter(arrays.values()), ())) == size:
+        return run(arrays)
+    parts: list[dict[str, np.ndarray]] = []
+    for part, count in chunks(arrays, size):
+        outputs = run(part)
+        parts.append(
+            {name: array[:count] if array.ndim and len(array) == size else array for name, array in outputs.items()}
+        )
+    return {
+        name: np.concatenate([part[name] for part in parts]) if array.ndim else array
+        for name, array in parts[0].items()
+    }
 
 
 def numpy_dtype(name: str) -> np.dtype:

@@ -32,6 +32,22 @@ def batch_of(inputs: Sequence[ValueInfo], batch: int, where: str | None) -> int:
     return int(fixed[0])
 
 
+def common_batch(models: Sequence[tuple[str, Sequence[ValueInfo]]], batch: int) -> int:
+    """Return the batch size that all models, given as (name, inputs), run with; see `batch_of`.
+
+    Raises:
+        BadInputError: their fixed batches differ, or are not the one that was asked for.
+    """
+    sizes = [batch_of(inputs, batch, name) for name, inputs in models]
+    if len(set(sizes)) > 1:
+        found = ", ".join(f"{name} {size}" for (name, _), size in zip(models, sizes, strict=True))
+        raise BadInputError(
+            f"the models have different fixed batches: {found}",
+            action="Export them with a dynamic batch, or measure each by itself.",
+        )
+    return sizes[0]
+
+
 def random_inputs(
     inputs: Sequence[ValueInfo],
     *,

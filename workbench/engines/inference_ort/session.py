@@ -68,20 +68,7 @@ class OrtSession:
             CancelledError: the session's cancel token was set while it ran.
             JobError: the runtime failed; names the node where it says.
         """
-        arrays = self.fitted(inputs)
-        size = self._fixed_batch
-        if size is None or len(next(iter(arrays.values()), ())) == size:
-            return self._run_once(arrays)
-        parts: list[dict[str, np.ndarray]] = []
-        for part, count in feeding.chunks(arrays, size):
-            outputs = self._run_once(part)
-            parts.append(
-                {name: array[:count] if array.ndim and len(array) == size else array for name, array in outputs.items()}
-            )
-        return {
-            name: np.concatenate([part[name] for part in parts]) if array.ndim else array
-            for name, array in parts[0].items()
-        }
+        return feeding.run_in_parts(self.fitted(inputs), self._fixed_batch, self._run_once)
 
     def fitted(self, inputs: Inputs) -> dict[str, np.ndarray]:
         """Return the batch cast to the model's element types; DataError where it does not fit its inputs."""

@@ -1,0 +1,135 @@
+"""Times the models of a job on the device, with the very loop that times them on the user's computer."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from workbench.devices.agent.answers import AgentError
+from workbench.devices.agent.description import describe, needed_modules
+from workbench.devices.agent.store import ModelStore
+from workbench.devices.agent.system_load import SystemLoad
+from workbench.devices.resident_memory import STATUS, status_bytes
+
+_MEMORY_LIMIT_S = 300
+
+
+def measure(
+    job: Mapping[str, Any], store: ModelStore, report: Callable[[float, str], object], memory_of: Sequence[str]
+) -> dict[str, object]:
+    """Return what the workbench makes a report of: rounds, runs, load, operators, memory, and what was measured.
+
+    Args:
+        job: {"models": [{"sha256", "shapes": {input: [type, shape]}}], "threads", "seconds", "seed", "operators",
+            "memory", "operator_seconds"}.
+        store: Holds the models.
+        report: Is told how much is done (0-1), and in words.
+        memory_of: Command that prints the memory of the model whose number is appended.
+
+    Raises:
+        AgentError: a module is missing, or a model is damaged, refused or fails.
+    """
+    needed_modules()
+    from workbench.devices.rounds import time_rounds
+    from workbench.engines.inference_ort.options import session_options
+
+    models: list[Mapping[str, Any]] = job["models"]
+    report(0.0, "opening")
+    runs, paths = [], []
+    for number, model in enumerate(models):
+        paths.append(store.use(model["sha256"]))
+        runs.append(_runnable(paths[-1], session_options(threads=job["threads"]), model, job["seed"], number)[0])
+    load = SystemLoad()
+    timings = time_rounds(
+        runs,
+        seconds=job["seconds"],
+        seed=job["seed"],
+        report=lambda done, text: report(0.8 * done, f"timing: {text}"),
+    )
+    others = load.read()
+    operators: list[list[list[object]]] = []
+    peaks: list[int | None] = []
+    for number, model in enumerate(models):
+        report(0.8 + 0.2 * number / len(models), f"operators and memory of model {number + 1}")
+        operators.append(_operators(paths[number], job, model, number) if job["operators"] else [])
+        peaks.append(_peak([*memory_of, str(number)]) if job["memory"] else None)
+    return {
+        "device": describe(),
+        "models": [model["sha256"] for model in models],
+        "rounds_ms": timings.rounds_ms.tolist(),
+        "runs_ms": [run.tolist() for run in timings.runs_ms],
+        "load": others,
+        "operators": operators,
+        "peak_memory_bytes": peaks,
+    }
+
+
+def added_memory(job: Mapping[str, Any], store: ModelStore, number: int) -> int:
+    """Return the most resident memory that loading one model of the job and running it once add to this process."""
+    needed_modules()
+    from workbench.engines.inference_ort.options import session_options
+
+    model = job["models"][number]
+    before = status_bytes("VmRSS")
+    run, _ = _runnable(store.path(model["sha256"]), session_options(threads=job["threads"]), model, job["seed"], number)
+    run()
+    return max(status_bytes("VmHWM") - before, 0)
+
+
+def _runnable(
+    path: Path, options: Any, model: Mapping[str, Any], seed: int, number: int
+) -> tuple[Callable[[], object], Any]:
+    """Return what runs the model once with made-up inputs, and its session."""
+    import numpy as np
+    import onnxruntime as ort
+
+    from workbench.engines.inference_ort.drawn_inputs import draw
+    from workbench.engines.inference_ort.options import PROVIDER
+
+    try:
+        shapes = {name: (np.dtype(kind), tuple(shape)) for name, (kind, shape) in model["shapes"].items()}
+    except TypeError as error:
+        raise AgentError("refused", f"numpy on the device has no such type: {error}", number) from error
+    try:
+        session = ort.InferenceSession(str(path), options, providers=[PROVIDER])
+    except Exception as error:  # the runtime raises classes of its C++ binding with no common base
+        raise AgentError("refused", str(error), number) from error
+    run = partial(session.run, None, draw(shapes, seed))
+    try:
+        run()
+    except Exception as error:  # as above
+        raise AgentError("failed", str(error), number) from error
+    return run, session
+
+
+def _operators(path: Path, job: Mapping[str, Any], model: Mapping[str, Any], number: int) -> list[list[object]]:
+    """Return [name, type, median milliseconds] of every operator that the runtime executes."""
+    from workbench.engines.inference_ort.operator_times import operator_medians, repeat
+    from workbench.engines.inference_ort.options import session_options
+
+    with tempfile.TemporaryDirectory(prefix="workbench-profile-") as folder:
+        options = session_options(threads=job["threads"])
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        run, session = _runnable(path, options, model, job["seed"], number)
+        repeat(run, job["operator_seconds"])
+        events = json.loads(Path(session.end_profiling()).read_text())
+    return [[name, op, median] for (name, op), median in operator_medians(events).items()]
+
+
+def _peak(command: Sequence[str]) -> int | None:
+    """Return the bytes that the command prints, or None where the system does not say or the process failed."""
+    if not STATUS.exists():
+        return None
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_MEMORY_LIMIT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        print(f"memory could not be measured: {error}", file=sys.stderr)
+        return None
+    return int(done.stdout) if done.returncode == 0 and done.stdout.strip().isdigit() else None

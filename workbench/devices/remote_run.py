@@ -1,0 +1,232 @@
+"""One measurement on a device: begun, followed across dropped connections, fetched, verified, and cleared away."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from workbench.devices.agent.runs import DONE
+from workbench.devices.agent_calls import AgentCalls, SentModel
+from workbench.devices.load import Load
+from workbench.devices.ssh_link import DroppedError, SshLink
+from workbench.domain.cancel import CancelToken, Progress
+from workbench.domain.errors import DeviceError, JobError, WorkbenchError
+
+_SENDING_SHARE = 0.2
+
+
+class RemoteFacts(BaseModel):
+    """What the agent says of its device; see `devices.agent.description.describe`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cpu: str
+    cores: int
+    system: str
+    machine: str
+    python: str
+    integer_dot_products: bool | None
+    versions: dict[str, str]
+    missing: dict[str, str]
+
+
+class RemoteResult(BaseModel):
+    """What the agent measured; see `devices.agent.measuring.measure`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: RemoteFacts
+    models: tuple[str, ...]
+    rounds_ms: tuple[tuple[float, ...], ...]
+    runs_ms: tuple[tuple[float, ...], ...]
+    load: Load
+    operators: tuple[tuple[tuple[str, str, float], ...], ...]
+    peak_memory_bytes: tuple[int | None, ...]
+
+    @field_validator("rounds_ms", "runs_ms")
+    @classmethod
+    def _are_times(cls, rows: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
+        if not rows or any(not row or not all(0 < time < math.inf for time in row) for row in rows):
+            raise ValueError("times in milliseconds")
+        return rows
+
+    def rounds(self) -> np.ndarray:
+        """Return the rounds as an array (rounds, models)."""
+        return np.array(self.rounds_ms)
+
+
+class _ModelsChangedError(Exception):
+    """A model that the device had stored is another file by now; it must be sent again."""
+
+
+def measured_there(
+    calls: AgentCalls,
+    job: Mapping[str, Any],
+    models: Sequence[SentModel],
+    progress: Progress,
+    cancel: CancelToken | None,
+) -> RemoteResult:
+    """Measure on the device.
+
+    Args:
+        calls: Of the device.
+        job: For `devices.agent.measuring.measure`.
+        models: Of the job, in its order; those that are not there yet are sent.
+        progress: Of sending and measuring.
+        cancel: Ends the run there too.
+
+    Raises:
+        ModelFileError: the runtime there refuses a model.
+        DeviceError: the device can't be reached, or can't measure.
+        JobError: the run failed there, or its result is not to be trusted.
+        CancelledError: `cancel` was set.
+    """
+    try:
+        return _Run(calls, job, models, progress, cancel).result()
+    except _ModelsChangedError:
+        return _Run(calls, job, models, progress, cancel).result()
+
+
+class _Run:
+    def __init__(
+        self,
+        calls: AgentCalls,
+        job: Mapping[str, Any],
+        models: Sequence[SentModel],
+        progress: Progress,
+        cancel: CancelToken | None,
+    ) -> None:
+        self._id = uuid.uuid4().hex
+        self._calls = calls
+        self._job = job
+        self._models = {model.sha256: model for model in models}
+        self._order = tuple(models)
+        self._sending, self._measuring = progress.part(0.0, _SENDING_SHARE), progress.part(_SENDING_SHARE, 1.0)
+        self._cancel = cancel
+        self._begun = False
+
+    def result(self) -> RemoteResult:
+        """Return what was measured; a run that nobody will fetch is stopped."""
+        self._sending.update(0.0, f"connecting to {self._calls.device.name}")
+        try:
+            return self._calls.insist(self._attempt, self._measuring, self._cancel)
+        except BaseException:
+            if self._begun:
+                # The first fault is the one to tell; a run that can't be stopped now ends by itself.
+                with contextlib.suppress(WorkbenchError, DroppedError):
+                    self._calls.exchange(("stop", self._id), lambda link: link.answer())
+            raise
+
+    def _attempt(self) -> RemoteResult:
+        if self._begun:
+            return self._calls.exchange(("watch", self._id), self._follow, self._cancel)
+        while True:
+            found = self._calls.exchange(("run", self._id), self._begin, self._cancel)
+            if isinstance(found, RemoteResult):
+                return found
+            for number, sha256 in enumerate(found):
+                model = self._models[sha256]
+                part = self._sending.part(number / len(found), (number + 1) / len(found), model.path.name)
+                self._calls.send_model(model, part, self._cancel)
+
+    def _begin(self, link: SshLink) -> RemoteResult | list[str]:
+        link.send(f"{json.dumps(self._job)}\n".encode())
+        answer = link.answer()
+        if answer["type"] == "lacking":
+            return [str(sha256) for sha256 in answer["models"]]
+        self._calls.expect(answer, "started", self._order)
+        self._begun = True
+        return self._follow(link)
+
+    def _follow(self, link: SshLink) -> RemoteResult:
+        while True:
+            answer = link.answer()
+            match answer["type"]:
+                case "progress":
+                    self._measuring.update(float(answer["fraction"]), str(answer["text"]))
+                case "dead":
+                    raise self._died(str(answer["log"]))
+                case "error" if answer["kind"] == "gone":
+                    raise JobError("the run is not there any more", where=self._where, action="Run it again.")
+                case _:
+                    text = str(self._calls.expect(answer, "result", self._order)["text"])
+                    link.send(DONE)
+                    return self._verified(text)
+
+    def _verified(self, text: str) -> RemoteResult:
+        """Return the result in the file's text, unless it is cut short, changed, or about something else."""
+        try:
+            outer = json.loads(text)
+            payload, stated = str(outer["payload"]), str(outer["sha256"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._damaged("it is cut short or not JSON") from error
+        found = hashlib.sha256(payload.encode()).hexdigest()
+        if found != stated:
+            raise self._damaged(f"sha256 {found[:12]} where {stated[:12]} was written")
+        content = json.loads(payload)
+        if "error" in content:
+            if content["error"].get("kind") == "damaged":
+                raise _ModelsChangedError
+            raise self._calls.error(content["error"], self._order)
+        try:
+            result = RemoteResult.model_validate(content)
+        except ValidationError as error:
+            raise self._damaged(f"{error.error_count()} fields are not as they should be") from error
+        expected = tuple(model.sha256 for model in self._order)
+        widths = {len(row) for row in result.rounds_ms}
+        if result.models != expected or widths != {len(expected)} or len(result.runs_ms) != len(expected):
+            raise self._damaged("it is about other models")
+        return result
+
+    def _damaged(self, how: str) -> JobError:
+        return JobError(
+            "the result of the measurement is damaged",
+            where=self._where,
+            found=how,
+            action="Nothing of it was kept. Run it again, and check the device's disk if it happens again.",
+        )
+
+    def _died(self, log: str) -> JobError:
+        lines = [line.strip() for line in log.splitlines() if line.strip()]
+        return JobError(
+            "the measurement ended there without a result",
+            where=self._where,
+            found=f"as its last words: {lines[-1][:200]}" if lines else "no word of it",
+            action="Systems end processes this way when memory runs out: use a smaller batch or model.",
+        )
+
+    @property
+    def _where(self) -> str:
+        return f"device {self._calls.device.name}"
+
+
+def facts_of(calls: AgentCalls, cancel: CancelToken | None = None) -> RemoteFacts:
+    """Ask what the device is.
+
+    Raises:
+        DroppedError: the connection could not be made, or broke.
+        DeviceError: the device can't be asked.
+        CancelledError: `cancel` was set.
+    """
+
+    def talk(link: SshLink) -> RemoteFacts:
+        answer = dict(calls.expect(link.answer(), "device"))
+        del answer["type"]
+        try:
+            return RemoteFacts.model_validate(answer)
+        except ValidationError as error:
+            raise DeviceError(
+                "the agent's description is not understood",
+                where=f"device {calls.device.name}",
+                found=str(answer)[:200],
+            ) from error
+
+    return calls.exchange(("describe",), talk, cancel)

@@ -1,0 +1,187 @@
+"""A machine reached over SSH as a place to measure: what was measured there reads like what is measured here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from workbench.devices.agent_calls import AgentCalls, SentModel, missing_module
+from workbench.devices.remote_run import RemoteFacts, RemoteResult, facts_of, measured_there
+from workbench.devices.remote_session import RemoteRunner
+from workbench.devices.ssh_link import DroppedError
+from workbench.devices.statistics import judge, summarize
+from workbench.domain.cancel import CancelToken, Progress
+from workbench.domain.errors import BadInputError
+from workbench.domain.measurements import DeviceDescription, LatencyReport, ModelLatency, OperatorTime
+from workbench.domain.remote_device import DeviceCheck, RemoteDevice
+from workbench.engines.inference_ort.options import PROVIDER
+from workbench.engines.inference_ort.profile import joined
+from workbench.engines.inference_ort.sample_inputs import common_batch, input_shapes
+from workbench.graph.model import ModelGraph
+from workbench.graph.storage import model_size_bytes, open_model
+
+_OPERATOR_SECONDS = 1.0
+
+
+class SshDevice:
+    """Another machine; implements Device, and opens models to be evaluated there.
+
+    Args:
+        settings: How it is reached.
+        patience_s: How long a dropped connection is waited for; by default five minutes.
+    """
+
+    def __init__(self, settings: RemoteDevice, *, patience_s: float | None = None) -> None:
+        self.settings = settings
+        self._calls = AgentCalls(settings) if patience_s is None else AgentCalls(settings, patience_s=patience_s)
+        self._known: RemoteFacts | None = None
+
+    @property
+    def name(self) -> str:
+        """Name in recipes and on the command line."""
+        return self.settings.name
+
+    def check(self, cancel: CancelToken | None = None) -> DeviceCheck:
+        """Connect once, without waiting for a connection that is not there; see Device.check."""
+        began = time.monotonic()
+        try:
+            facts = self._facts(cancel)
+        except DroppedError as dropped:
+            raise dropped.error from None
+        return DeviceCheck(
+            name=self.name,
+            cpu=facts.cpu,
+            cores=facts.cores,
+            system=facts.system,
+            machine=facts.machine,
+            python=facts.python,
+            versions=facts.versions,
+            integer_dot_products=facts.integer_dot_products,
+            seconds=time.monotonic() - began,
+            notes=tuple(_notes(facts)),
+        )
+
+    def describe(self, threads: int) -> DeviceDescription:
+        """Return what the machine is, as it was when it last answered; see Device.describe."""
+        known = self._known or self._calls.insist(self._facts, Progress(), None)
+        return self._description(known, threads)
+
+    def measure(
+        self,
+        models: Sequence[Path],
+        *,
+        threads: int = 1,
+        batch: int = 1,
+        seconds: float = 5.0,
+        operators: bool = True,
+        memory: bool = True,
+        dimensions: Mapping[str, int] | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> LatencyReport:
+        """Measure the models in interleaved rounds there; see Device.measure.
+
+        The rounds go on where the connection drops, and are fetched when it is back.
+
+        Raises:
+            ModelFileError: a model can't be read, or the runtime there refuses it.
+            BadInputError: no models, a dynamic dimension without a value, or differing fixed batches.
+            DeviceError: the device can't be reached, or can't measure.
+            JobError: the run failed there, or its result is damaged.
+            CancelledError: `cancel` was set.
+        """
+        if not models:
+            raise BadInputError("there is no model to measure", action="Name at least one .onnx file.")
+        progress = progress or Progress()
+        graphs = [open_model(path) for path in models]
+        size = common_batch([(path.name, graph.inputs) for path, graph in zip(models, graphs, strict=True)], batch)
+        sent = [SentModel.of(path) for path in models]
+        described = []
+        for graph, model in zip(graphs, sent, strict=True):
+            shapes = input_shapes(graph.inputs, batch=size, dimensions=dimensions, where=model.path.name)
+            described.append(
+                {
+                    "sha256": model.sha256,
+                    "shapes": {name: [str(dtype), list(shape)] for name, (dtype, shape) in shapes.items()},
+                }
+            )
+        job = {
+            "models": described,
+            "threads": threads,
+            "seconds": seconds,
+            "seed": seed,
+            "operators": operators,
+            "operator_seconds": _OPERATOR_SECONDS,
+            "memory": memory,
+        }
+        result = measured_there(self._calls, job, sent, progress, cancel)
+        self._known = result.device
+        progress.update(1.0)
+        return self._report(result, list(models), graphs, size, threads, seed)
+
+    def running(self) -> RemoteRunner:
+        """Return what runs model files there, batch by batch, while it is entered."""
+        return RemoteRunner(self._calls)
+
+    def _facts(self, cancel: CancelToken | None = None) -> RemoteFacts:
+        facts = facts_of(self._calls, cancel)
+        for module, reason in facts.missing.items():
+            raise missing_module(self.settings, module, reason)
+        self._known = facts
+        return facts
+
+    def _description(self, facts: RemoteFacts, threads: int) -> DeviceDescription:
+        return DeviceDescription(
+            name=self.name,
+            cpu=facts.cpu,
+            threads=threads or facts.cores,
+            runtime=f"onnxruntime {facts.versions['onnxruntime']}",
+            provider=PROVIDER,
+        )
+
+    def _report(
+        self,
+        result: RemoteResult,
+        models: Sequence[Path],
+        graphs: Sequence[ModelGraph],
+        batch: int,
+        threads: int,
+        seed: int,
+    ) -> LatencyReport:
+        rounds = result.rounds()
+        runs = tuple(np.array(times) for times in result.runs_ms)
+        entries = []
+        for index, (latency, ratio) in enumerate(summarize(rounds, runs, seed)):
+            timed = {(name, op): median for name, op, median in result.operators[index]}
+            operators: tuple[OperatorTime, ...] = joined(timed, graphs[index]) if timed else ()
+            entries.append(
+                ModelLatency(
+                    path=str(models[index]),
+                    batch=batch,
+                    latency_ms=latency,
+                    runs=len(runs[index]),
+                    size_bytes=model_size_bytes(models[index]),
+                    peak_memory_bytes=result.peak_memory_bytes[index],
+                    ratio_to_first=ratio,
+                    operators=operators,
+                )
+            )
+        noise = judge(rounds[:, 0], result.load, threads or result.device.cores)
+        return LatencyReport(device=self._description(result.device, threads), models=tuple(entries), noise=noise)
+
+
+def _notes(facts: RemoteFacts) -> list[str]:
+    notes = []
+    here, there = onnxruntime.__version__, facts.versions["onnxruntime"]
+    if here.split(".")[:2] != there.split(".")[:2]:
+        notes.append(f"ONNX Runtime is {there} there and {here} here: kernels and fusion may differ.")
+    if facts.system != "Linux":
+        notes.append("What other processes do there, and the memory of a model, can be seen on Linux only.")
+    if facts.integer_dot_products is False:
+        notes.append("Its processor adds pairs of 8-bit products in 16 bits, where sums can saturate.")
+    return notes
