@@ -117,6 +117,8 @@ class TrainingSettings:
         temperature: Softening of both outputs for distillation (Hinton et al., 2015).
         feature_weight: Weight of the distance to the teacher's feature maps (Romero et al., 2015); it is added to the
             loss. 0 leaves them out.
+        mixing: Share of the batches in which pictures are pasted into each other and labelled by the teacher alone
+            (Yun et al., 2019); for models that take one picture.
         batch_norm: "train" updates statistics and parameters, "frozen" leaves the statistics as they are.
         task: Decides the loss.
         seed: Of shuffling, augmentation and dropout.
@@ -139,6 +141,7 @@ class TrainingSettings:
     distillation_weight: float = 0.9
     temperature: float = 4.0
     feature_weight: float = 0.0
+    mixing: float = 0.0
     batch_norm: Literal["train", "frozen"] = "train"
     task: Task = "classification"
     seed: int = 0

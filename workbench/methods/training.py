@@ -86,6 +86,14 @@ class TrainingParameters(Parameters):
         description="Weight of the distance to the original's feature maps at the ends of blocks, added to the loss; "
         "pruned channels are left out. 0 switches it off.",
     )
+    mixing: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        title="Mixed pictures",
+        description="Share of the batches in which pictures are pasted into each other, labelled by the original model "
+        "alone: for long trainings on few pictures. Empty: half of them where weights get 1 bit, else none.",
+    )
     batch_norm: Literal["train", "frozen"] = Field(
         "train",
         title="Batch norm",
@@ -163,6 +171,7 @@ class Training:
         also_rate: float = 1.0,
         deployed: Callable[[ModelGraph], ModelGraph] | None = None,
         zeros_of: ModelGraph | None = None,
+        mixing: float = 0.0,
     ) -> TrainingResult:
         """Train; weights that an earlier step made sparse keep their zeros, which the result's notes say.
 
@@ -178,6 +187,7 @@ class Training:
             deployed: Returns what is exported for trained weights, so that epochs are scored, and the best one is
                 chosen, by that; None where it is the trained graph itself.
             zeros_of: The graph that says which weights are sparse, under the same names; `graph` if None.
+            mixing: Share of mixed batches where the parameters leave it open.
 
         Raises:
             DataError: the labels don't fit the model.
@@ -202,6 +212,7 @@ class Training:
                 distillation_weight=chosen.distillation if self.teacher is not None else 0.0,
                 temperature=chosen.temperature,
                 feature_weight=chosen.feature_distillation,
+                mixing=mixing if chosen.mixing is None else chosen.mixing,
                 batch_norm=chosen.batch_norm,
                 task=cast("Task", self.data.task),  # checked where DATA.yaml is read
                 seed=tools.seed,

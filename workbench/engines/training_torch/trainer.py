@@ -32,6 +32,7 @@ from workbench.engines.training_torch.devices import (
 from workbench.engines.training_torch.features import FeatureLoss, joined_features
 from workbench.engines.training_torch.from_graph import GraphModule, prefers_channels_last
 from workbench.engines.training_torch.losses import Losses, trained_values
+from workbench.engines.training_torch.mixing import Mixing
 from workbench.engines.training_torch.schedule import CosineSchedule
 from workbench.graph.model import ModelGraph
 
@@ -100,6 +101,7 @@ class Trainer:
         if self._teacher is not None and settings.feature_weight > 0:
             features = joined_features(graph, self._teacher.graph)
             self._features = FeatureLoss(features, self._device) if features else None
+        self._mixing, self._mixing_note = Mixing.of(settings, graph, taught=self._teacher is not None)
         self._losses = Losses.of(settings)
         self._optimizer = _optimizer(self._student, settings)
 
@@ -148,6 +150,8 @@ class Trainer:
             notes.append(f"imitated {len(self._features.values)} feature maps of the original")
         elif settings.feature_weight > 0 and self._teacher is not None:
             notes.append("imitated no feature maps: none has a counterpart in the original")
+        if self._mixing_note:
+            notes.append(self._mixing_note)
         if stopped:
             notes.append(f"cancelled after {len(history)} of {settings.epochs} epochs")
         return TrainingResult(best.graph, tuple(history), best.epoch, stopped, tuple(notes))
@@ -167,6 +171,8 @@ class Trainer:
         seed, dropout_seed = (int(word) for word in np.random.SeedSequence([settings.seed, epoch]).generate_state(2))
         # Every epoch begins anew, so that one that goes on from a checkpoint drops the same values.
         torch.manual_seed(dropout_seed)
+        if self._mixing is not None:
+            self._mixing.begin(epoch)
         for number, batch in enumerate(data.shuffled(settings.batch_size, seed)):
             watch.cancel.raise_if_cancelled()
             if len(batch) < 2 <= settings.batch_size and batches > 1:
@@ -190,6 +196,11 @@ class Trainer:
 
     def _step(self, inputs: Inputs, targets: np.ndarray | None, step: int) -> float:
         fed = self._student.feed(inputs)
+        if self._mixing is not None:
+            ((name, pictures),) = fed.items()
+            mixed = self._mixing.mixed(pictures)
+            # The teacher alone says what a patchwork shows.
+            fed, targets = (fed, targets) if mixed is None else ({name: mixed}, None)
         inner = () if self._features is None else self._features.values
         wanted: dict[str, Tensor] = {}
         if self._teacher is not None:
