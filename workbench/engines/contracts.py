@@ -74,8 +74,71 @@ class InferenceSession(Protocol):
         ...
 
 
+class ReplayedPart(Protocol):
+    """What differs between a changed graph and its original, ready to run on chunks of samples."""
+
+    @property
+    def fed(self) -> tuple[str, ...]:
+        """Inner values of the original that it reads."""
+        ...
+
+    def close(self) -> None:
+        """Give the runtime's memory back; the next run takes it again."""
+        ...
+
+
+class Replay(Protocol):
+    """An original on a fixed sequence of samples, from whose inner values changed graphs are run."""
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks that the samples are cut into."""
+        ...
+
+    def samples(self, chunk: int) -> slice:
+        """Return which samples a chunk holds."""
+        ...
+
+    def part(self, changed: ModelGraph) -> ReplayedPart:
+        """Return what of a changed graph has to run."""
+        ...
+
+    def keep(self, names: Iterable[str], chunks: Sequence[int]) -> None:
+        """Run the original on some chunks and keep the named inner values, as far as there is room."""
+        ...
+
+    def outputs(self, chunk: int) -> dict[str, np.ndarray]:
+        """Return the original's outputs for a chunk; safe to call in several threads."""
+        ...
+
+    def run(self, part: ReplayedPart, chunk: int) -> dict[str, np.ndarray]:
+        """Return a changed graph's outputs for a chunk; safe to call for several parts at the same time.
+
+        Raises:
+            ModelFileError: the runtime refuses the part.
+            CancelledError: cancelled.
+            JobError: the runtime failed.
+        """
+        ...
+
+    def forget(self) -> None:
+        """Give all kept values back."""
+        ...
+
+
 class InferenceEngine(Protocol):
     """Runs, measures and calibrates a graph exactly as it will be deployed."""
+
+    def replay(
+        self,
+        original: ModelGraph,
+        read: Callable[[int, int], Inputs],
+        samples: int,
+        *,
+        cancel: CancelToken | None = None,
+    ) -> Replay:
+        """Return the original on a sequence of samples; `read` gives the inputs of those from start to stop."""
+        ...
 
     def open(
         self,

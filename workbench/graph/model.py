@@ -169,7 +169,7 @@ class ModelGraph:
     def _consumers(self) -> Mapping[str, tuple[Node, ...]]:
         found: dict[str, list[Node]] = {}
         for node in self.nodes:
-            for name in dict.fromkeys(_reads(node)):
+            for name in dict.fromkeys(reads(node)):
                 found.setdefault(name, []).append(node)
         return {name: tuple(nodes) for name, nodes in found.items()}
 
@@ -228,6 +228,17 @@ class ModelGraph:
         tensor = self._constant_tensor(name)
         return 0 if tensor is None else int(tensor.nbytes)
 
+    def same_constant(self, name: str, other: ModelGraph) -> bool:
+        """Return whether `name` is a constant of equal type, shape and bytes in both graphs; shared ones are quick."""
+        own, others = self._constant_tensor(name), other._constant_tensor(name)
+        if own is None or others is None:
+            return False
+        if own is others:
+            return True
+        if own.dtype != others.dtype or tuple(own.shape.numpy()) != tuple(others.shape.numpy()):
+            return False
+        return own.tobytes() == others.tobytes()
+
     def _constant_tensor(self, name: str) -> ir.TensorProtocol | None:
         graph = self._model.graph
         if name in graph.initializers:
@@ -282,7 +293,8 @@ def _dtype_name(dtype: ir.DataType) -> str:
     return {"FLOAT": "float32", "DOUBLE": "float64"}.get(dtype.name, dtype.name.lower())
 
 
-def _reads(node: Node) -> Iterable[str]:
+def reads(node: Node) -> Iterable[str]:
+    """Yield the values that a node reads, those that its bodies read from outside included."""
     yield from (name for name in node.inputs if name)
     for attribute in node.attributes.values():
         bodies = attribute if isinstance(attribute, tuple) else (attribute,)
@@ -290,7 +302,7 @@ def _reads(node: Node) -> Iterable[str]:
             if isinstance(body, Subgraph):
                 own = {info.name for info in body.inputs} | set(body.initializers)
                 own.update(output for inner in body.nodes for output in inner.outputs)
-                names = [name for inner in body.nodes for name in _reads(inner)]
+                names = [name for inner in body.nodes for name in reads(inner)]
                 names.extend(info.name for info in body.outputs)
                 yield from (name for name in names if name not in own)
 

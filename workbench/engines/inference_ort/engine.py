@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.errors import BadInputError
 from workbench.engines.contracts import Batch, Inputs, Observer
 from workbench.engines.inference_ort import feeding
+from workbench.engines.inference_ort.replay import Replay
 from workbench.engines.inference_ort.session import OrtSession, open_session
 from workbench.graph.model import ModelGraph
 
@@ -39,6 +40,17 @@ class OrtEngine:
             ModelFileError: the runtime refuses the model.
         """
         return open_session(model, threads=threads or self._threads, optimize=optimize, cancel=cancel)
+
+    def replay(
+        self,
+        original: ModelGraph,
+        read: Callable[[int, int], Inputs],
+        samples: int,
+        *,
+        cancel: CancelToken | None = None,
+    ) -> Replay:
+        """Return the original on a sequence of samples; see InferenceEngine."""
+        return Replay(original, read, samples, cancel=cancel)
 
     def observe(
         self,
