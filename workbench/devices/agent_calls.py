@@ -92,10 +92,20 @@ class AgentCalls:
         except MissingAgentError as error:
             raise self._fault("the agent was stored and is not there", str(error)) from error
 
-    def insist(self, attempt: Callable[[], T], progress: Progress, cancel: CancelToken | None) -> T:
+    def insist(
+        self,
+        attempt: Callable[[], T],
+        cancel: CancelToken | None = None,
+        say: Callable[[str], object] = lambda text: None,
+    ) -> T:
         """Return what `attempt` returns, which is made again where the connection drops, for as long as patience lasts.
 
         A device that has never answered is not waited for.
+
+        Args:
+            attempt: Goes on where the one before was interrupted.
+            cancel: Ends the waiting.
+            say: Is told that there is no connection.
 
         Raises:
             DeviceError: it can't be reached, or not any more.
@@ -119,7 +129,7 @@ class AgentCalls:
                         found=str(dropped.error.found or dropped.error.message),
                         action="Check the network and run it again; what ran there ends by itself.",
                     ) from dropped
-            progress.update(0.0, f"no connection to {self.device.name}, trying again")
+            say(f"no connection to {self.device.name}, trying again")
             _rest(wait, cancel)
             wait = min(2 * wait, _LONGEST_WAIT_S)
 
@@ -171,7 +181,7 @@ class AgentCalls:
                 return error
             case "missing":
                 module, _, reason = text.partition(": ")
-                return missing_module(self.device, module, reason)
+                return missing_modules(self.device, {module: reason})
             case "python":
                 return DeviceError(
                     f"{self.device.python} there is Python {text}",
@@ -217,12 +227,12 @@ class AgentCalls:
         return DeviceError(message, where=f"device {self.device.name}", found=found)
 
 
-def missing_module(device: RemoteDevice, module: str, reason: str) -> DeviceError:
-    """Return the error for a device whose Python lacks what measuring needs."""
+def missing_modules(device: RemoteDevice, missing: Mapping[str, str]) -> DeviceError:
+    """Return the error for a device whose Python lacks modules, given with the reasons, that measuring needs."""
     return DeviceError(
-        f"{device.python} there can't import {module}",
+        f"{device.python} there can't import {' and '.join(missing)}",
         where=f"device {device.name}",
-        found=reason,
+        found=next(iter(missing.values())),
         action=f"Install it there (`{device.python} -m pip install numpy onnxruntime`), or name another Python.",
     )
 

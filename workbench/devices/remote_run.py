@@ -112,12 +112,15 @@ class _Run:
         self._sending, self._measuring = progress.part(0.0, _SENDING_SHARE), progress.part(_SENDING_SHARE, 1.0)
         self._cancel = cancel
         self._begun = False
+        self._done = 0.0
 
     def result(self) -> RemoteResult:
         """Return what was measured; a run that nobody will fetch is stopped."""
         self._sending.update(0.0, f"connecting to {self._calls.device.name}")
         try:
-            return self._calls.insist(self._attempt, self._measuring, self._cancel)
+            return self._calls.insist(
+                self._attempt, self._cancel, lambda text: self._measuring.update(self._done, text)
+            )
         except BaseException:
             if self._begun:
                 # The first fault is the one to tell; a run that can't be stopped now ends by itself.
@@ -151,7 +154,8 @@ class _Run:
             answer = link.answer()
             match answer["type"]:
                 case "progress":
-                    self._measuring.update(float(answer["fraction"]), str(answer["text"]))
+                    self._done = float(answer["fraction"])
+                    self._measuring.update(self._done, str(answer["text"]))
                 case "dead":
                     raise self._died(str(answer["log"]))
                 case "error" if answer["kind"] == "gone":

@@ -48,7 +48,7 @@ class RemoteSession:
         self._threads = threads
         self._cancel = cancel
         self._link: SshLink | None = None
-        self._values = calls.insist(self._opened, Progress(), cancel)
+        self._values = calls.insist(self._opened, cancel)
         self._fixed_batch = feeding.fixed_batch(self._values.inputs)
 
     @property
@@ -83,7 +83,7 @@ class RemoteSession:
         frame = io.BytesIO()
         named = {str(number): _sendable(arrays[name], name) for number, name in enumerate(self.input_names)}
         np.savez(frame, allow_pickle=False, **named)
-        found = self._calls.insist(lambda: self._answer(frame.getvalue()), Progress(), self._cancel)
+        found = self._calls.insist(lambda: self._answer(frame.getvalue()), self._cancel)
         with np.load(io.BytesIO(found)) as outputs:
             return {name: outputs[str(number)] for number, name in enumerate(self.output_names)}
 

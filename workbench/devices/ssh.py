@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from workbench.devices.agent_calls import AgentCalls, SentModel, missing_module
+from workbench.devices.agent_calls import AgentCalls, SentModel, missing_modules
 from workbench.devices.remote_run import RemoteFacts, RemoteResult, facts_of, measured_there
 from workbench.devices.remote_session import RemoteRunner
 from workbench.devices.ssh_link import DroppedError
@@ -67,7 +67,7 @@ class SshDevice:
 
     def describe(self, threads: int) -> DeviceDescription:
         """Return what the machine is, as it was when it last answered; see Device.describe."""
-        known = self._known or self._calls.insist(self._facts, Progress(), None)
+        known = self._known or self._calls.insist(self._facts)
         return self._description(known, threads)
 
     def measure(
@@ -130,8 +130,8 @@ class SshDevice:
 
     def _facts(self, cancel: CancelToken | None = None) -> RemoteFacts:
         facts = facts_of(self._calls, cancel)
-        for module, reason in facts.missing.items():
-            raise missing_module(self.settings, module, reason)
+        if facts.missing:
+            raise missing_modules(self.settings, facts.missing)
         self._known = facts
         return facts
 

@@ -80,14 +80,16 @@ def fault(device: RemoteDevice, status: int, said: str) -> DeviceError:
             if re.search(pattern, said):
                 return _error(device, _filled(device, message), _filled(device, action), said)
         return _error(device, f"ssh to {device.address} failed", "Try `ssh` to it in a terminal.", said)
-    if status == _NOT_FOUND or re.search(rf"{re.escape(device.python)}: (not found|No such file)", said):
+    other_processor = re.search(r"[Ee]xec format error|cannot execute binary|ELF", said)
+    if (status == _NOT_FOUND and not other_processor) or re.search(
+        rf"{re.escape(device.python)}: (not found|No such file)", said
+    ):
         return _error(device, f"there is no {device.python} on {device.host}", "Name its Python with `python`.", said)
-    if status == _NOT_EXECUTABLE:
-        wrong = re.search(r"[Ee]xec format error|cannot execute binary", said)
+    if status == _NOT_EXECUTABLE or other_processor:
         return _error(
             device,
             f"{device.python} on {device.host} "
-            + ("is made for another processor" if wrong else "can't be executed there"),
+            + ("is made for another processor" if other_processor else "can't be executed there"),
             "Name a Python that runs there, with numpy and onnxruntime for its processor.",
             said,
         )
