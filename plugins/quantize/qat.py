@@ -35,6 +35,8 @@ from .qat_stages import Begun, following
 
 _DAMPED_BITS = 3
 _DAMPING = 0.03
+# ResNet-20 at 0.01 with activations in float, 8 epochs of 19,000: 0.8858 without, 0.8870 with.
+_BINARY_MIXING = 0.5
 
 
 class QuantizationAwareTraining(Quantization):
@@ -132,6 +134,7 @@ class QuantizationAwareTraining(Quantization):
             reached, found = run.trained(count, "" if last else f"{stage.name}bit", keep_best=last)
             histories.append({"least_bits": stage.least, "weights_only": stage.weights_only, **found})
             done += count
+        assert reached is not None, "there is a stage for the plan's own bits"
         notes.extend(run.notes)
         result = reached.prepared.result()
         details = {**result.details, "stages": histories, "scales": run.scales(reached.prepared)}
@@ -198,6 +201,7 @@ class _Run:
             also_rate=settings.scale_rate,
             deployed=lambda trained: self._reached(trained).prepared.deployed(),
             zeros_of=form.source,
+            mixing=_BINARY_MIXING if form.binary else 0.0,
         )
         if result.stopped_early and not keep_best:
             self._tools.cancel.raise_if_cancelled()

@@ -91,7 +91,7 @@ class QatParameters(QuantizationParameters, TrainingParameters):
         description="Share of the epochs that is left for the bits of the plan where there are stages before.",
     )
     binary: BinaryEstimator = Field(
-        "irnet",
+        "xnor",
         title="Binary weights",
         description="How weights of 1 bit learn: xnor straight through their signs; irnet about the mean of each "
         "channel with a slope that sharpens step by step; recu likewise, straight through, and those that went too far "

@@ -41,22 +41,14 @@ class Mixing:
         if len(pictures) < 2 or self._rng.random() >= self._share:
             return None
         rows = _rows(tuple(pictures.shape))
-        height, width = pictures.shape[rows : rows + 2]
-        count, lead = len(pictures), (slice(None),) * (rows - 1)
-        sides = np.sqrt(self._rng.random(count)) / 2
-        middles = self._rng.random((count, 2))
-        tops, bottoms = _span(middles[:, 0], sides, height)
-        lefts, rights = _span(middles[:, 1], sides, width)
-        others, mixed = pictures.roll(1, 0), pictures.clone(memory_format=torch.preserve_format)
-        for index in range(count):
-            place = (
-                index,
-                *lead,
-                slice(int(tops[index]), int(bottoms[index])),
-                slice(int(lefts[index]), int(rights[index])),
-            )
-            mixed[place] = others[place]
-        return mixed
+        count, sizes = len(pictures), pictures.shape[rows : rows + 2]
+        middles, sides = self._rng.random((2, count, 1)), np.sqrt(self._rng.random((count, 1)))
+        inside = [
+            np.abs(np.arange(size) + 0.5 - middle * size) < 0.5 * sides * size
+            for size, middle in zip(sizes, middles, strict=True)
+        ]
+        pasted = torch.from_numpy(inside[0][:, :, None] & inside[1][:, None, :]).to(pictures.device)
+        return torch.where(pasted.unsqueeze(1 if rows == 2 else 3), pictures.roll(1, 0), pictures)
 
     @staticmethod
     def of(settings: TrainingSettings, graph: ModelGraph, taught: bool) -> tuple[Mixing | None, str]:
@@ -81,8 +73,3 @@ class Mixing:
 def _rows(shape: tuple[int, ...]) -> int:
     """Return the axis of the rows: colours are few, wherever they stand."""
     return 1 if shape[3] <= _COLOURS < shape[1] else 2
-
-
-def _span(middle: np.ndarray, half: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    begin, end = np.rint((middle - half) * size), np.rint((middle + half) * size)
-    return np.clip(begin, 0, size).astype(int), np.clip(end, 0, size).astype(int)
