@@ -67,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--data", metavar="DATA.yaml", required=True)
     evaluate.add_argument("--samples", default="all", help="number of test samples, or all (default)")
     evaluate.add_argument("--threads", type=int, default=0, help="threads of the runtime; 0 takes all cores")
+    evaluate.add_argument("--device", default="local", help="where the model runs (default: this computer)")
 
     ladder = verb("ladder", "simulate a file in torch, execute it node by node and as deployed, and compare")
     ladder.add_argument("model", metavar="MODEL")
@@ -136,6 +137,26 @@ def parser() -> argparse.ArgumentParser:
     actions.add_parser("list", help="list plugins and their methods", parents=[common])
     check = actions.add_parser("check", help="run the compliance suite on a plugin folder", parents=[common])
     check.add_argument("folder", metavar="FOLDER")
+
+    device = verb("device", "manage the machines to measure on")
+    actions = device.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
+    add = actions.add_parser("add", help="add a machine that is reached over SSH, or change one", parents=[common])
+    add.add_argument("name", metavar="NAME")
+    add.add_argument("--host", required=True, help="name, address, or alias of your SSH settings")
+    add.add_argument("--port", type=int, help="of its SSH server (default: as your SSH settings say, else 22)")
+    add.add_argument("--user", default="", help="to log in as (default: as your SSH settings say)")
+    add.add_argument("--key", metavar="FILE", default="", help="private key (default: those that ssh tries)")
+    add.add_argument("--python", metavar="PATH", default="", help="there, with numpy and onnxruntime")
+    add.add_argument("--folder", metavar="PATH", default="", help="there, for the agent and models")
+    add.add_argument("--known-hosts", metavar="FILE", default="", help="of host keys (default: your own)")
+    add.add_argument(
+        "--accept-host-key", action="store_true", help="remember its host key the first time instead of refusing it"
+    )
+    actions.add_parser("list", help="list them", parents=[common])
+    check = actions.add_parser("check", help="connect, and say whether it can measure", parents=[common])
+    check.add_argument("name", metavar="NAME")
+    remove = actions.add_parser("remove", help="forget one", parents=[common])
+    remove.add_argument("name", metavar="NAME")
 
     imports = verb("import", "turn a torch.export archive or a Python factory into ONNX", project=True)
     imports.add_argument("source", metavar="SOURCE", help="MODEL.pt2, or path.py:function")

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from workbench.cli import formats
 from workbench.cli.console import Console, table
 from workbench.cli.demo import demo
+from workbench.cli.device_verbs import device
 from workbench.cli.project_verbs import project
 from workbench.cli.recording import Recording, dimensions_of, name_and_value, require_writable, whole_number
 from workbench.data.description_file import read_data_description
@@ -24,6 +25,7 @@ from workbench.domain.ladder import LadderReport
 from workbench.domain.measurements import LatencyReport, MetricMeasurement, SensitivityPoint
 from workbench.domain.preflight import Preflight
 from workbench.domain.recipe import Recipe
+from workbench.domain.remote_device import LOCAL
 from workbench.domain.reports import CandidateReport, InspectReport, ModelSummary, SweepReport
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import (
@@ -74,7 +76,13 @@ def _evaluate(options: argparse.Namespace, console: Console, cancel: CancelToken
         data=read_data_description(Path(options.data)),
         samples=_samples(options.samples),
         threads=_within(options.threads, 0, _MOST_THREADS, "--threads"),
+        device=options.device,
     )
+    if options.project is not None and options.device != LOCAL:
+        raise BadInputError(
+            f"--project keeps metrics that were taken on this computer, not on {options.device!r}",
+            action="Leave one of --project and --device out.",
+        )
     with Recording(options, spec.data) as recording:
         payload = run_job(spec, context(console, cancel))
         measurement = MetricMeasurement.model_validate(payload)
@@ -298,5 +306,6 @@ VERBS: dict[str, Verb] = {
     "compress": _compress,
     "project": project,
     "plugin": _plugin,
+    "device": device,
     "import": _import,
 }
