@@ -131,7 +131,13 @@ class SensitivityPoint(_Value):
         metric: The metric's value with that setting.
         drop: Loss against the baseline, positive is worse, whatever the metric's direction.
         ci95: Interval of the drop, paired on the same samples.
+        samples: How many it was taken on; fewer than the sweep has where enough was known before.
         coupled: Layers whose channels changed along.
+        expected: Drop that is expected on all samples, in the light of what the setting does to the outputs and of the
+            other settings; for ranking. None where nothing but the samples was looked at.
+        expected_ci95: Its interval.
+        provisional: More samples are still to come.
+        estimated: Nothing was run on labelled samples; `drop` and `ci95` follow from a quicker estimate.
     """
 
     layer: str
@@ -141,3 +147,7 @@ class SensitivityPoint(_Value):
     ci95: Interval
     samples: int
     coupled: tuple[str, ...] = Field(default=())
+    expected: float | None = None
+    expected_ci95: Interval | None = None
+    provisional: bool = False
+    estimated: bool = False

@@ -6,10 +6,12 @@ import onnx
 
 from workbench.domain.errors import ModelFileError, UnsupportedGraphError
 from workbench.graph.model import ModelGraph, Node, Subgraph
+from workbench.graph.remembered import once_per_graph
 from workbench.graph.repairs import RUNTIME_DOMAINS
 from workbench.graph.skeleton import skeleton
 
 
+@once_per_graph
 def check(graph: ModelGraph) -> tuple[str, ...]:
     """Check structure, names, attributes and types; returns notes on what is valid but may surprise.
 

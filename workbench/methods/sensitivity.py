@@ -1,22 +1,23 @@
 """Measures how the metric changes when one knob of one layer takes one value: what every plan is decided on.
 
-Each point is paired with the original on the same samples and stored the moment it exists, so that a sweep that is
-cancelled or killed goes on where it was.
+Only what lies behind a changed layer runs again, on samples that are paired with the original's; trials whose rank is
+settled end early; what was run is stored at once, so that a sweep that is cancelled or killed goes on where it was.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 
 from workbench.data.dataset import Dataset
 from workbench.domain.cancel import CancelToken, Progress
-from workbench.domain.errors import CancelledError, RecipeError, StorageError, WorkbenchError
+from workbench.domain.errors import RecipeError
 from workbench.domain.knobs import Knob, Setting
 from workbench.domain.measurements import SensitivityPoint
 from workbench.domain.plan import LayerSettings
@@ -25,48 +26,16 @@ from workbench.domain.reports import SweepReport
 from workbench.engines.contracts import InferenceEngine, TrainingEngine
 from workbench.graph.model import ModelGraph
 from workbench.methods.applicability import coupled_layers, layer_knobs, obstacles
-from workbench.methods.evaluation import Evaluated, Reference, chosen_samples, compare, evaluate
+from workbench.methods.evaluation import chosen_samples
 from workbench.methods.method import Method, Tools
+from workbench.methods.original_run import OriginalRun
 from workbench.methods.pipeline import step_seed
 from workbench.methods.preparation import RecipeData
 from workbench.methods.registry import MethodRegistry
 from workbench.methods.requirements import check_requirements
 from workbench.methods.step import apply_method, fold_given_back, naming
 from workbench.methods.sweep_store import SweepStore, sweep_key
-
-
-class SettingExecutor(Protocol):
-    """Takes the metric of a graph that differs from the original in a few layers."""
-
-    def evaluate(
-        self, graph: ModelGraph, changed: Sequence[str], progress: Progress, cancel: CancelToken | None
-    ) -> Evaluated:
-        """Return the metric of `graph` on the sweep's samples; `changed` names the layers that differ."""
-        ...
-
-
-@dataclass(frozen=True)
-class WholeGraph:
-    """The plain executor: runs every sample through the whole changed graph."""
-
-    engine: InferenceEngine
-    dataset: Dataset
-    reference: Reference
-    threads: int = 0
-
-    def evaluate(
-        self, graph: ModelGraph, changed: Sequence[str], progress: Progress, cancel: CancelToken | None
-    ) -> Evaluated:
-        """See SettingExecutor."""
-        return evaluate(
-            self.engine,
-            graph,
-            self.dataset,
-            threads=self.threads,
-            reference=self.reference,
-            progress=progress,
-            cancel=cancel,
-        )
+from workbench.methods.sweep_trials import Trial, TrialRun
 
 
 def sweep(
@@ -87,7 +56,7 @@ def sweep(
     threads: int = 0,
     store: Path | None = None,
     done: Collection[str] = (),
-    executor: SettingExecutor | None = None,
+    early: bool = True,
     on_point: Callable[[SensitivityPoint], None] = lambda point: None,
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
@@ -112,11 +81,12 @@ def sweep(
         samples: How many samples, evenly spread, or "all".
         data: Calibration samples for methods that need them.
         seed: Of the method.
-        threads: Of the inference engine; 0 takes all cores.
-        store: JSON-lines file that points are appended to and resumed from.
+        threads: Trials that run at the same time, one thread each; 0 takes all cores.
+        store: JSON-lines file that the records are appended to and resumed from.
         done: Points ("layer\tvalue") that are not wanted again; they are left out of the report.
-        executor: Replaces the evaluation of the whole graph.
-        on_point: Takes each point as it comes, those resumed from the store included.
+        early: End a trial as soon as its rank among the layers is settled, it is known to 0.3 points, or it is
+            certainly useless; all samples are run otherwise.
+        on_point: Takes each point as it comes, provisional ones first, those resumed from the store included.
         progress: Of the whole sweep.
         cancel: Polled between batches.
         log: Takes lines for the job's log.
@@ -142,10 +112,16 @@ def sweep(
     skipped = {layer: blocked[layer] for layer in chosen if layer in blocked}
 
     part = chosen_samples(dataset, samples)
-    runs = executor or WholeGraph(inference, part, Reference(inference, graph), threads)
-    key = sweep_key(graph, applied, registry.get(method), turned, part.fingerprint, seed, data)
-    kept = SweepStore(store, key)
-    baseline = runs.evaluate(graph, (), progress.part(0.0, 0.05, "original"), cancel)
+    kept = SweepStore(store, sweep_key(graph, applied, registry.get(method), turned, part.fingerprint, seed, data))
+    original = OriginalRun(
+        graph,
+        inference,
+        part,
+        seed=seed,
+        workers=threads or _cores(),
+        progress=progress.part(0.0, 0.05),
+        cancel=cancel,
+    )
     tools = Tools(
         reference=graph,
         data=data,
@@ -156,97 +132,89 @@ def sweep(
         cancel=cancel,
         log=log,
     )
-    trial = _Trial(graph, registry, applied, turned, tools, runs, baseline)
-
-    jobs = _jobs([layer for layer in chosen if layer not in blocked], wanted, coupled, blocked)
     finished = _finished(done)
-    points: list[SensitivityPoint] = []
-    evaluations, first_error = 1, None
-    for number, (members, reported, value) in enumerate(jobs):
-        cancel.raise_if_cancelled()
-        share = 0.05 + 0.95 * number / len(jobs), 0.05 + 0.95 * (number + 1) / len(jobs)
-        here = progress.part(*share, f"{reported[0]}, {knob} {value}")
-        open_layers = [layer for layer in reported if (layer, value) not in finished]
-        found = {layer: point for layer in open_layers if (point := kept.get(layer, value)) is not None}
-        missing = [layer for layer in open_layers if layer not in found]
-        if missing:
-            try:
-                point = trial.point(members, value, here)
-            except (CancelledError, StorageError):
-                raise
-            except WorkbenchError as error:
-                first_error = first_error or error
-                skipped.update({f"{layer} at {value}": str(error) for layer in missing})
-                log(f"Skipped {', '.join(missing)} at {value}: {error}")
-                continue
-            evaluations += 1
-            for layer in missing:
-                others = tuple(member for member in members if member != layer)
-                found[layer] = point.model_copy(update={"layer": layer, "coupled": others})
-                kept.add(found[layer])
-        for layer in open_layers:
-            points.append(found[layer])
-            on_point(found[layer])
-        here.update(1.0)
-    if first_error is not None and not points:
-        raise first_error
+    trials = [
+        _resumed(Trial(members, tuple(wanted_of), value, value), kept)
+        for members, reported, value in _jobs(
+            [name for name in chosen if name not in blocked], wanted, coupled, blocked
+        )
+        if (wanted_of := [layer for layer in reported if (layer, value) not in finished])
+    ]
+    run = TrialRun(
+        original,
+        _Maker(graph, registry, applied, turned, tools).make,
+        kept,
+        on_point,
+        early=early,
+        cancel=cancel,
+        log=log,
+    )
+    run.run(trials, _inputs_of(graph, {layer for trial in trials for layer in trial.members}), progress.part(0.05, 1.0))
+    failed = [trial for trial in trials if trial.failed is not None]
+    skipped.update({f"{layer} at {trial.value}": str(trial.failed) for trial in failed for layer in trial.reported})
+    if failed and len(failed) == len(trials):
+        assert failed[0].failed is not None
+        raise failed[0].failed
     return SweepReport(
         method=method,
         knob=knob,
-        metric=baseline.measurement.metric,
-        baseline=baseline.measurement,
-        points=tuple(points),
-        evaluations=evaluations,
+        metric=original.measurement.metric,
+        baseline=original.measurement,
+        points=tuple(run.points(trials)),
+        evaluations=run.evaluations + 1,
         seconds=time.perf_counter() - began,
         skipped=skipped,
     )
 
 
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _resumed(trial: Trial, kept: SweepStore) -> Trial:
+    """Return the trial with what an earlier run has found."""
+    found = kept.get(trial.reported[0], trial.value)
+    if found is not None:
+        trial.records.append(found[0])
+        trial.divergences.append(found[1])
+    return trial
+
+
+def _inputs_of(graph: ModelGraph, layers: Collection[str]) -> list[str]:
+    """Return the values that the layers read: a trial that changes a layer is nearly always fed with these."""
+    names = [name for node in graph.nodes if node.name in layers for name in node.inputs[:1]]
+    fed = {info.name for info in graph.inputs}
+    return [name for name in names if name and name not in fed and not graph.is_constant(name)]
+
+
 @dataclass(frozen=True)
-class _Trial:
-    """Everything that stays the same from point to point."""
+class _Maker:
+    """Everything that stays the same from trial to trial."""
 
     graph: ModelGraph
     registry: MethodRegistry
     method: Method
     knob: Knob
     tools: Tools
-    executor: SettingExecutor
-    baseline: Evaluated
 
-    def point(self, layers: Sequence[str], value: Setting, progress: Progress) -> SensitivityPoint:
-        """Apply the method with only these layers set and compare with the original."""
+    def make(self, trial: Trial) -> ModelGraph:
+        """Apply the method with only this trial's layers set.
+
+        Raises:
+            WorkbenchError: the setting can't be honoured, or the method failed.
+            CancelledError: cancelled.
+        """
         entry = self.registry.get(self.method.id)
-        settings = LayerSettings({layer: {self.knob.name: value} for layer in layers})
-        where = f"{layers[0]}, {self.knob.name} {value}"
+        settings = LayerSettings({layer: {self.knob.name: trial.value} for layer in trial.members})
+        where = f"{trial.reported[0]}, {self.knob.name} {trial.value}"
         with naming(entry, where):
             self.method.check(self.graph, settings)
-        # A fresh generator per point keeps points independent of the order they are taken in.
-        tools = Tools(
-            reference=self.tools.reference,
-            data=self.tools.data,
-            inference=self.tools.inference,
-            training=self.tools.training,
-            rng=np.random.default_rng(self.tools.seed),
-            seed=self.tools.seed,
-            progress=progress.part(0.0, 0.3),
-            cancel=self.tools.cancel,
-            log=self.tools.log,
-        )
+        # A fresh generator per trial keeps trials independent of the order they are taken in.
+        tools = replace(self.tools, rng=np.random.default_rng(self.tools.seed))
         changed = apply_method(self.method, entry, where, self.graph, settings, tools).graph
-        changed = fold_given_back(changed, self.graph)
-        result = self.executor.evaluate(changed, layers, progress.part(0.3, 1.0), self.tools.cancel)
-        difference = compare(self.baseline, result)
-        low, high = difference.ci95
-        worse = self.baseline.measurement.higher_is_better
-        return SensitivityPoint(
-            layer=layers[0],
-            value=value,
-            metric=result.measurement.value,
-            drop=0.0 - difference.value if worse else difference.value,
-            ci95=(0.0 - high, 0.0 - low) if worse else (low, high),
-            samples=result.measurement.samples,
-        )
+        return fold_given_back(changed, self.graph)
 
 
 def _refuse_what_needs_more(method: Method, graph: ModelGraph, data: RecipeData | None) -> None:
@@ -301,7 +269,7 @@ def _jobs(
     coupled: Mapping[str, tuple[str, ...]],
     blocked: Mapping[str, str],
 ) -> list[tuple[tuple[str, ...], list[str], Setting]]:
-    """Return (layers set together, those of them to report, value), each coupled set once."""
+    """Return (layers set together, those of them to report, value), each coupled set once, in graph order."""
     sets: dict[tuple[str, ...], list[str]] = {}
     for layer in layers:
         members = tuple(member for member in coupled[layer] if member not in blocked)

@@ -1,21 +1,29 @@
-"""Keeps sensitivity points as JSON lines, one flushed line a point, so that a killed sweep loses at most one."""
+"""Keeps what a sweep has run as JSON lines, one flushed line a trial and round, so that a kill loses at most one.
+
+Points are not kept: they follow from the records of all trials, to the last bit.
+"""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+import zlib
 from pathlib import Path
+from threading import Lock
 
-from pydantic import ValidationError
+import numpy as np
 
 from workbench.domain.errors import BadInputError, StorageError
 from workbench.domain.knobs import Knob, Setting
-from workbench.domain.measurements import SensitivityPoint
 from workbench.graph.model import ModelGraph
 from workbench.methods.method import Method
 from workbench.methods.preparation import RecipeData
 from workbench.methods.registry import Registered
 from workbench.methods.step_cache import graph_sha256
+
+# Of the records' order and meaning.
+_VERSION = 2
 
 
 def sweep_key(
@@ -39,6 +47,7 @@ def sweep_key(
         data: What the method may calibrate on.
     """
     content = [
+        _VERSION,
         graph_sha256(graph),
         [method.id, method.version, entry.plugin, entry.plugin_version],
         method.parameters.model_dump(mode="json"),
@@ -51,10 +60,10 @@ def sweep_key(
 
 
 class SweepStore:
-    """A JSON-lines file of points of any number of sweeps.
+    """A JSON-lines file of the records of any number of sweeps.
 
     Args:
-        path: The file, or None to keep points in memory only.
+        path: The file, or None to keep records in memory only.
         key: Of this sweep; lines of others are left alone.
 
     Raises:
@@ -64,28 +73,48 @@ class SweepStore:
     def __init__(self, path: Path | None, key: str) -> None:
         self._path = path
         self._key = key
-        self._points: dict[tuple[str, Setting], SensitivityPoint] = {}
+        self._lock = Lock()
+        self._found: dict[tuple[str, Setting], list[np.ndarray]] = {}
         self._torn = False
         if path is not None and path.exists():
             self._read(path)
 
-    def get(self, layer: str, value: Setting) -> SensitivityPoint | None:
-        """Return a point taken earlier, or None."""
-        return self._points.get((layer, value))
+    def get(self, layer: str, value: Setting) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the records (n, k) and divergences (n,) of a trial's first n samples, or None."""
+        rows = self._found.get((layer, value))
+        if rows is None:
+            return None
+        whole = np.concatenate(rows)
+        return whole[:, :-1], whole[:, -1]
 
-    def add(self, point: SensitivityPoint) -> None:
-        """Append a point; StorageError if the file can't be written."""
-        self._points[point.layer, point.value] = point
+    def add(self, layer: str, value: Setting, start: int, records: np.ndarray, divergences: np.ndarray) -> None:
+        """Append the records of the samples from `start` on; safe to call in several threads.
+
+        Raises:
+            StorageError: the file can't be written.
+        """
         if self._path is None:
             return
-        line = json.dumps({"key": self._key, "point": point.model_dump(mode="json")}, separators=(",", ":"))
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as stream:
-                stream.write(("\n" if self._torn else "") + line + "\n")
-        except OSError as error:
-            raise StorageError(f"{self._path} can't be written", found=str(error)) from error
-        self._torn = False
+        rows = np.column_stack([records.astype(np.float64), divergences])
+        line = json.dumps(
+            {
+                "key": self._key,
+                "layer": layer,
+                "value": value,
+                "start": start,
+                "columns": rows.shape[1],
+                "records": base64.b64encode(zlib.compress(rows.tobytes())).decode(),
+            },
+            separators=(",", ":"),
+        )
+        with self._lock:
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                with self._path.open("a", encoding="utf-8") as stream:
+                    stream.write(("\n" if self._torn else "") + line + "\n")
+            except OSError as error:
+                raise StorageError(f"{self._path} can't be written", found=str(error)) from error
+            self._torn = False
 
     def _read(self, path: Path) -> None:
         try:
@@ -103,8 +132,13 @@ class SweepStore:
         for line in text.splitlines():
             try:
                 entry = json.loads(line)
-                if entry["key"] == self._key:
-                    point = SensitivityPoint.model_validate(entry["point"])
-                    self._points[point.layer, point.value] = point
-            except (ValueError, KeyError, TypeError, ValidationError):
-                continue  # the line that a killed sweep was writing
+                if entry["key"] != self._key:
+                    continue
+                rows = np.frombuffer(zlib.decompress(base64.b64decode(entry["records"])))
+                rows = rows.reshape(-1, int(entry["columns"]))
+                before = self._found.setdefault((str(entry["layer"]), entry["value"]), [])
+                if sum(map(len, before)) == entry["start"]:
+                    before.append(rows)
+            except (ValueError, KeyError, TypeError, zlib.error):
+                continue  # the line that a killed sweep was writing, or one of an older version
+        self._found = {trial: rows for trial, rows in self._found.items() if rows}

@@ -42,6 +42,7 @@ def finished_points(state: ProjectState, method: str, knob: str) -> tuple[str, .
         for entry in state.sensitivities
         if (entry.method, entry.knob) == (method, knob)
         for point in entry.points
+        if not point.provisional
     )
 
 

@@ -88,7 +88,7 @@ class Metric(ABC):
         """Return the 95 % interval: Wilson for shares of samples, Student's t for means, bootstrap otherwise."""
         if self._is_share(records):
             return wilson(float(records.sum()), len(records))
-        if self._is_mean():
+        if self.is_mean:
             return mean_interval(records[:, 0])
         with self._naming():
             return bootstrap_interval(lambda weights: self.combine(weights @ records, len(records)), len(records))
@@ -114,7 +114,7 @@ class Metric(ABC):
                 only_original_correct=lost,
                 only_candidate_correct=won,
             )
-        if self._is_mean():
+        if self.is_mean:
             return PairedDifference(value=value, ci95=mean_interval(second[:, 0] - first[:, 0]))
         n = len(first)
         return PairedDifference(
@@ -138,11 +138,13 @@ class Metric(ABC):
         except Exception as error:  # the border to foreign code: anything may come
             raise PluginError(f"metric {self.name!r} raised {type(error).__name__}: {error}") from error
 
-    def _is_mean(self) -> bool:
+    @property
+    def is_mean(self) -> bool:
+        """Whether the value is the mean of one number a sample."""
         return type(self).combine is Metric.combine
 
     def _is_share(self, records: np.ndarray) -> bool:
-        return self.unit == "share" and self._is_mean() and bool(((records == 0) | (records == 1)).all())
+        return self.unit == "share" and self.is_mean and bool(((records == 0) | (records == 1)).all())
 
 
 def class_scores(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from workbench.graph.affine import batch_norm_affine, scale_result, take_place
 from workbench.graph.model import ModelGraph
+from workbench.graph.remembered import once_per_graph
 from workbench.graph.shapes import sample_shapes
 from workbench.graph.surgery import remove_unused
 
 _FOLDED_INTO = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Add"})
 
 
+@once_per_graph
 def fold_batch_norm(graph: ModelGraph) -> ModelGraph:
     """Return the graph with every BatchNormalization folded that directly follows a layer and is its only reader.
 
@@ -23,6 +25,8 @@ def fold_batch_norm(graph: ModelGraph) -> ModelGraph:
     Raises:
         UnsupportedGraphError: the graph's shapes contradict each other.
     """
+    if not any(node.op == "BatchNormalization" for node in graph.nodes):
+        return graph
     model = graph.edit()
     shapes = None
     for node in list(model.graph):

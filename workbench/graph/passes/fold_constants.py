@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from workbench.graph.model import ModelGraph
+from workbench.graph.remembered import once_per_graph
 from workbench.graph.shapes import static_values
 from workbench.graph.statics import Statics
 from workbench.graph.surgery import add_initializer, bypass, free_name, names_in_use, remove_unused
@@ -18,6 +19,7 @@ _DUPLICATE_BYTES = 1 << 16
 _WIDENED_ELEMENTS = 1024
 
 
+@once_per_graph
 def fold_constants(graph: ModelGraph) -> ModelGraph:
     """Return the graph with all that is known before it runs worked out; inputs, outputs and layer names stay.
 

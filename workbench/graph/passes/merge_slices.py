@@ -6,18 +6,20 @@ import numpy as np
 import onnx_ir as ir
 
 from workbench.graph.model import ModelGraph
+from workbench.graph.remembered import once_per_graph
 from workbench.graph.surgery import add_initializer, free_name
 
 _LAST = np.iinfo(np.int64).max
 
 
+@once_per_graph
 def merge_slices(graph: ModelGraph) -> ModelGraph:
     """Return the graph with consecutive slices along different axes joined; the last one's name and output stay.
 
     Exact: every element of the output comes from the same place. Slices whose bounds are computed, or whose
     intermediate result others read too, stay. Needs opset 10 or newer; older graphs are returned as they are.
     """
-    if graph.opset < 10:
+    if graph.opset < 10 or not any(node.op == "Slice" for node in graph.nodes):
         return graph
     model = graph.edit()
     changed = False

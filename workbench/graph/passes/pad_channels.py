@@ -24,6 +24,8 @@ def pad_input_channels(graph: ModelGraph, names: Collection[str], multiple: int 
         UnsupportedGraphError: a node is not an ungrouped Conv with a stored weight that nothing else reads, or the
             graph's opset is below 11.
     """
+    if not names:
+        return graph
     model = graph.edit()
     nodes = {node.name or "": node for node in model.graph}
     for name in names:

@@ -1,0 +1,252 @@
+"""Runs the trials of a sweep on more and more samples, until enough is known of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from workbench.data.statistics import Z95
+from workbench.domain.cancel import CancelToken, Progress
+from workbench.domain.errors import CancelledError, StorageError, WorkbenchError
+from workbench.domain.knobs import Setting
+from workbench.domain.measurements import SensitivityPoint
+from workbench.engines.contracts import ReplayedPart
+from workbench.graph.model import ModelGraph
+from workbench.methods.evaluation import measured
+from workbench.methods.expected_drops import ExpectedDrops, expected_drops
+from workbench.methods.original_run import OriginalRun
+from workbench.methods.sampling import interval
+from workbench.methods.settling import settled
+from workbench.methods.sweep_store import SweepStore
+
+_FIRST_SAMPLES = 200
+_SHARE_RESOLUTION = 0.003
+_RELATIVE_RESOLUTION = 0.01
+_HOPELESS_SHARE = 0.5
+_FIGURES = ("drop", "error", "divergence")
+
+
+@dataclass
+class Trial:
+    """One setting of the layers that it moves together.
+
+    Attributes:
+        members: Layers that are set.
+        reported: Those that a point is wanted of; the first names the trial.
+        value: Of the knob.
+        group: Trials of the same group are ranked against each other.
+        records: (m, k) of the first m samples of the sampling plan, those of an earlier run included.
+        divergences: (m,) of the outputs from the original's; NaN where that means nothing.
+        taken: How many of them count so far.
+        done: Whether no more are wanted.
+        failed: Why there is no result.
+    """
+
+    members: tuple[str, ...]
+    reported: tuple[str, ...]
+    value: Setting
+    group: Hashable
+    records: list[np.ndarray] = field(default_factory=list)
+    divergences: list[np.ndarray] = field(default_factory=list)
+    part: ReplayedPart | None = None
+    taken: int = 0
+    done: bool = False
+    failed: WorkbenchError | None = None
+
+    @property
+    def have(self) -> int:
+        """Number of samples that records exist of."""
+        return sum(map(len, self.records))
+
+    def counted(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return records and divergences of the samples that count."""
+        return np.concatenate(self.records)[: self.taken], np.concatenate(self.divergences)[: self.taken]
+
+
+class TrialRun:
+    """All trials of a sweep.
+
+    Args:
+        original: What they are paired with.
+        make: Applies the method with one trial's settings.
+        store: Takes records as they come.
+        emit: Takes a trial's points, provisional ones first.
+        early: Whether trials end as soon as enough is known of them.
+        cancel: Polled between chunks.
+        log: Takes a line for every trial that fails.
+    """
+
+    def __init__(
+        self,
+        original: OriginalRun,
+        make: Callable[[Trial], ModelGraph],
+        store: SweepStore,
+        emit: Callable[[SensitivityPoint], None],
+        *,
+        early: bool,
+        cancel: CancelToken,
+        log: Callable[[str], None],
+    ) -> None:
+        self._original, self._make, self._store, self._emit = original, make, store, emit
+        self._early, self._cancel, self._log = early, cancel, log
+        value, share = abs(original.measurement.value), original.metric.unit == "share"
+        self._resolution = _SHARE_RESOLUTION if share else _RELATIVE_RESOLUTION * value
+        self._hopeless = _HOPELESS_SHARE * value
+        replay = original.replay
+        self._ends = [replay.samples(chunk).stop for chunk in range(replay.chunks)]
+        self.evaluations = 0
+
+    def run(self, trials: Sequence[Trial], values: Sequence[str], progress: Progress) -> None:
+        """Run all trials to their end; those with records from an earlier run go on after them.
+
+        Args:
+            trials: To run.
+            values: Inner values of the original that most trials will be fed with.
+            progress: Of the whole.
+
+        Raises:
+            CancelledError: cancelled; what was run is in the store.
+            StorageError: the store can't be written.
+        """
+        rounds = self._rounds()
+        for number, until in enumerate(rounds):
+            active = [trial for trial in trials if not trial.done and trial.failed is None]
+            if not active:
+                break
+            share = progress.part(number / len(rounds), (number + 1) / len(rounds))
+            self._advance(active, until, values if number == 0 else (), share)
+            self._judge(trials, active, until)
+        self._original.replay.forget()
+        progress.update(1.0)
+
+    def points(self, trials: Sequence[Trial]) -> list[SensitivityPoint]:
+        """Return the points of all trials that did not fail, in order."""
+        tried = [trial for trial in trials if trial.failed is None and trial.taken]
+        expected = self._expected(tried)
+        return [
+            point
+            for index, trial in enumerate(tried)
+            for point in self._points(trial, float(expected.values[index]), float(expected.errors[index]))
+        ]
+
+    def _rounds(self) -> list[int]:
+        """Return how many samples every trial has been run on after each round; ends of chunks all."""
+        total, rounds, wanted = self._ends[-1], [], _FIRST_SAMPLES
+        while self._early and wanted < total:
+            rounds.append(next(end for end in self._ends if end >= wanted))
+            wanted = 2 * rounds[-1]
+        return [*(count for count in rounds if count < total), total]
+
+    def _advance(self, active: Sequence[Trial], until: int, values: Sequence[str], progress: Progress) -> None:
+        """Run trials on the samples up to `until`: each in a thread, while the next one's graph is made."""
+        wanted = [chunk for chunk, end in enumerate(self._ends) if end <= until]
+        lacking = [trial for trial in active if trial.have < until]
+        if lacking and values:
+            self._original.replay.keep(values, wanted)
+        waiting: dict[Future[None], Trial] = {}
+        finished = 0
+        with ThreadPoolExecutor(self._original.workers, thread_name_prefix="trial") as pool:
+            try:
+                for trial in lacking:
+                    self._cancel.raise_if_cancelled()
+                    if self._made(trial):
+                        assert trial.part is not None
+                        chunks = [chunk for chunk in wanted if self._original.replay.samples(chunk).start >= trial.have]
+                        self._original.replay.keep(trial.part.fed, chunks)
+                        waiting[pool.submit(self._run, trial, chunks)] = trial
+                    for future in [future for future in waiting if future.done()]:
+                        future.result()
+                        waiting.pop(future)
+                    finished += 1
+                    # Making graphs goes ahead of running them; the bar shows the middle of the two.
+                    share = (finished - len(waiting) / 2) / len(lacking)
+                    progress.update(share, f"{trial.reported[0]}, {trial.value}, {until} samples")
+                for number, future in enumerate(as_completed(waiting)):
+                    future.result()
+                    progress.update(1 - (len(waiting) - number - 1) / 2 / len(lacking))
+            except BaseException:
+                for future in waiting:
+                    future.cancel()
+                raise
+        for trial in active:
+            trial.taken = min(until, trial.have)
+
+    def _made(self, trial: Trial) -> bool:
+        """Whether the trial has a graph to run; makes it when first asked."""
+        if trial.part is None:
+            try:
+                trial.part = self._original.replay.part(self._make(trial))
+            except (CancelledError, StorageError):
+                raise
+            except WorkbenchError as error:
+                self._fail(trial, error)
+                return False
+            self.evaluations += 1
+        return True
+
+    def _run(self, trial: Trial, chunks: Sequence[int]) -> None:
+        assert trial.part is not None
+        found: list[tuple[np.ndarray, np.ndarray]] = []
+        try:
+            for chunk in chunks:
+                self._cancel.raise_if_cancelled()
+                found.append(self._original.records_of(trial.part, chunk))
+            # An answer that is no number is known before all samples are through.
+            measured(self._original.metric, np.concatenate([records for records, _ in found]), None)
+        except (CancelledError, StorageError):
+            raise
+        except WorkbenchError as error:
+            self._fail(trial, error)
+            found = []
+        finally:
+            trial.part.close()
+            if found:
+                records, divergences = (np.concatenate(parts) for parts in zip(*found, strict=True))
+                self._store.add(trial.reported[0], trial.value, trial.have, records, divergences)
+                trial.records.append(records)
+                trial.divergences.append(divergences)
+
+    def _fail(self, trial: Trial, error: WorkbenchError) -> None:
+        trial.failed = error
+        self._log(f"Skipped {', '.join(trial.reported)} at {trial.value}: {error}")
+
+    def _judge(self, trials: Sequence[Trial], active: Sequence[Trial], until: int) -> None:
+        tried = [trial for trial in trials if trial.failed is None]
+        expected = self._expected(tried)
+        done = settled(
+            expected.values,
+            expected.errors,
+            [trial.group for trial in tried],
+            resolution=self._resolution,
+            hopeless=self._hopeless,
+        )
+        for index, trial in enumerate(tried):
+            if trial in active:
+                trial.done = bool(done[index]) or until >= self._ends[-1]
+                for point in self._points(trial, float(expected.values[index]), float(expected.errors[index])):
+                    self._emit(point)
+
+    def _expected(self, trials: Sequence[Trial]) -> ExpectedDrops:
+        found = [self._original.drop(*trial.counted()) for trial in trials]
+        drops, errors, divergences = (np.array([getattr(drop, name) for drop in found]) for name in _FIGURES)
+        return expected_drops(drops, errors, divergences, self._resolution / 3)
+
+    def _points(self, trial: Trial, expected: float, error: float) -> Iterator[SensitivityPoint]:
+        records, divergences = trial.counted()
+        drop = self._original.drop(records, divergences)
+        for layer in trial.reported:
+            yield SensitivityPoint(
+                layer=layer,
+                value=trial.value,
+                metric=drop.metric,
+                drop=drop.drop,
+                ci95=drop.ci95,
+                samples=len(records),
+                coupled=tuple(member for member in trial.members if member != layer),
+                expected=expected,
+                expected_ci95=interval(expected, error, Z95),
+                provisional=not trial.done,
+            )
