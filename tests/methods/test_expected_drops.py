@@ -29,7 +29,7 @@ def test_ranks_are_better_than_those_of_the_samples_alone() -> None:
 
 
 def test_a_setting_that_is_off_the_curve_keeps_what_its_samples_say() -> None:
-    truth, measured, divergence = _noisy(np.random.default_rng(1), 1e-4)
+    _, measured, divergence = _noisy(np.random.default_rng(1), 1e-4)
     measured[7] = 0.15
     expected = expected_drops(measured, np.full(40, 1e-4), divergence, 1e-4)
     assert expected.values[7] == pytest.approx(0.15, abs=0.01)

@@ -24,7 +24,7 @@ from workbench.graph.packed_size import packed_size_bytes
 from workbench.graph.passes.drop_traces import drop_traces
 from workbench.graph.shapes import open_dimensions
 from workbench.graph.storage import open_model, save_model
-from workbench.methods.evaluation import Reference, checked_metric, chosen_samples, compare, evaluate
+from workbench.methods.evaluation import Evaluated, Reference, checked_metric, chosen_samples, compare, evaluate
 from workbench.methods.latency_gauge import LatencyGauge
 from workbench.methods.pipeline import description_of, run_recipe
 from workbench.methods.registry import MethodRegistry
@@ -53,6 +53,7 @@ def make_candidate(
     cache: StepCache | None = None,
     threads: int = 0,
     dimensions: Mapping[str, int] | None = None,
+    baseline: Evaluated | None = None,
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
     log: Callable[[str], None] = lambda text: None,
@@ -74,6 +75,7 @@ def make_candidate(
         cache: Of step results, or None.
         threads: Of evaluation; 0 takes all cores.
         dimensions: Sizes of dynamic dimensions besides the batch, for the costs in the report.
+        baseline: The original's metric on the same samples where it is known already.
         progress: Of the whole.
         cancel: Polled throughout; a cancel before the export leaves no file.
         log: Takes lines for the job's log.
@@ -114,7 +116,7 @@ def make_candidate(
     accuracy = _Accuracy()
     if test is not None:
         part = progress.part(0.7, 0.9)
-        accuracy = _accuracy(inference, original, model_path, out_path, test, recipe, threads, part, cancel)
+        accuracy = _accuracy(inference, original, model_path, out_path, test, recipe, threads, baseline, part, cancel)
         log(_accuracy_line(accuracy))
     report = None
     if measure_latency is not None:
@@ -202,16 +204,17 @@ def _accuracy(
     test: Dataset,
     recipe: Recipe,
     threads: int,
+    known: Evaluated | None,
     progress: Progress,
     cancel: CancelToken,
 ) -> _Accuracy:
-    """Evaluate both files on the same samples."""
+    """Evaluate both files on the same samples, the original only where its metric is not known yet."""
     reference = Reference(engine, original)
-    measured = []
+    measured = [] if known is None else [known]
     for path, part in (
         (model_path, progress.part(0.0, 0.5, "original")),
         (out_path, progress.part(0.5, 1.0, "candidate")),
-    ):
+    )[len(measured) :]:
         measured.append(
             evaluate(
                 engine,

@@ -2,8 +2,9 @@
 
 The share of right answers changes in steps of one sample; what a setting does to the outputs (their divergence from the
 original's) is known far more exactly from the same samples. Over the settings of a sweep one follows from the other,
-nearly: drop_i = a · v_i^b · (1 + error of relative size r) + error of size f. a, b, r are fitted to all settings, and every drop is drawn
-towards the curve, the more the less its own samples say (an empirical Bayes estimate; Efron and Morris, 1973).
+nearly: drop_i = a · v_i^b · (1 + error of relative size r) + error of size f. a, b, r are fitted to all settings, and
+every drop is drawn towards the curve, the more the less its own samples say (an empirical Bayes estimate; Efron and
+Morris, 1973).
 
 Notation: n settings; d (n,) drops as measured, s (n,) their standard errors, v (n,) divergences.
 """

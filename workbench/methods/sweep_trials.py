@@ -26,6 +26,7 @@ _FIRST_SAMPLES = 200
 _SHARE_RESOLUTION = 0.003
 _RELATIVE_RESOLUTION = 0.01
 _HOPELESS_SHARE = 0.5
+_STAY = 0.4
 _FIGURES = ("drop", "error", "divergence")
 
 
@@ -112,12 +113,18 @@ class TrialRun:
             StorageError: the store can't be written.
         """
         rounds = self._rounds()
+        # Most trials end after the first rounds.
+        work = np.cumsum([0.0, *(np.diff([0, *rounds]) * _STAY ** np.arange(len(rounds)))])
         for number, until in enumerate(rounds):
             active = [trial for trial in trials if not trial.done and trial.failed is None]
             if not active:
                 break
-            share = progress.part(number / len(rounds), (number + 1) / len(rounds))
-            self._advance(active, until, values if number == 0 else (), share)
+            share = progress.part(*(float(work[end] / work[-1]) for end in (number, number + 1)))
+            try:
+                self._advance(active, until, values if number == 0 else (), share)
+            except CancelledError:
+                self._show_what_there_is(active)
+                raise
             self._judge(trials, active, until)
         self._original.replay.forget()
         progress.update(1.0)
@@ -228,6 +235,13 @@ class TrialRun:
                 trial.done = bool(done[index]) or until >= self._ends[-1]
                 for point in self._points(trial, float(expected.values[index]), float(expected.errors[index])):
                     self._emit(point)
+
+    def _show_what_there_is(self, active: Sequence[Trial]) -> None:
+        """Hand on what is known of trials that a cancel broke off."""
+        for trial in active:
+            trial.taken = trial.have
+        for point in self.points(active):
+            self._emit(point)
 
     def _expected(self, trials: Sequence[Trial]) -> ExpectedDrops:
         found = [self._original.drop(*trial.counted()) for trial in trials]
