@@ -306,7 +306,7 @@ def resnet20_state(*, candidates: bool = True) -> ProjectState:
 
 
 _DEVICE = DeviceDescription(
-    name="This computer", cpu="Example CPU", threads=1, runtime="onnxruntime 1.31", provider="CPUExecutionProvider"
+    name="local", cpu="Example CPU", threads=1, runtime="onnxruntime 1.31", provider="CPUExecutionProvider"
 )
 
 

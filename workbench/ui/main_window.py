@@ -10,7 +10,7 @@ from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QAction, QCloseEvent, QKeyEvent, QShowEvent
 from PySide6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
-from workbench.domain.errors import JobError, WorkbenchError
+from workbench.domain.errors import DeviceError, JobError, WorkbenchError
 from workbench.project.recent import RecentFiles
 from workbench.project.references import ReferenceProblem
 from workbench.project.state import Change, ProjectState
@@ -18,6 +18,7 @@ from workbench.ui import files
 from workbench.ui.actions import Actions
 from workbench.ui.banner import Banner, Remedy
 from workbench.ui.bits_acts import register_bits_acts
+from workbench.ui.device_acts import register_device_acts
 from workbench.ui.file_drops import FileDrops
 from workbench.ui.layouts import Workspace
 from workbench.ui.leaving import when_free
@@ -78,6 +79,7 @@ class MainWindow(QMainWindow):
         register_project_acts(self)
         register_work_acts(self)
         register_bits_acts(self)
+        register_device_acts(self)
         register_window_acts(self)
         for act in self.actions_:
             self.addAction(self.actions_.action(act.id))
@@ -316,6 +318,8 @@ class MainWindow(QMainWindow):
         if layers and report is not None:
             what = layer_labels(report)[layers[0]] if len(layers) == 1 else numbers.plural(len(layers), "layer")
             remedies.insert(0, Remedy(f"Select {what}", partial(self._select_layers, layers)))
+        if isinstance(error, DeviceError):
+            remedies.insert(0, Remedy("Devices…", partial(self.actions_.trigger, "devices.manage")))
         if "DATA.yaml" in (error.action or ""):
             remedies.insert(0, Remedy("Choose data…", self.choose_data))
         self.banner.add_details(error, "\n".join(record.log), *remedies)

@@ -15,6 +15,7 @@ from workbench.domain.knobs import Knob, Setting
 from workbench.project.commands import SetDefault
 from workbench.project.recent import RecentFiles
 from workbench.ui.actions import Actions
+from workbench.ui.device_acts import fill_device_menu
 from workbench.ui.models import numbers
 from workbench.ui.models.bit_presets import PRESETS
 from workbench.ui.panels.layer_menu import sweep_menu
@@ -34,7 +35,7 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "graph.fold", "graph.depth1", "graph.depth2", "graph.unfold", LINE, "@look", "view.full",
     )),
     ("&Model", ("model.open", "model.import", "model.sizes", LINE, "data.choose", LINE, "model.folder")),
-    ("&Analyse", ("analyse.baseline", "analyse.latency", LINE, "analyse.sensitivity", "@sweeps")),
+    ("&Analyse", ("analyse.baseline", "analyse.latency", "@devices", LINE, "analyse.sensitivity", "@sweeps")),
     ("&Compress", (
         "@defaults", "@bits", "compress.reset", LINE, "compress.preflight", "compress.run", "compress.cancel", LINE,
         "candidate.restore", "candidate.ladder", "candidate.star", "candidate.export", "candidate.delete",
@@ -94,6 +95,8 @@ class Menus:
                     sub.addAction(self._actions.action(look))
             case "@sweeps":
                 self._submenu(menu, "Measure sensitivity of selected layers to", partial(self._fill_sweeps))
+            case "@devices":
+                self._submenu(menu, "Measure on", self._fill_devices)
             case "@defaults":
                 self._submenu(menu, "Set for all layers", self._fill_defaults)
             case "@bits":
@@ -143,6 +146,9 @@ class Menus:
             self._session.failed.emit(
                 StorageError("The list of recent files can't be written", found=error.strerror or str(error))
             )
+
+    def _fill_devices(self, menu: QMenu) -> None:
+        fill_device_menu(menu, self._session, self._actions)
 
     def _fill_sweeps(self, menu: QMenu) -> None:
         for before in menu.findChildren(QMenu, options=Qt.FindChildOption.FindDirectChildrenOnly):

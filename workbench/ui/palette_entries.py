@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtGui import QKeySequence
 
+from workbench.ui.device_acts import device_entries
 from workbench.ui.palette import Entry
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def palette_entries(window: MainWindow) -> list[Entry]:
     """Return everything that can be done or gone to from here."""
-    return [*_acts(window), *_sweeps(window), *_layers(window), *_candidates(window)]
+    return [*_acts(window), *_sweeps(window), *device_entries(window.session), *_layers(window), *_candidates(window)]
 
 
 def _acts(window: MainWindow) -> list[Entry]:

@@ -33,11 +33,13 @@ from workbench.jobs.specs import (
 from workbench.project import results
 from workbench.project.commands import Command, ReplaceRecipe, SetData, SetModel, SetSteps
 from workbench.project.copying import copy_whole
+from workbench.project.device_book import DeviceBook
 from workbench.project.document import Document
 from workbench.project.state import Candidate, Change, ModelReference, ProjectState
 from workbench.ui import reasons, workflow
 from workbench.ui.arrivals import Arrivals
 from workbench.ui.bridge import JobsBridge
+from workbench.ui.devices import Devices
 from workbench.ui.models.data_offers import DataOffers
 from workbench.ui.models.reason import Reason
 from workbench.ui.selection import Selection
@@ -73,6 +75,7 @@ class Session(QObject):
         self.jobs = jobs
         self.theme = theme
         self.selection = Selection(self)
+        self.devices = Devices(DeviceBook(), self)
         self.methods: tuple[ParameterSchema, ...] = ()
         self.knobs: tuple[Knob, ...] = FIRST_PARTY_KNOBS
         self.data_offers = DataOffers()

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from workbench.domain.dimensions import free_dimensions
 from workbench.domain.measurements import Interval, Latency, MetricMeasurement, PairedDifference, Ratio
+from workbench.domain.remote_device import LOCAL
 from workbench.domain.reports import InspectReport
 from workbench.project.state import Candidate, ProjectState
 from workbench.ui.models import numbers
@@ -232,7 +233,8 @@ def _baseline(state: ProjectState, metric: MetricMeasurement | None, candidates:
     taken = (
         c.report.latency_report for c in reversed(candidates) if not _at_other_sizes(c.report.model.macs, state.inspect)
     )
-    report = state.baseline_latency or next((report for report in taken if report is not None), None)
+    here = [entry for entry in (state.baseline_latency, *taken) if entry and entry.device.name == state.latency.device]
+    report = here[0] if here else None
     model = report.models[0] if report and report.models else None
     return CandidateRow(
         id=BASELINE,
@@ -263,6 +265,8 @@ def _candidate(candidate: Candidate, state: ProjectState, metric: str) -> Candid
         stale = "Made from another model file"
     elif report.metric is not None and report.metric.metric != metric:
         stale = f"Measured with {numbers.metric_title(report.metric.metric)}"
+    elif device and device.name != state.latency.device:
+        stale = f"Latency was measured on {'this computer' if device.name == LOCAL else device.name}"
     elif (latency and latency.batch != state.latency.batch) or (device and device.threads != state.latency.threads):
         stale = "Latency was measured with other threads or batch"
     elif state.inspect is not None and _at_other_sizes(report.model.macs, state.inspect):

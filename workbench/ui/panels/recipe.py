@@ -33,6 +33,7 @@ from workbench.ui.files import open_recipe
 from workbench.ui.icons import icon
 from workbench.ui.models.method_choices import method_tip, stage_choices
 from workbench.ui.models.recipe_steps import PRESETS, Preset, StepView, moved, resolve_recipe
+from workbench.ui.panels.device_choice import DeviceChoice
 from workbench.ui.panels.empty_state import Pages
 from workbench.ui.panels.export import ask_path
 from workbench.ui.panels.preflight_dialog import show_preflight
@@ -290,6 +291,14 @@ class RecipePanel(QWidget):
             editor.setMinimumWidth(56)
             grid.addWidget(label, place // 2, 2 * (place % 2))
             grid.addWidget(editor, place // 2, 2 * (place % 2) + 1)
+        self.device = DeviceChoice(self._session)
+        label = QLabel("Device")
+        label.setProperty("role", "muted")
+        label.setBuddy(self.device)
+        label.setToolTip(self.device.toolTip())
+        self.device.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        grid.addWidget(label, 2, 0)
+        grid.addWidget(self.device, 2, 1, 1, 3)
         for column in (1, 3):
             grid.setColumnStretch(column, 1)
         guard_wheel(widget)
