@@ -103,6 +103,9 @@ from workbench.methods.method import Method, MethodData, MethodResult, Parameter
 from workbench.methods.moments import MeanSquares, RowMoments, RowObserver
 from workbench.methods.normalisation import normalised, with_new_statistics
 from workbench.methods.patches import ChannelRows, LayerRows, SampledRows, Windows
+from workbench.methods.search.forecast import Result as FinishedTrial
+from workbench.methods.search.space import Dimension, Proposal, Space
+from workbench.methods.search.strategy import SearchTask, Strategy
 from workbench.methods.surgeon import inverse_root, settle_columns
 from workbench.methods.training import Training, TrainingParameters, training_history
 from workbench.methods.weight_layout import WeightLayout
@@ -134,8 +137,10 @@ __all__ = [
     "Choice",
     "Chosen",
     "DataError",
+    "Dimension",
     "Factor",
     "Factors",
+    "FinishedTrial",
     "HalfType",
     "InferenceEngine",
     "InputScale",
@@ -161,6 +166,7 @@ __all__ = [
     "Placement",
     "Plan",
     "Progress",
+    "Proposal",
     "Reader",
     "ReaderOptions",
     "RecipeError",
@@ -172,11 +178,14 @@ __all__ = [
     "RowMoments",
     "RowObserver",
     "SampledRows",
+    "SearchTask",
     "Setting",
     "SlopeObserver",
     "Source",
+    "Space",
     "Sparsity",
     "Stage",
+    "Strategy",
     "Tools",
     "Training",
     "TrainingData",

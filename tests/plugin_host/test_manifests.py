@@ -84,7 +84,7 @@ METHOD = '[[method]]\nid = "mine.zero"\nobject = "code:Zero"\n'
     ("manifest", "said"),
     [
         (METHOD, r"no \[plugin\] section"),
-        (HEAD, r"offers nothing.*\[\[method\]\], \[\[metric\]\] or \[\[reader\]\]"),
+        (HEAD, r"offers nothing.*\[\[method\]\], \[\[metric\]\], \[\[reader\]\] or \[\[strategy\]\]"),
         (HEAD + "[method]\nid = 3\n", "method is wrong"),
         (HEAD.replace("api = 1\n", "") + METHOD, r"Expected api = 1\. Found none\. Write `api = 1`"),
         (HEAD.replace("api = 1", "api = 2") + METHOD, r"Found api = 2\. Install a newer version"),

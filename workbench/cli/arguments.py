@@ -110,6 +110,16 @@ def parser() -> argparse.ArgumentParser:
     compress.add_argument("--no-latency", action="store_true", help="don't measure latency")
     _latency_arguments(compress)
 
+    search = verb("search", "make many candidates under objectives and budgets: a front of files", project=True)
+    search.add_argument("model", metavar="MODEL")
+    search.add_argument("--data", metavar="DATA.yaml", help="takes the place of what the study names")
+    search.add_argument("--study", metavar="STUDY.yaml", required=True)
+    search.add_argument("--out", metavar="DIR", required=True, help="folder of the study; one begun there goes on")
+    search.add_argument("--minutes", type=float, help="take the place of the study's stop.minutes")
+    search.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="build candidates on this Dask cluster")
+    search.add_argument("--device", help="where latency is measured (default: the study's)")
+    _dimension_argument(search)
+
     project = verb("project", "work with a project file")
     actions = project.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
     new = actions.add_parser("new", help="make a project from a model", parents=[common])

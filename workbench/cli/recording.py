@@ -12,6 +12,7 @@ from workbench.domain.errors import BadInputError, ProjectError, StorageError
 from workbench.domain.measurements import LatencyReport, MetricMeasurement, SensitivityPoint
 from workbench.domain.recipe import Recipe
 from workbench.domain.reports import CandidateReport, InspectReport, SweepReport
+from workbench.domain.search_reports import SearchCandidate
 from workbench.graph.storage import model_sha256
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import InspectJob
@@ -111,6 +112,15 @@ class Recording:
         """Keep a candidate with its file."""
         if (document := self._opened()) is not None:
             add_candidate(document, recipe, report)
+
+    def found(self, candidate: SearchCandidate, recipe: Recipe) -> None:
+        """Keep a candidate of a search, once: a search that goes on brings those of earlier runs again."""
+        document = self._opened()
+        if document is None:
+            return
+        known = {(kept.report.candidate.sha256, kept.report.recipe_sha256) for kept in document.state.candidates}
+        if (candidate.candidate.sha256, candidate.recipe_sha256) not in known:
+            add_candidate(document, recipe, candidate.plain())
 
     def _compare(self, document: Document) -> None:
         state = document.state

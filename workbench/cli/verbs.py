@@ -16,6 +16,7 @@ from workbench.cli.demo import demo
 from workbench.cli.device_verbs import device
 from workbench.cli.project_verbs import project
 from workbench.cli.recording import Recording, dimensions_of, name_and_value, require_writable, whole_number
+from workbench.cli.search_verb import search
 from workbench.data.description_file import read_data_description
 from workbench.data.yaml_text import read_scalar
 from workbench.domain.cancel import CancelToken, Progress
@@ -304,6 +305,7 @@ VERBS: dict[str, Verb] = {
     "sweep": _sweep,
     "preflight": _preflight,
     "compress": _compress,
+    "search": search,
     "project": project,
     "plugin": _plugin,
     "device": device,

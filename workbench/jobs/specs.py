@@ -14,6 +14,7 @@ from workbench.domain.knobs import Setting
 from workbench.domain.recipe import Recipe, Step
 from workbench.domain.remote_device import LOCAL, RemoteDevice
 from workbench.domain.reports import Drawing
+from workbench.domain.study import Study
 
 
 class _Spec(BaseModel):
@@ -151,8 +152,10 @@ class SweepJob(_MeasuringSpec):
     r"""Sensitivities over layers and values → SweepReport; every point also comes as a partial result.
 
     Attributes:
+        direction: Set one layer and leave the others, or set all others.
+        early: End trials as soon as their rank is settled; all samples are run otherwise.
         done: Points that an earlier run finished, as "layer\tvalue", which are not repeated.
-        store: JSON-lines file that finished points are appended to and resumed from, or None.
+        store: JSON-lines file that what was run is appended to and resumed from, or None.
     """
 
     kind: Literal["sweep"] = "sweep"
@@ -164,7 +167,31 @@ class SweepJob(_MeasuringSpec):
     layers: tuple[str, ...] = ()
     samples: int | Literal["all"] = 2000
     seed: int = 0
+    direction: Literal["only", "all but"] = "only"
+    early: bool = True
     done: tuple[str, ...] = ()
+    store: str | None = None
+
+
+class InteractionsJob(_MeasuringSpec):
+    """What two layers lose together beyond what each loses alone → InteractionsReport.
+
+    Attributes:
+        value: Of the knob, set on both.
+        layers: To pair; all without any.
+        store: As in SweepJob.
+    """
+
+    kind: Literal["interactions"] = "interactions"
+    data: DataDescription
+    method: str
+    parameters: dict[str, object] = Field(default_factory=dict)
+    knob: str
+    value: Setting
+    layers: tuple[str, ...] = ()
+    samples: int | Literal["all"] = 2000
+    seed: int = 0
+    early: bool = True
     store: str | None = None
 
 
@@ -173,6 +200,7 @@ class CompressJob(_MeasuringSpec):
 
     Attributes:
         cache: Folder of step results by content hash, or None to keep none.
+        baseline: File of the original's metric on the same samples (`methods.search.baseline`), or None to take it.
         dimensions: Sizes of dynamic dimensions besides the batch, for costs and latency.
     """
 
@@ -180,11 +208,27 @@ class CompressJob(_MeasuringSpec):
     recipe: Recipe
     out: str
     cache: str | None = None
+    baseline: str | None = None
     threads: int = 1
     batch: int = 1
     measure_latency: bool = True
     latency_seconds: float = 4.0
     dimensions: dict[str, int] = Field(default_factory=dict)
+
+
+class SearchJob(_MeasuringSpec):
+    """Make many candidates under objectives and budgets → SearchReport; each one also comes as a partial result.
+
+    Attributes:
+        study: With its data embedded.
+        out: Folder of the study; one that was begun there goes on.
+        scheduler: Address of a Dask scheduler whose workers build the candidates; None builds them here.
+    """
+
+    kind: Literal["search"] = "search"
+    study: Study
+    out: str
+    scheduler: str | None = None
 
 
 class PreflightJob(_MeasuringSpec):
@@ -248,7 +292,9 @@ JobSpec = Annotated[
     | LadderJob
     | ProfileJob
     | SweepJob
+    | InteractionsJob
     | CompressJob
+    | SearchJob
     | PreflightJob
     | ImportJob
     | ListMethodsJob

@@ -21,8 +21,10 @@ from workbench.data.readers.registry import register_reader
 from workbench.domain.errors import PluginError
 from workbench.methods.method import Method
 from workbench.methods.registry import MethodRegistry
+from workbench.methods.search.registry import register_strategy
+from workbench.methods.search.strategy import Strategy
 from workbench.plugin_host.manifests import Manifest
-from workbench.plugin_host.offers import fault_of_method, fault_of_metric, fault_of_reader
+from workbench.plugin_host.offers import fault_of_method, fault_of_metric, fault_of_reader, fault_of_strategy
 
 PACKAGE = "workbench_plugins"
 
@@ -34,12 +36,14 @@ class Offer:
     methods: tuple[type[Method], ...] = ()
     metrics: tuple[type[Metric], ...] = ()
     readers: tuple[type[Reader], ...] = ()
+    strategies: tuple[type[Strategy], ...] = ()
 
 
 def load_plugins(manifests: Iterable[Manifest]) -> tuple[MethodRegistry, tuple[PluginError, ...]]:
     """Load all plugins; returns the methods and what could not be loaded, each failure naming its plugin.
 
-    Metrics and readers are from then on known to `metric_named` and `reader_named` in this process.
+    Metrics, readers and strategies are from then on known to `metric_named`, `reader_named` and `make_strategy` in this
+    process.
     """
     registry = MethodRegistry()
     failures: list[PluginError] = []
@@ -53,6 +57,7 @@ def load_plugins(manifests: Iterable[Manifest]) -> tuple[MethodRegistry, tuple[P
             *(partial(registry.register, method, manifest.id, manifest.version) for method in offer.methods),
             *(partial(register_metric, metric, manifest.id) for metric in offer.metrics),
             *(partial(register_reader, reader, manifest.id) for reader in offer.readers),
+            *(partial(register_strategy, strategy, manifest.id) for strategy in offer.strategies),
         ]
         for register in entries:
             try:
@@ -86,6 +91,12 @@ def load_plugin(manifest: Manifest) -> Offer:
         readers=tuple(
             _load(manifest, package, entry.object, f"reader {entry.name!r}", partial(fault_of_reader, name=entry.name))
             for entry in manifest.readers
+        ),
+        strategies=tuple(
+            _load(
+                manifest, package, entry.object, f"strategy {entry.name!r}", partial(fault_of_strategy, name=entry.name)
+            )
+            for entry in manifest.strategies
         ),
     )
 

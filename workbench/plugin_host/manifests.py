@@ -28,7 +28,7 @@ FOLDERS_VARIABLE = "WORKBENCH_PLUGINS"
 ENTRY_POINTS = "workbench.plugins"
 ID_PATTERN = r"^[a-z][a-z0-9_]*$"
 _OBJECT_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
-_OFFERS = {"method": "methods", "metric": "metrics", "reader": "readers"}
+_OFFERS = {"method": "methods", "metric": "metrics", "reader": "readers", "strategy": "strategies"}
 
 Origin = Literal["first-party", "environment", "user", "package"]
 
@@ -43,7 +43,7 @@ class MethodEntry(BaseModel):
 
 
 class NamedEntry(BaseModel):
-    """A metric or reader that a plugin offers; `name` is its word in DATA.yaml, `object` as for a method."""
+    """A metric, reader or strategy that a plugin offers; `name` is its word in DATA.yaml or STUDY.yaml."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,7 +57,7 @@ class Manifest(BaseModel):
     Attributes:
         api: Version of the interface that it was written against.
         summary: One sentence about it.
-        methods, metrics, readers: What it offers.
+        methods, metrics, readers, strategies: What it offers.
         folder: Where it lies.
         origin: How it was found.
     """
@@ -72,6 +72,7 @@ class Manifest(BaseModel):
     methods: tuple[MethodEntry, ...] = ()
     metrics: tuple[NamedEntry, ...] = ()
     readers: tuple[NamedEntry, ...] = ()
+    strategies: tuple[NamedEntry, ...] = ()
     folder: Path
     origin: Origin
 
@@ -132,7 +133,7 @@ def read_manifest(folder: Path, origin: Origin = "user") -> Manifest:
         raise PluginError(
             f"the manifest has a section {unknown[0]!r} that this version does not know",
             where=str(path),
-            expected="[plugin] and [[method]], [[metric]] or [[reader]]",
+            expected="[plugin] and [[method]], [[metric]], [[reader]] or [[strategy]]",
             action="Remove it, or install a newer version of the program.",
         )
     plugin = content.get("plugin")
@@ -157,10 +158,13 @@ def read_manifest(folder: Path, origin: Origin = "user") -> Manifest:
         *(("method", entry.id) for entry in manifest.methods),
         *(("metric", entry.name) for entry in manifest.metrics),
         *(("reader", entry.name) for entry in manifest.readers),
+        *(("strategy", entry.name) for entry in manifest.strategies),
     ]
     if not offered:
         raise PluginError(
-            "the manifest offers nothing", where=str(path), expected="a [[method]], [[metric]] or [[reader]] section"
+            "the manifest offers nothing",
+            where=str(path),
+            expected="a [[method]], [[metric]], [[reader]] or [[strategy]] section",
         )
     twice = next((entry for entry in offered if offered.count(entry) > 1), None)
     if twice is not None:

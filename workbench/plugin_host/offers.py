@@ -1,4 +1,4 @@
-"""Says what keeps an object that a plugin offers from being a method, a metric or a reader, before anyone uses it."""
+"""Says what keeps an object that a plugin offers from being what its manifest says, before anyone uses it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from workbench.data.metrics._base import Metric
 from workbench.data.readers._base import Reader, ReaderOptions
 from workbench.domain.knobs import Knob
 from workbench.methods.method import Method, Stage
+from workbench.methods.search.strategy import Strategy
 
 
 def fault_of_method(found: object, id: str) -> str | None:
@@ -49,6 +50,18 @@ def fault_of_reader(found: object, name: str) -> str | None:
         return fault
     if not (isinstance(found.Options, type) and issubclass(found.Options, ReaderOptions)):
         return "has `Options` that are not a subclass of workbench.api.ReaderOptions"
+    return _misnamed(found.name, name)
+
+
+def fault_of_strategy(found: object, name: str) -> str | None:
+    """Return what keeps an object from being the strategy called `name`, or None."""
+    if not (isinstance(found, type) and issubclass(found, Strategy)):
+        return "is not a subclass of workbench.api.Strategy"
+    fault = _missing(found, name=str, title=str, screened=bool)
+    if fault is not None:
+        return fault
+    if not (isinstance(found.Parameters, type) and issubclass(found.Parameters, BaseModel)):
+        return "has `Parameters` that are not a subclass of workbench.api.Parameters"
     return _misnamed(found.name, name)
 
 

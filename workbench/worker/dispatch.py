@@ -22,6 +22,7 @@ from workbench.jobs.specs import (
     PreflightJob,
     PreviewDataJob,
     ProfileJob,
+    SearchJob,
     SweepJob,
 )
 from workbench.worker import (
@@ -32,6 +33,7 @@ from workbench.worker import (
     model_jobs,
     plugin_jobs,
     preflight_jobs,
+    search_jobs,
 )
 
 
@@ -66,6 +68,8 @@ def run_job(spec: JobSpec, context: JobContext) -> dict[str, Any]:
             return compression_jobs.sweep_layers(spec, context)
         case CompressJob():
             return compression_jobs.compress(spec, context)
+        case SearchJob():
+            return search_jobs.search(spec, context)
         case PreflightJob():
             return preflight_jobs.foretell(spec, context)
         case ListMethodsJob():

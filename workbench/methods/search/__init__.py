@@ -1,0 +1,1 @@
+"""The search: from a study to a front of measured files."""
