@@ -47,6 +47,12 @@ missing_packages() {
         printf '%s\n' "$known" | grep -xF "${entry%%:*}" >/dev/null || printf '%s ' "${entry##*:}"
     done
     [ -n "$(find /usr/share/fonts -name '*.ttf' -print -quit 2>/dev/null)" ] || printf 'fonts-dejavu-core '
+    # The tests measure over SSH on this very machine, with a server of their own. Where the system would run one as a
+    # service too, it is not installed behind its owner's back; those tests are skipped there.
+    if [ "$extra" = test ] && [ ! -d /run/systemd/system ]; then
+        command -v ssh >/dev/null 2>&1 || printf 'openssh-client '
+        [ -x /usr/sbin/sshd ] || command -v sshd >/dev/null 2>&1 || printf 'openssh-server '
+    fi
 }
 
 install_packages() {

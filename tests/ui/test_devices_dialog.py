@@ -107,7 +107,7 @@ def test_check_that_fails_says_what_to_do(desk: Callable[..., Any], qtbot: Any) 
     error = DeviceError("pi.local does not answer", action="Check that it is switched on.")
     made.runner.fail(made.runner.last("check_device"), error)
     qtbot.waitUntil(lambda: dialog.problem.isVisible())
-    assert dialog.problem.text() == "pi.local does not answer. Check that it is switched on."
+    assert dialog.problem.text() == "Pi.local does not answer. Check that it is switched on."
     assert made.window.banner.notices == ()
 
 
@@ -195,4 +195,4 @@ def test_closed_port_is_told_by_a_real_worker(
     dialog = dialog_of(real_window())
     click(qtbot, dialog.check)
     qtbot.waitUntil(lambda: dialog.problem.isVisible(), timeout=60_000)
-    assert f"device shut: 127.0.0.1 runs no SSH server at port {port}" in dialog.problem.text()
+    assert f"127.0.0.1 runs no SSH server at port {port}" in dialog.problem.text()

@@ -48,7 +48,7 @@ class DeviceBook:
             raise DeviceError(
                 f"there is no device {name!r}",
                 expected=f"one of {known}",
-                action=f"Add it: `workbench device add {name} --host …`, or Model ▸ Devices in the window.",
+                action=f"Add it: `workbench device add {name} --host …`, or Analyse ▸ Measure on ▸ Devices…",
             )
         return found
 

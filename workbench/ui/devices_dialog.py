@@ -85,6 +85,7 @@ class DevicesDialog(QDialog):
         about.setText(_ABOUT)
         about.show()
         beside = QVBoxLayout()
+        beside.setSpacing(8)
         beside.addWidget(self.list, 1)
         beside.addWidget(self.new)
         beside.addWidget(self.remove)
@@ -256,7 +257,9 @@ class DevicesDialog(QDialog):
     def _failed(self, error: WorkbenchError) -> None:
         self._job = None
         if self._open:
-            self._say(problem=str(error))
+            # Which device it is about is plain to see here.
+            said = str(WorkbenchError.from_json({**error.to_json(), "where": None}))
+            self._say(problem=said[:1].upper() + said[1:])
 
     def _stop(self) -> None:
         """Stop a check that is under way; what it finds is about another device than the one shown."""

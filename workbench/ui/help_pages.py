@@ -49,6 +49,29 @@ def words_page() -> str:
     return _table("Words", list(WORDS))
 
 
+def devices_page() -> str:
+    """Return how to measure on another machine."""
+    return _table(
+        "Measuring on another machine",
+        [
+            ("What it needs", "Linux or macOS, an SSH server, Python 3.9 or newer with numpy and onnxruntime."),
+            ("Make its Python", "python3 -m venv ~/venv && ~/venv/bin/pip install numpy onnxruntime, there."),
+            ("Let yourself in", "ssh-copy-id USER@HOST here, once. Passwords are neither asked for nor stored; a key "
+             "with a passphrase belongs into the SSH agent."),
+            ("Add it", "Analyse ▸ Measure on ▸ Devices…: host, user, key file, and ~/venv/bin/python as Python. "
+             "Check says what is missing."),
+            ("Host key", "A machine whose key is not known is refused. Connect once with ssh and compare it, or tick "
+             "“Remember its host key the first time”. A key that changed is always refused."),
+            ("Measure on it", "Choose it below the recipe's steps. Latency of the original and of every candidate is "
+             "measured there; figures that were taken elsewhere are greyed."),
+            ("What runs there", "The same interleaved rounds as here, in a process of its own: it goes on when the "
+             "connection drops, and its result is fetched when it is back. Cancel ends it there too."),
+            ("What is kept there", "A small program and the models, each once, up to 4 GiB, in the device's folder."),
+            ("Accuracy there", "workbench evaluate MODEL --data DATA.yaml --device NAME"),
+        ],
+    )  # fmt: skip
+
+
 def about_page() -> str:
     """Return name, version, licence and what it runs on."""
     return (

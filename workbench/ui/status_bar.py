@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QLabel, QStatusBar, QWidget
 
 from workbench.project.state import Candidate, ProjectState
 from workbench.ui.models import numbers
+from workbench.ui.models.device_words import device_words
 from workbench.ui.panels.elided import ElidedLabel
 from workbench.ui.session import Session
 
@@ -71,7 +72,8 @@ def baseline_text(state: ProjectState) -> str:
     if state.baseline is not None:
         parts.append(numbers.metric_text(state.baseline))
     if state.baseline_latency is not None:
-        parts.append(numbers.latency_text(state.baseline_latency.models[0].latency_ms))
+        latency = numbers.latency_text(state.baseline_latency.models[0].latency_ms)
+        parts.append(latency + device_words(state.baseline_latency.device.name))
     if state.inspect is not None:
         parts.append(numbers.size_text(state.inspect.model.size_bytes))
     return "   ".join(parts)

@@ -13,6 +13,7 @@ from workbench.project.state import ProjectState, Sensitivities
 from workbench.ui import colors
 from workbench.ui.colors import Rgb
 from workbench.ui.models import numbers
+from workbench.ui.models.device_words import device_words
 from workbench.ui.models.layer_fates import FATES, layer_fates, shown_candidates
 
 _LEGEND_STOPS = 24
@@ -236,7 +237,9 @@ def _latency(state: ProjectState, owner: Mapping[str, str]) -> Overlay:
     }
     device = report.device
     threads = numbers.plural(device.threads, "thread")
-    measured = f"{numbers.latency_text(model.latency_ms)} in all on {device.name}, {threads}, batch {model.batch}"
+    measured = (
+        f"{numbers.latency_text(model.latency_ms)} in all{device_words(device.name)}, {threads}, batch {model.batch}"
+    )
     note = _joined(measured, _SUM if owner else "")
     labels = ("0 %", f"{numbers.fixed(top * 50, 1)} %", f"{numbers.fixed(top * 100, 1)} %")
     return Overlay(fills, Legend("Share of latency", ramp=_ramp(colors.heat), labels=labels, note=note))

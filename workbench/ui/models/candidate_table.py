@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 from workbench.domain.dimensions import free_dimensions
 from workbench.domain.measurements import Interval, Latency, MetricMeasurement, PairedDifference, Ratio
-from workbench.domain.remote_device import LOCAL
 from workbench.domain.reports import InspectReport
 from workbench.project.state import Candidate, ProjectState
 from workbench.ui.models import numbers
+from workbench.ui.models.device_words import device_words
 from workbench.ui.models.pareto_front import front
 
 BASELINE = ""
@@ -266,7 +266,7 @@ def _candidate(candidate: Candidate, state: ProjectState, metric: str) -> Candid
     elif report.metric is not None and report.metric.metric != metric:
         stale = f"Measured with {numbers.metric_title(report.metric.metric)}"
     elif device and device.name != state.latency.device:
-        stale = f"Latency was measured on {'this computer' if device.name == LOCAL else device.name}"
+        stale = f"Latency was measured{device_words(device.name) or ' on this computer'}"
     elif (latency and latency.batch != state.latency.batch) or (device and device.threads != state.latency.threads):
         stale = "Latency was measured with other threads or batch"
     elif state.inspect is not None and _at_other_sizes(report.model.macs, state.inspect):

@@ -14,6 +14,7 @@ from workbench.ui import colors
 from workbench.ui.models import numbers
 from workbench.ui.models.candidate_changes import candidate_facts, layer_changes
 from workbench.ui.models.channel_counts import ChannelCounts, channel_counts, multiple_of
+from workbench.ui.models.device_words import device_words
 from workbench.ui.models.facts import Fact, exact, with_share
 from workbench.ui.models.importance import Importance, layer_importance, says_importance
 from workbench.ui.models.layer_geometry import geometry_facts
@@ -295,9 +296,9 @@ def _model(state: ProjectState, report: InspectReport, candidate: Candidate | No
     if state.baseline_latency is not None:
         device = state.baseline_latency.device
         first = state.baseline_latency.models[0]
-        how = f"batch {first.batch}, {numbers.plural(device.threads, 'thread')}, {device.name}"
+        how = f"batch {first.batch}, {numbers.plural(device.threads, 'thread')}, {device.cpu}, {device.runtime}"
         tip = f"Median of {first.runs} runs, {how}, 95 % interval"
-        facts.append(Fact("Latency", numbers.latency_text(first.latency_ms), tip))
+        facts.append(Fact("Latency", numbers.latency_text(first.latency_ms) + device_words(device.name), tip))
     return Inspection(
         kind="model",
         heading=Path(model.path).name,
