@@ -23,18 +23,22 @@ from workbench.methods.evaluation import evaluate
 from workbench.methods.method import Requirement
 from workbench.methods.preparation import RecipeData
 from workbench.methods.sensitivity import sweep
+from workbench.methods.sweep_setup import Swept, Watched
 
 
 def swept(graph: ModelGraph, description: DataDescription, engine: OrtEngine, **changes: Any) -> SweepReport:
+    watching = {name: changes.pop(name) for name in ("progress", "cancel", "log") if name in changes}
+    asked = {name: changes.pop(name) for name in ("done", "on_point", "direction") if name in changes}
+    values = changes.pop("values", (8, 2))
     arguments: dict[str, Any] = {
         "method": "test.round",
         "knob": "weight_bits",
-        "values": (8, 2),
         "dataset": open_split(description, "test", graph.inputs),
         "inference": engine,
         "training": NoTraining(),
     }
-    return sweep(graph, changes.pop("known", None) or registry(), **{**arguments, **changes})
+    what = Swept(graph, changes.pop("known", None) or registry(), **{**arguments, **changes})
+    return sweep(what, values, watched=Watched(**watching), **asked)
 
 
 def test_points_are_what_applying_and_evaluating_gives(

@@ -137,7 +137,6 @@ class SensitivityPoint(_Value):
             other settings; for ranking. None where nothing but the samples was looked at.
         expected_ci95: Its interval.
         provisional: More samples are still to come.
-        estimated: Nothing was run on labelled samples; `drop` and `ci95` follow from a quicker estimate.
     """
 
     layer: str
@@ -150,4 +149,3 @@ class SensitivityPoint(_Value):
     expected: float | None = None
     expected_ci95: Interval | None = None
     provisional: bool = False
-    estimated: bool = False

@@ -277,13 +277,19 @@ class CandidateReport(_Report):
 
 
 class SweepReport(_Report):
-    """Sensitivities of one method and knob."""
+    """Sensitivities of one method and knob.
+
+    Attributes:
+        everything: Points of all layers together ("*"), where points are of all layers but one.
+        evaluations: Graphs that were run, the original included.
+    """
 
     method: str
     knob: str
     metric: str
     baseline: MetricMeasurement
     points: tuple[SensitivityPoint, ...]
+    everything: tuple[SensitivityPoint, ...] = ()
     evaluations: int
     seconds: float
     skipped: dict[str, str] = Field(default_factory=dict)

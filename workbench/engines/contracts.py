@@ -5,7 +5,7 @@ Notation: a batch is a mapping from model input name to an array (N, …) and, w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -99,8 +99,8 @@ class Replay(Protocol):
         """Return which samples a chunk holds."""
         ...
 
-    def part(self, changed: ModelGraph) -> ReplayedPart:
-        """Return what of a changed graph has to run."""
+    def part(self, changed: ModelGraph, free: Collection[str] = ()) -> ReplayedPart:
+        """Return what of a changed graph has to run; initializers that are `free` are given with every run."""
         ...
 
     def keep(self, names: Iterable[str], chunks: Sequence[int]) -> None:
@@ -111,7 +111,9 @@ class Replay(Protocol):
         """Return the original's outputs for a chunk; safe to call in several threads."""
         ...
 
-    def run(self, part: ReplayedPart, chunk: int) -> dict[str, np.ndarray]:
+    def run(
+        self, part: ReplayedPart, chunk: int, free: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, np.ndarray]:
         """Return a changed graph's outputs for a chunk; safe to call for several parts at the same time.
 
         Raises:

@@ -6,7 +6,7 @@ from untouched values and equal constants; it then need not be computed again, b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,15 +30,17 @@ class ChangedPart:
     fed: tuple[str, ...]
     runs: bool
 
-    def cut(self, like: Mapping[str, np.ndarray]) -> ModelGraph:
+    def cut(self, like: Mapping[str, np.ndarray], free: Collection[str] = ()) -> ModelGraph:
         """Return the part as a graph; its inputs are `fed` and those of the model's inputs that it reads.
 
         Args:
             like: Arrays as they will be fed, by name, for inner values whose type the file does not state.
+            free: Initializers that become inputs too.
         """
         outputs = [info.name for info in self.changed.outputs]
         inputs = {info.name for info in self.changed.inputs}
-        return cut_out(self.changed, [*self.fed, *(name for name in outputs if name in inputs)], outputs, like=like)
+        passed = [name for name in outputs if name in inputs]
+        return cut_out(self.changed, [*self.fed, *passed, *free], outputs, like=like)
 
 
 def changed_part(original: ModelGraph, changed: ModelGraph) -> ChangedPart:

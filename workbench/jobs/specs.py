@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from workbench.domain.data_description import DataDescription
 from workbench.domain.knobs import Setting
+from workbench.domain.measurements import SensitivityPoint
 from workbench.domain.recipe import Recipe, Step
 from workbench.domain.remote_device import LOCAL, RemoteDevice
 from workbench.domain.reports import Drawing
@@ -195,6 +196,25 @@ class InteractionsJob(_MeasuringSpec):
     store: str | None = None
 
 
+class EstimateJob(_MeasuringSpec):
+    """Rank layers by what the outputs do, in seconds → EstimateReport.
+
+    Attributes:
+        measured: What a sweep has found so far, to compare with.
+    """
+
+    kind: Literal["estimate"] = "estimate"
+    data: DataDescription
+    method: str
+    parameters: dict[str, object] = Field(default_factory=dict)
+    knob: str
+    values: tuple[Setting, ...]
+    layers: tuple[str, ...] = ()
+    samples: int = 48
+    seed: int = 0
+    measured: tuple[SensitivityPoint, ...] = ()
+
+
 class CompressJob(_MeasuringSpec):
     """Run a recipe, export, measure → CandidateReport.
 
@@ -293,6 +313,7 @@ JobSpec = Annotated[
     | ProfileJob
     | SweepJob
     | InteractionsJob
+    | EstimateJob
     | CompressJob
     | SearchJob
     | PreflightJob

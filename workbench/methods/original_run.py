@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -118,13 +118,29 @@ class OriginalRun:
         """
         metric, where = checked_metric(self._ordered), self.replay.samples(chunk)
         output = chosen_output(self.replay.run(part, chunk), self._ordered.output)
-        if self._outputs is not None:
-            original = self._outputs[where]
-        else:
-            original = chosen_output(self.replay.outputs(chunk), self._ordered.output)
+        original = self._output(chunk)
         targets = None if self._ordered.targets is None else self._ordered.targets[where]
         metric.update(output, original if metric.against == "reference" else _present(targets, self._ordered))
         return metric.per_sample, divergences(original, output)
+
+    def divergence_of(self, part: ReplayedPart, chunks: Iterable[int], free: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return how far a variant's outputs are from the original's on some chunks (n,); `free` are its weights.
+
+        Raises:
+            JobError: the runtime failed.
+            CancelledError: cancelled.
+        """
+        found = [
+            divergences(self._output(chunk), chosen_output(self.replay.run(part, chunk, free), self._ordered.output))
+            for chunk in chunks
+        ]
+        return np.concatenate(found)
+
+    def _output(self, chunk: int) -> np.ndarray:
+        """Return the original's output on a chunk."""
+        if self._outputs is not None:
+            return np.asarray(self._outputs[self.replay.samples(chunk)])
+        return chosen_output(self.replay.outputs(chunk), self._ordered.output)
 
     def drop(self, records: np.ndarray, divergence: np.ndarray) -> Drop:
         """Return what the metric loses by a variant, from its records (n, k) of the first n samples of the plan."""

@@ -35,8 +35,9 @@ class Trial:
     """One setting of the layers that it moves together.
 
     Attributes:
+        name: In the store.
         members: Layers that are set.
-        reported: Those that a point is wanted of; the first names the trial.
+        reported: Layers that a point is wanted of.
         value: Of the knob.
         group: Trials of the same group are ranked against each other.
         records: (m, k) of the first m samples of the sampling plan, those of an earlier run included.
@@ -46,6 +47,7 @@ class Trial:
         failed: Why there is no result.
     """
 
+    name: str
     members: tuple[str, ...]
     reported: tuple[str, ...]
     value: Setting
@@ -212,7 +214,7 @@ class TrialRun:
             trial.part.close()
             if found:
                 records, divergences = (np.concatenate(parts) for parts in zip(*found, strict=True))
-                self._store.add(trial.reported[0], trial.value, trial.have, records, divergences)
+                self._store.add(trial.name, trial.value, trial.have, records, divergences)
                 trial.records.append(records)
                 trial.divergences.append(divergences)
 
@@ -259,7 +261,7 @@ class TrialRun:
                 drop=drop.drop,
                 ci95=drop.ci95,
                 samples=len(records),
-                coupled=tuple(member for member in trial.members if member != layer),
+                coupled=tuple(member for member in trial.members if member != layer) if layer in trial.members else (),
                 expected=expected,
                 expected_ci95=interval(expected, error, Z95),
                 provisional=not trial.done,

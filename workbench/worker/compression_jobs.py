@@ -9,11 +9,15 @@ from typing import Any
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.measurements import LatencyReport
 from workbench.jobs.context import JobContext
-from workbench.jobs.specs import CompressJob, SweepJob
+from workbench.jobs.specs import CompressJob, EstimateJob, InteractionsJob, SweepJob
 from workbench.methods.candidate import make_candidate
+from workbench.methods.estimates import estimate
+from workbench.methods.interactions import interactions
 from workbench.methods.preparation import RecipeData
+from workbench.methods.search.baseline import read_baseline
 from workbench.methods.sensitivity import sweep
 from workbench.methods.step_cache import StepCache
+from workbench.methods.sweep_setup import Swept, Watched
 from workbench.worker.device_jobs import device_named
 from workbench.worker.engines import DeferredTrainingEngine, inference_engine
 from workbench.worker.installed_methods import loaded_methods
@@ -60,6 +64,7 @@ def compress(spec: CompressJob, context: JobContext) -> dict[str, Any]:
         ),
         dimensions=spec.dimensions,
         cache=None if spec.cache is None else StepCache(Path(spec.cache)),
+        baseline=None if spec.baseline is None else read_baseline(Path(spec.baseline)),
         progress=context.progress,
         cancel=context.cancel,
         log=context.log,
@@ -69,6 +74,32 @@ def compress(spec: CompressJob, context: JobContext) -> dict[str, Any]:
 
 def sweep_layers(spec: SweepJob, context: JobContext) -> dict[str, Any]:
     """Take sensitivities → SweepReport; each point is also sent as it comes."""
+    watched = Watched(context.progress, context.cancel, context.log)
+    report = sweep(
+        _swept(spec, context),
+        spec.values,
+        direction=spec.direction,
+        done=spec.done,
+        on_point=lambda point: context.partial("point", point.model_dump(mode="json")),
+        watched=watched,
+    )
+    return report.model_dump(mode="json")
+
+
+def measure_interactions(spec: InteractionsJob, context: JobContext) -> dict[str, Any]:
+    """Set layers two at a time → InteractionsReport."""
+    watched = Watched(context.progress, context.cancel, context.log)
+    return interactions(_swept(spec, context), spec.value, watched=watched).model_dump(mode="json")
+
+
+def estimate_sensitivities(spec: EstimateJob, context: JobContext) -> dict[str, Any]:
+    """Rank layers by what the outputs do → EstimateReport."""
+    watched = Watched(context.progress, context.cancel, context.log)
+    found = estimate(_swept(spec, context), spec.values, measured=spec.measured, watched=watched)
+    return found.model_dump(mode="json")
+
+
+def _swept(spec: SweepJob | InteractionsJob | EstimateJob, context: JobContext) -> Swept:
     registry = loaded_methods(context)
     graph = runnable_model(onnx_file(spec.model, context, spec.model_sha256))
     engine = inference_engine()
@@ -76,25 +107,20 @@ def sweep_layers(spec: SweepJob, context: JobContext) -> dict[str, Any]:
     data = None
     if spec.data.train is not None:
         data = RecipeData(spec.data, graph.inputs, engine, graph, seed=spec.seed, cancel=context.cancel)
-    report = sweep(
+    return Swept(
         graph,
         registry,
-        method=spec.method,
+        spec.method,
+        spec.knob,
+        dataset,
+        engine,
+        # Beside trials that run in parallel, more than one thread of torch would wait for each other.
+        DeferredTrainingEngine(threads=1),
         parameters=spec.parameters,
-        knob=spec.knob,
-        values=spec.values,
         layers=spec.layers,
         samples=spec.samples,
-        seed=spec.seed,
-        dataset=dataset,
         data=data,
-        inference=engine,
-        training=DeferredTrainingEngine(),
-        store=None if spec.store is None else Path(spec.store),
-        done=spec.done,
-        on_point=lambda point: context.partial("point", point.model_dump(mode="json")),
-        progress=context.progress,
-        cancel=context.cancel,
-        log=context.log,
+        seed=spec.seed,
+        store=None if isinstance(spec, EstimateJob) or spec.store is None else Path(spec.store),
+        early=isinstance(spec, EstimateJob) or spec.early,
     )
-    return report.model_dump(mode="json")

@@ -11,9 +11,11 @@ from workbench.jobs.specs import (
     CompressJob,
     DistributionJob,
     DrawJob,
+    EstimateJob,
     EvaluateJob,
     ImportJob,
     InspectJob,
+    InteractionsJob,
     JobSpec,
     LadderJob,
     LayerDetailJob,
@@ -66,6 +68,10 @@ def run_job(spec: JobSpec, context: JobContext) -> dict[str, Any]:
             return measuring_jobs.profile(spec, context)
         case SweepJob():
             return compression_jobs.sweep_layers(spec, context)
+        case InteractionsJob():
+            return compression_jobs.measure_interactions(spec, context)
+        case EstimateJob():
+            return compression_jobs.estimate_sensitivities(spec, context)
         case CompressJob():
             return compression_jobs.compress(spec, context)
         case SearchJob():

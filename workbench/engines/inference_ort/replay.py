@@ -6,7 +6,7 @@ Samples are taken in chunks that are always cut in the same places, so that valu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -22,8 +22,9 @@ from workbench.graph.model import ModelGraph
 class OrtPart:
     """What differs of a changed graph, ready to run on the chunks of a replay; implements ReplayedPart."""
 
-    def __init__(self, part: ChangedPart) -> None:
+    def __init__(self, part: ChangedPart, free: Collection[str] = ()) -> None:
         self.part = part
+        self._free = free
         self._session: OrtSession | None = None
         self._lacking: tuple[tuple[str, ...], OrtSession] | None = None
 
@@ -36,7 +37,7 @@ class OrtPart:
         """Return the runtime's session of the part, made when it is first asked for."""
         if self._session is None:
             # One thread: several parts run at the same time, which wastes less than threads within small operators.
-            self._session = open_session(self.part.cut(like), threads=1, cancel=cancel)
+            self._session = open_session(self.part.cut(like, self._free), threads=1, cancel=cancel)
         return self._session
 
     def before(self, names: tuple[str, ...], open_original: Callable[[Sequence[str]], OrtSession]) -> OrtSession:
@@ -93,9 +94,9 @@ class Replay:
         """Return which samples a chunk holds."""
         return slice(chunk * self._chunk, min((chunk + 1) * self._chunk, self._samples))
 
-    def part(self, changed: ModelGraph) -> OrtPart:
-        """Return what of a changed graph has to run."""
-        return OrtPart(changed_part(self._original, changed))
+    def part(self, changed: ModelGraph, free: Collection[str] = ()) -> OrtPart:
+        """Return what of a changed graph has to run; initializers that are `free` are given with every run."""
+        return OrtPart(changed_part(self._original, changed), free)
 
     def keep(self, names: Iterable[str], chunks: Sequence[int]) -> None:
         """Run the original on some chunks and keep the named inner values, as far as there is room.
@@ -124,8 +125,15 @@ class Replay:
             self._plain = open_session(self._original, threads=1, cancel=self._cancel)
         return self._counted(self._plain.run_exactly(self._arrays(self._plain, chunk)), chunk)
 
-    def run(self, part: ReplayedPart, chunk: int) -> dict[str, np.ndarray]:
+    def run(
+        self, part: ReplayedPart, chunk: int, free: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, np.ndarray]:
         """Return a changed graph's outputs for a chunk; safe to call for several parts at the same time.
+
+        Args:
+            part: Of this replay.
+            chunk: Which samples.
+            free: Its free initializers.
 
         Raises:
             ModelFileError: the runtime refuses the part.
@@ -137,7 +145,8 @@ class Replay:
             return self.outputs(chunk)
         values = self._values(part, chunk)
         session = part.session(self._like, self._cancel)
-        feeds = {name: values[name] for name in session.input_names if name in values}
+        known = {**values, **(free or {})}
+        feeds = {name: known[name] for name in session.input_names if name in known}
         own = [info for info in session.inputs if info.name not in feeds]
         if own:
             feeds.update(self._read_arrays(own, chunk))

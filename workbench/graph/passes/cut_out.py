@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 import onnx_ir as ir
 
 from workbench.graph.model import ModelGraph
@@ -11,7 +12,11 @@ from workbench.graph.surgery import remove_unused
 
 
 def cut_out(
-    graph: ModelGraph, inputs: Iterable[str], outputs: Sequence[str], ranks: Mapping[str, int] | None = None
+    graph: ModelGraph,
+    inputs: Iterable[str],
+    outputs: Sequence[str],
+    ranks: Mapping[str, int] | None = None,
+    like: Mapping[str, np.ndarray] | None = None,
 ) -> ModelGraph:
     """Return what computes `outputs` from `inputs`.
 
@@ -23,6 +28,8 @@ def cut_out(
         inputs: Names of values and initializers, in the order of the part's inputs; those nobody reads are inputs too.
         outputs: Names of values, in order.
         ranks: Number of axes of inputs whose shape the file does not state.
+        like: Arrays as computed values among the inputs will be fed: their element types and numbers of axes hold,
+            whatever the file states.
 
     Raises:
         KeyError: a name is not a value of the graph.
@@ -42,7 +49,9 @@ def cut_out(
             continue
         # Runtimes refuse an input without a type; inner values of files that state none are nearly always float32.
         kind, shape = value.type or ir.TensorType(ir.DataType.FLOAT), value.shape
-        if shape is None and ranks is not None and name in ranks:
+        if like is not None and name in like:
+            kind, shape = ir.TensorType(ir.DataType.from_numpy(like[name].dtype)), ir.Shape([None] * like[name].ndim)
+        elif shape is None and ranks is not None and name in ranks:
             shape = ir.Shape([None] * ranks[name])
         given = ir.Value(name=name, type=kind, shape=shape)
         value.replace_all_uses_with(given, replace_graph_outputs=True)

@@ -174,6 +174,8 @@ class _Run:
             space, study, costs, prices, sensitivities, self._reference, trains, part, cancel, self._log
         )
         task = SearchTask(space, study.costs, self._reference, self._limits, study.seed, forecast)
+        if not any(step.enabled for step in self._template.recipe(space.untouched).steps):
+            task.spent.add(space.untouched)  # it is the original itself
         self._strategy.begin(task)
         loop = StudyLoop(
             self._path,

@@ -1,0 +1,138 @@
+"""Sensitivities of all layers: exact, with early ending and estimated, against the plain loop, in time and in ranks.
+
+The plain loop is what one would write by hand: for every setting the method, a new session, all samples through the
+whole graph on all cores. It is timed on every `--stride`-th setting in the same run. Ranks are compared (Spearman)
+with the drops on all 10,000 test images, which are kept in a file beside the shared data's checkout (`--truth`).
+
+    python tests/benchmarks/sensitivity.py [--model resnet56] [--truth FILE] [--only weight_bits]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cifar10 import SHARED, description
+from scipy.stats import spearmanr
+
+from workbench.data.dataset import open_split
+from workbench.domain.plan import LayerSettings
+from workbench.domain.recipe import Step
+from workbench.graph.storage import open_model
+from workbench.jobs.context import JobContext
+from workbench.methods.estimates import SAMPLES, estimate
+from workbench.methods.evaluation import evaluate
+from workbench.methods.method import Tools
+from workbench.methods.preparation import RecipeData
+from workbench.methods.sensitivity import sweep
+from workbench.methods.sweep_setup import Swept
+from workbench.worker.engines import DeferredTrainingEngine, inference_engine
+from workbench.worker.installed_methods import loaded_methods
+
+# What a loop by hand does: no statistics taken anew after channels are gone.
+SWEEPS: dict[str, tuple[str, tuple[float, ...], dict[str, Any]]] = {
+    "weight_bits": ("quantize.ptq", (2, 3, 4, 6, 8), {}),
+    "prune_ratio": ("prune.l1", (0.25, 0.5, 0.75), {"restore_batch_norm": False, "statistics_samples": 0}),
+}
+
+
+class Benchmark:
+    """One model with all its sweeps."""
+
+    def __init__(self, model: str) -> None:
+        self.graph = open_model(SHARED / "models" / f"{model}_cifar10_folded.onnx")
+        self.engine = inference_engine()
+        data = description()
+        self.test = open_split(data, "test", self.graph.inputs)
+        self.data = RecipeData(data, self.graph.inputs, self.engine, self.graph)
+        self.registry = loaded_methods(JobContext())
+        self.training = DeferredTrainingEngine(threads=1)
+
+    def swept(self, knob: str, **changes: Any) -> Swept:
+        """Return what is swept."""
+        method, _, parameters = SWEEPS[knob]
+        given: dict[str, Any] = {"parameters": parameters, "data": self.data, **changes}
+        return Swept(self.graph, self.registry, method, knob, self.test, self.engine, self.training, **given)
+
+    def loop_seconds(self, knob: str, stride: int, samples: int) -> float:
+        """Return the seconds of one setting in the plain loop."""
+        method, values, parameters = SWEEPS[knob]
+        applied = self.registry.instantiate(Step(method=method, parameters=parameters))
+        found = sweep(self.swept(knob, samples=1), (values[0],))
+        layers = [point.layer for point in found.points]
+        settings = [(layer, value) for layer in layers for value in values][::stride]
+        began = time.perf_counter()
+        for layer, value in settings:
+            members = next(point.coupled for point in found.points if point.layer == layer)
+            plan = LayerSettings({name: {knob: value} for name in (layer, *members)})
+            tools = Tools(self.graph, self.data, self.engine, self.training, np.random.default_rng(0), 0)
+            changed = applied.apply(self.graph, plan, tools).graph
+            evaluate(self.engine, changed, self.test, samples=samples)
+        return (time.perf_counter() - began) / len(settings)
+
+    def truth(self, knob: str, file: Path) -> dict[str, float]:
+        """Return the drops on all test images, from the file if it has them."""
+        known = json.loads(file.read_text()) if file.exists() else {}
+        if knob not in known:
+            report = sweep(self.swept(knob, samples="all", early=False), SWEEPS[knob][1])
+            known[knob] = {f"{point.layer}\t{point.value}": point.drop for point in report.points}
+            file.write_text(json.dumps(known))
+        return dict(known[knob])
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="resnet20")
+    parser.add_argument("--samples", type=int, default=2000)
+    parser.add_argument("--stride", type=int, default=7)
+    parser.add_argument("--truth", type=Path)
+    parser.add_argument("--only", choices=tuple(SWEEPS))
+    parser.add_argument("--modes", default="estimate,early,exact")
+    options = parser.parse_args()
+    benchmark = Benchmark(options.model)
+    totals: dict[str, float] = {}
+    for knob in [options.only] if options.only else SWEEPS:
+        truth = benchmark.truth(knob, options.truth or Path(f"{options.model}_drops.json"))
+        loop = benchmark.loop_seconds(knob, options.stride, options.samples)
+        print(f"{knob}: plain loop {loop:.2f} s a setting")
+        for mode in options.modes.split(","):
+            began = time.perf_counter()
+            if mode == "estimate":
+                found = estimate(benchmark.swept(knob, samples=SAMPLES), SWEEPS[knob][1])
+                points = {f"{point.layer}\t{point.value}": point.divergence for point in found.points}
+                count = len({(point.value, point.divergence) for point in found.points})
+                samples = float(found.samples)
+            else:
+                swept = benchmark.swept(knob, samples=options.samples, early=mode == "early")
+                report = sweep(swept, SWEEPS[knob][1])
+                points = {
+                    f"{point.layer}\t{point.value}": point.drop if point.expected is None else point.expected
+                    for point in report.points
+                }
+                count, samples = report.evaluations - 1, float(np.mean([point.samples for point in report.points]))
+            seconds = time.perf_counter() - began
+            totals[mode] = totals.get(mode, 0.0) + seconds
+            totals["loop"] = totals.get("loop", 0.0) + (loop * count if mode == options.modes.split(",")[0] else 0.0)
+            ratio = seconds / (loop * count)
+            print(
+                f"  {mode:8} {seconds:6.1f} s for {count} settings, {samples:.0f} samples each: {ratio:.3f} of the loop"
+            )
+            for value in SWEEPS[knob][1]:
+                keys = [key for key in points if key.endswith(f"\t{value}")]
+                print(f"    at {value}: Spearman {_spearman(points, truth, keys):.3f} of {len(keys)}")
+            print(f"    all: Spearman {_spearman(points, truth, list(points)):.3f}")
+    for mode in options.modes.split(","):
+        print(f"{mode}: {totals[mode]:.1f} s, {totals[mode] / totals['loop']:.3f} of the loop's {totals['loop']:.0f} s")
+
+
+def _spearman(points: dict[str, float], truth: dict[str, float], keys: list[str]) -> float:
+    return float(spearmanr([points[key] for key in keys], [truth[key] for key in keys])[0])
+
+
+if __name__ == "__main__":
+    main()
