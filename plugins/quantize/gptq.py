@@ -62,7 +62,7 @@ class Gptq(Quantization):
         prepared = self._rounded(prepared, tools, 0.6 if correct else 1.0)
         if correct:
             rest = tools.progress.part(0.6, 1.0, "bias correction")
-            prepared = correct_biases(prepared, tools, self.parameters.calibration_samples, self.id, rest)
+            prepared = correct_biases(prepared, tools, self.parameters.calibration_samples, rest)
         return prepared.result()
 
     def _rounded(self, prepared: Prepared, tools: Tools, end: float) -> Prepared:

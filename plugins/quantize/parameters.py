@@ -100,9 +100,9 @@ class CorrectedParameters(QuantizationParameters):
     """Of methods that can take the mean error of rounding out of the biases when all is rounded."""
 
     bias_correction: bool = Field(
-        default=False,
+        default=True,
         title="Bias correction",
         description="Take the mean error of every layer's outputs on the calibration samples out of its bias, layer by "
-        "layer: up to 14 dB nearer to the original at 8 bits in models that were tried, and worth more below. "
-        "Takes a pass over the samples for each layer in the depth.",
+        "layer: up to 12 dB nearer to the original at 8 bits in models that were tried, and worth more below. The file "
+        "gets no slower. Biases stay as they are where no mean error reaches 1 % of its layer's deviation.",
     )

@@ -77,11 +77,11 @@ class PostTrainingQuantization(Quantization):
             CancelledError: tools.cancel was set.
         """
         correct = self.parameters.bias_correction
-        first = tools.progress.part(0.0, 0.3, "quantization") if correct else None
+        first = tools.progress.part(0.0, 0.6, "quantization") if correct else None
         prepared = prepare(graph, plan, tools, self.parameters, self.id, first, self.parameters.rounding)
         if prepared is None:
             return MethodResult(graph, ("nothing quantized",))
         if correct:
-            rest = tools.progress.part(0.3, 1.0, "bias correction")
-            prepared = correct_biases(prepared, tools, self.parameters.calibration_samples, self.id, rest)
+            rest = tools.progress.part(0.6, 1.0, "bias correction")
+            prepared = correct_biases(prepared, tools, self.parameters.calibration_samples, rest)
         return prepared.result()

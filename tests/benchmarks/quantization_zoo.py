@@ -338,7 +338,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--no-latency", action="store_true")
-    parser.add_argument("--corrected", action="store_true", help="ours with bias_correction")
+    parser.add_argument("--uncorrected", action="store_true", help="ours without bias_correction")
     parser.add_argument("--tools", nargs="*", choices=list(TOOLS), default=["onnxruntime"], help="nncf: if installed")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -353,7 +353,7 @@ def main() -> None:
                 arguments.samples,
                 arguments.seconds,
                 arguments.tools,
-                corrected=arguments.corrected,
+                corrected=not arguments.uncorrected,
                 latency=latency,
             )
             print(f"{path.stem:26s} {line}", flush=True)

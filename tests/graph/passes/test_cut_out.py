@@ -69,3 +69,15 @@ def test_joined_quantizers_round_as_the_file_does(graph_from, bits):
     found = TorchEngine(1).run(joined, {"x": x})
     for name, array in wanted.items():
         np.testing.assert_allclose(found[name], array, atol=1e-6)
+
+
+def test_inputs_have_the_type_and_axes_of_what_will_be_fed(graph_from):
+    graph = graph_from(
+        """<ir_version: 9, opset_import: ["" : 17]>
+        net (float[1,3] x) => (float[1,3] y) { a = Neg (x)  b = Cast <to = 6> (a)  y = Cast <to = 1> (b) }""",
+        {},
+    )
+    part = cut_out(graph, ["b"], ["y"], like={"b": np.zeros((5, 3), np.int32)})
+    assert [(info.dtype, info.shape) for info in part.inputs] == [("int32", (None, None))]
+    (found,) = open_session(part, threads=1).run({"b": np.ones((5, 3), np.int32)}).values()
+    assert found.tolist() == np.ones((5, 3)).tolist()
