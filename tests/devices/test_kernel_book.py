@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from workbench.devices import SshDevice
 from workbench.devices.kernel_book import FORMS, KernelBook
 from workbench.domain.cancel import CancelToken
 from workbench.domain.errors import CancelledError
@@ -49,3 +50,16 @@ def test_without_a_folder_nothing_is_kept_and_cancel_is_heard(tmp_path: Path) ->
     cancel.cancel()
     with pytest.raises(CancelledError):
         KernelBook(tmp_path, threads=1).times({"a": SMALL}, cancel=cancel)
+
+
+def test_kernels_of_another_device_are_timed_there_and_kept_apart(settings, tmp_path: Path) -> None:
+    device = SshDevice(settings())
+    book = KernelBook(tmp_path / "book", threads=1, device=device)
+    found = book.times({"a": SMALL, "b": LARGE})
+    assert [entry.form for entry in found["a"]] == list(FORMS)
+    for small, large in zip(found["a"], found["b"], strict=True):
+        assert small.microseconds < large.microseconds
+        assert large.ci95[0] <= large.microseconds <= large.ci95[1]
+    KernelBook(tmp_path / "book", threads=1).times({"a": SMALL})
+    assert len(list((tmp_path / "book").glob("*.json"))) == 2
+    assert KernelBook(tmp_path / "book", threads=1, device=device).times({"b": LARGE}) == {"b": found["b"]}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.measurements import DeviceDescription, LatencyReport
 from workbench.domain.remote_device import DeviceCheck
+from workbench.engines.inference_ort.kernel_times import TimedKernel
+from workbench.graph.model import ModelGraph
 
 
 class Device(Protocol):
@@ -30,6 +32,33 @@ class Device(Protocol):
 
     def describe(self, threads: int) -> DeviceDescription:
         """Return what the machine is and what it runs models with."""
+        ...
+
+    def time_kernels(
+        self,
+        groups: Iterable[Sequence[ModelGraph]],
+        *,
+        count: int,
+        threads: int = 1,
+        seconds: float = 0.1,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Iterator[list[TimedKernel]]:
+        """Yield the times of the kernels of one-layer models; those of a group are timed in turn.
+
+        Args:
+            groups: The models.
+            count: How many groups there are.
+            threads: Threads of the runtime.
+            seconds: Measuring time for each group.
+            progress: Over the groups.
+            cancel: Checked between rounds; what was yielded before is as it should be.
+
+        Raises:
+            ModelFileError: the runtime refuses a kernel.
+            DeviceError: the device can't be reached, or can't measure.
+            CancelledError: `cancel` was set.
+        """
         ...
 
     def measure(

@@ -133,21 +133,30 @@ class AgentCalls:
             _rest(wait, cancel)
             wait = min(2 * wait, _LONGEST_WAIT_S)
 
-    def send_model(self, model: SentModel, progress: Progress, cancel: CancelToken | None) -> None:
-        """Store a model there, with the files that hold its weights.
+    def send_models(self, models: Sequence[SentModel], progress: Progress, cancel: CancelToken | None) -> None:
+        """Store models there, with the files that hold their weights.
 
         Raises:
             DroppedError: the connection broke.
             DeviceError: there is no room, or the folder can't be written.
             CancelledError: `cancel` was set.
         """
-        total = model_size_bytes(model.path)
+        total = sum(model_size_bytes(model.path) for model in models)
+        what = models[0].path.name if len(models) == 1 else f"{len(models)} models"
+
+        def parts() -> Iterator[bytes]:
+            sent = 0
+            for model in models:
+                for part in _parts(model):
+                    yield part
+                    sent += len(part)
+                    progress.update(sent / max(total, 1), f"sending {what}")
 
         def talk(link: SshLink) -> None:
-            link.send_all(_parts(model.path, lambda sent: progress.update(sent / max(total, 1), "sending")))
-            self.expect(link.answer(), "stored", (model,))
+            link.send_all(parts())
+            self.expect(link.answer(), "stored", models)
 
-        self.exchange(("store", model.sha256), talk, cancel)
+        self.exchange(("store",), talk, cancel)
 
     def expect(self, answer: Mapping[str, Any], kind: str, models: Sequence[SentModel] = ()) -> Mapping[str, Any]:
         """Return an answer of that kind; where it is an error, raise it in words.
@@ -237,19 +246,16 @@ def missing_modules(device: RemoteDevice, missing: Mapping[str, str]) -> DeviceE
     )
 
 
-def _parts(path: Path, sent: Callable[[int], None]) -> Iterator[bytes]:
-    """Yield what the agent's store takes: a line that lists the files, then their bytes."""
-    files = model_files(path)
+def _parts(model: SentModel) -> Iterator[bytes]:
+    """Yield what the agent's store takes: a line with hash and files, then their bytes."""
+    files = model_files(model.path)
     names = [_MODEL if file == files[0] else file.relative_to(files[0].parent).as_posix() for file in files]
     listed = [[name, file.stat().st_size] for name, file in zip(names, files, strict=True)]
-    yield f"{json.dumps(listed)}\n".encode()
-    done = 0
+    yield f"{json.dumps([model.sha256, listed])}\n".encode()
     for file in files:
         with open(file, "rb") as stream:
             while chunk := stream.read(_CHUNK_BYTES):
                 yield chunk
-                done += len(chunk)
-                sent(done)
 
 
 def _rest(seconds: float, cancel: CancelToken | None) -> None:

@@ -1,4 +1,4 @@
-"""Remembers how long kernels take on this computer, so that each shape is measured once.
+"""Remembers how long kernels take on a device, so that each shape is measured once.
 
 One JSON file a device (processor, runtime, threads): {key of the shape: {form: [microseconds, low, high]}}.
 """
@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
+from workbench.devices._base import Device
 from workbench.devices.this_computer import ThisComputer
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.preflight import KernelForm, KernelTime
-from workbench.engines.inference_ort.kernel_times import time_kernels
-from workbench.engines.inference_ort.sample_inputs import random_inputs
 from workbench.graph.kernel_graphs import KernelShape, kernel_graph
 
 FORMS: tuple[KernelForm, ...] = get_args(KernelForm)
@@ -25,16 +24,21 @@ _VERSION = 1
 
 
 class KernelBook:
-    """Kernel times of this computer.
+    """Kernel times of a device.
 
     Args:
         folder: Where the file lies, or None to remember nothing.
         threads: Of the runtime.
+        device: By default this computer.
+
+    Raises:
+        DeviceError: the device can't be reached.
     """
 
-    def __init__(self, folder: Path | None, threads: int) -> None:
+    def __init__(self, folder: Path | None, threads: int, device: Device | None = None) -> None:
         self._threads = threads
-        described = ThisComputer().describe(threads).model_dump_json()
+        self._device = device or ThisComputer()
+        described = self._device.describe(threads).model_dump_json()
         name = hashlib.sha256(f"{_VERSION} {described}".encode()).hexdigest()[:16]
         self._path = None if folder is None else folder / f"{name}.json"
         self._times = _read(self._path)
@@ -55,23 +59,24 @@ class KernelBook:
 
         Raises:
             ModelFileError: the runtime refuses a kernel.
+            DeviceError: the device can't be reached, or can't measure.
             CancelledError: `cancel` was set.
         """
-        progress = progress or Progress()
         new = {shape.key: shape for shape in shapes.values() if shape.key not in self._times}
         try:
-            for number, (key, shape) in enumerate(new.items()):
-                progress.update(number / len(new), f"timing {shape.op}")
-                graphs = [kernel_graph(shape, form) for form in FORMS]
-                inputs = [random_inputs(graph.inputs) for graph in graphs]
-                found = time_kernels(graphs, inputs, threads=self._threads, seconds=_SECONDS, cancel=cancel)
+            groups = ([kernel_graph(shape, form) for form in FORMS] for shape in new.values())
+            timed = self._device.time_kernels(
+                groups, count=len(new), threads=self._threads, seconds=_SECONDS, progress=progress, cancel=cancel
+            )
+            for key, found in zip(new, timed, strict=True):
                 self._times[key] = {
                     form: (entry.microseconds, *entry.ci95) for form, entry in zip(FORMS, found, strict=True)
                 }
         finally:
             if new:
                 self._keep()
-        progress.update(1.0)
+        if progress is not None:
+            progress.update(1.0)
         return {
             layer: tuple(
                 KernelTime(form=form, microseconds=middle, ci95=(low, high))

@@ -5,81 +5,43 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import ValidationError
 
-from workbench.devices.agent.runs import DONE
+from workbench.devices.agent.answers import DONE
 from workbench.devices.agent_calls import AgentCalls, SentModel
-from workbench.devices.load import Load
+from workbench.devices.remote_results import RemoteAnswer
 from workbench.devices.ssh_link import DroppedError, SshLink
 from workbench.domain.cancel import CancelToken, Progress
-from workbench.domain.errors import DeviceError, JobError, WorkbenchError
+from workbench.domain.errors import JobError, WorkbenchError
+
+Answer = TypeVar("Answer", bound=RemoteAnswer)
 
 _SENDING_SHARE = 0.2
-
-
-class RemoteFacts(BaseModel):
-    """What the agent says of its device; see `devices.agent.description.describe`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    cpu: str
-    cores: int
-    system: str
-    machine: str
-    python: str
-    integer_dot_products: bool | None
-    versions: dict[str, str]
-    missing: dict[str, str]
-
-
-class RemoteResult(BaseModel):
-    """What the agent measured; see `devices.agent.measuring.measure`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    device: RemoteFacts
-    models: tuple[str, ...]
-    rounds_ms: tuple[tuple[float, ...], ...]
-    runs_ms: tuple[tuple[float, ...], ...]
-    load: Load
-    operators: tuple[tuple[tuple[str, str, float], ...], ...]
-    peak_memory_bytes: tuple[int | None, ...]
-
-    @field_validator("rounds_ms", "runs_ms")
-    @classmethod
-    def _are_times(cls, rows: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
-        if not rows or any(not row or not all(0 < time < math.inf for time in row) for row in rows):
-            raise ValueError("times in milliseconds")
-        return rows
-
-    def rounds(self) -> np.ndarray:
-        """Return the rounds as an array (rounds, models)."""
-        return np.array(self.rounds_ms)
 
 
 class _ModelsChangedError(Exception):
     """A model that the device had stored is another file by now; it must be sent again."""
 
 
-def measured_there(
+def run_there(
     calls: AgentCalls,
     job: Mapping[str, Any],
     models: Sequence[SentModel],
+    kind: type[Answer],
     progress: Progress,
     cancel: CancelToken | None,
-) -> RemoteResult:
-    """Measure on the device.
+) -> Answer:
+    """Do a job on the device.
 
     Args:
         calls: Of the device.
-        job: For `devices.agent.measuring.measure`.
+        job: {"task", "models", …} for the agent's `measuring` or `kernels`.
         models: Of the job, in its order; those that are not there yet are sent.
+        kind: Of the result.
         progress: Of sending and measuring.
         cancel: Ends the run there too.
 
@@ -90,17 +52,18 @@ def measured_there(
         CancelledError: `cancel` was set.
     """
     try:
-        return _Run(calls, job, models, progress, cancel).result()
+        return _Run(calls, job, models, kind, progress, cancel).result()
     except _ModelsChangedError:
-        return _Run(calls, job, models, progress, cancel).result()
+        return _Run(calls, job, models, kind, progress, cancel).result()
 
 
-class _Run:
+class _Run(Generic[Answer]):
     def __init__(
         self,
         calls: AgentCalls,
         job: Mapping[str, Any],
         models: Sequence[SentModel],
+        kind: type[Answer],
         progress: Progress,
         cancel: CancelToken | None,
     ) -> None:
@@ -109,12 +72,13 @@ class _Run:
         self._job = job
         self._models = {model.sha256: model for model in models}
         self._order = tuple(models)
+        self._kind = kind
         self._sending, self._measuring = progress.part(0.0, _SENDING_SHARE), progress.part(_SENDING_SHARE, 1.0)
         self._cancel = cancel
         self._begun = False
         self._done = 0.0
 
-    def result(self) -> RemoteResult:
+    def result(self) -> Answer:
         """Return what was measured; a run that nobody will fetch is stopped."""
         self._sending.update(0.0, f"connecting to {self._calls.device.name}")
         try:
@@ -128,19 +92,16 @@ class _Run:
                     self._calls.exchange(("stop", self._id), lambda link: link.answer())
             raise
 
-    def _attempt(self) -> RemoteResult:
+    def _attempt(self) -> Answer:
         if self._begun:
             return self._calls.exchange(("watch", self._id), self._follow, self._cancel)
         while True:
             found = self._calls.exchange(("run", self._id), self._begin, self._cancel)
-            if isinstance(found, RemoteResult):
+            if not isinstance(found, list):
                 return found
-            for number, sha256 in enumerate(found):
-                model = self._models[sha256]
-                part = self._sending.part(number / len(found), (number + 1) / len(found), model.path.name)
-                self._calls.send_model(model, part, self._cancel)
+            self._calls.send_models([self._models[sha256] for sha256 in found], self._sending, self._cancel)
 
-    def _begin(self, link: SshLink) -> RemoteResult | list[str]:
+    def _begin(self, link: SshLink) -> Answer | list[str]:
         link.send(f"{json.dumps(self._job)}\n".encode())
         answer = link.answer()
         if answer["type"] == "lacking":
@@ -149,7 +110,7 @@ class _Run:
         self._begun = True
         return self._follow(link)
 
-    def _follow(self, link: SshLink) -> RemoteResult:
+    def _follow(self, link: SshLink) -> Answer:
         while True:
             answer = link.answer()
             match answer["type"]:
@@ -165,7 +126,7 @@ class _Run:
                     link.send(DONE)
                     return self._verified(text)
 
-    def _verified(self, text: str) -> RemoteResult:
+    def _verified(self, text: str) -> Answer:
         """Return the result in the file's text, unless it is cut short, changed, or about something else."""
         try:
             outer = json.loads(text)
@@ -181,12 +142,10 @@ class _Run:
                 raise _ModelsChangedError
             raise self._calls.error(content["error"], self._order)
         try:
-            result = RemoteResult.model_validate(content)
+            result = self._kind.model_validate(content)
         except ValidationError as error:
             raise self._damaged(f"{error.error_count()} fields are not as they should be") from error
-        expected = tuple(model.sha256 for model in self._order)
-        widths = {len(row) for row in result.rounds_ms}
-        if result.models != expected or widths != {len(expected)} or len(result.runs_ms) != len(expected):
+        if result.models != tuple(model.sha256 for model in self._order) or not result.is_whole:
             raise self._damaged("it is about other models")
         return result
 
@@ -210,27 +169,3 @@ class _Run:
     @property
     def _where(self) -> str:
         return f"device {self._calls.device.name}"
-
-
-def facts_of(calls: AgentCalls, cancel: CancelToken | None = None) -> RemoteFacts:
-    """Ask what the device is.
-
-    Raises:
-        DroppedError: the connection could not be made, or broke.
-        DeviceError: the device can't be asked.
-        CancelledError: `cancel` was set.
-    """
-
-    def talk(link: SshLink) -> RemoteFacts:
-        answer = dict(calls.expect(link.answer(), "device"))
-        del answer["type"]
-        try:
-            return RemoteFacts.model_validate(answer)
-        except ValidationError as error:
-            raise DeviceError(
-                "the agent's description is not understood",
-                where=f"device {calls.device.name}",
-                found=str(answer)[:200],
-            ) from error
-
-    return calls.exchange(("describe",), talk, cancel)

@@ -108,7 +108,7 @@ class RemoteSession:
             )
             if found is not None:
                 return found
-            self._calls.send_model(self._model, Progress(), self._cancel)
+            self._calls.send_models((self._model,), Progress(), self._cancel)
 
     def _open(self, link: SshLink) -> _Values | None:
         answer = link.answer()

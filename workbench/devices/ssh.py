@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
+from pydantic import ValidationError
 
 from workbench.devices.agent_calls import AgentCalls, SentModel, missing_modules
-from workbench.devices.remote_run import RemoteFacts, RemoteResult, facts_of, measured_there
+from workbench.devices.remote_results import RemoteFacts, RemoteKernelTimes, RemoteTimes
+from workbench.devices.remote_run import run_there
 from workbench.devices.remote_session import RemoteRunner
-from workbench.devices.ssh_link import DroppedError
+from workbench.devices.ssh_link import DroppedError, SshLink
 from workbench.devices.statistics import judge, summarize
 from workbench.domain.cancel import CancelToken, Progress
-from workbench.domain.errors import BadInputError
+from workbench.domain.errors import BadInputError, DeviceError
 from workbench.domain.measurements import DeviceDescription, LatencyReport, ModelLatency, OperatorTime
 from workbench.domain.remote_device import DeviceCheck, RemoteDevice
+from workbench.engines.inference_ort.kernel_times import TimedKernel, kernel_time
 from workbench.engines.inference_ort.options import PROVIDER
 from workbench.engines.inference_ort.profile import joined
 from workbench.engines.inference_ort.sample_inputs import common_batch, input_shapes
 from workbench.graph.model import ModelGraph
-from workbench.graph.storage import model_size_bytes, open_model
+from workbench.graph.storage import model_size_bytes, open_model, save_model
 
 _OPERATOR_SECONDS = 1.0
 
@@ -70,6 +74,51 @@ class SshDevice:
         known = self._known or self._calls.insist(self._facts)
         return self._description(known, threads)
 
+    def time_kernels(
+        self,
+        groups: Iterable[Sequence[ModelGraph]],
+        *,
+        count: int,
+        threads: int = 1,
+        seconds: float = 0.1,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Iterator[list[TimedKernel]]:
+        """Time all groups in one run there; see Device.time_kernels.
+
+        Raises:
+            ModelFileError: the runtime there refuses a kernel.
+            DeviceError: the device can't be reached, or can't measure.
+            JobError: the run failed there, or its result is damaged.
+            CancelledError: `cancel` was set.
+        """
+        sizes: list[int] = []
+        sent: list[SentModel] = []
+        described = []
+        with tempfile.TemporaryDirectory(prefix="workbench-kernels-") as folder:
+            for graphs in groups:
+                sizes.append(len(graphs))
+                for graph in graphs:
+                    path = Path(folder) / f"kernel-{len(sent)}.onnx"
+                    save_model(graph, path)
+                    sent.append(SentModel.of(path))
+                    described.append(_described(sent[-1], input_shapes(graph.inputs)))
+            if not sent:
+                return
+            job = {
+                "task": "kernels",
+                "models": described,
+                "groups": sizes,
+                "threads": threads,
+                "seconds": seconds,
+                "seed": 0,
+            }
+            result = run_there(self._calls, job, sent, RemoteKernelTimes, progress or Progress(), cancel)
+        self._known = result.device
+        times = iter(result.runs_us)
+        for size in sizes:
+            yield [kernel_time(next(times)) for _ in range(size)]
+
     def measure(
         self,
         models: Sequence[Path],
@@ -104,13 +153,9 @@ class SshDevice:
         described = []
         for graph, model in zip(graphs, sent, strict=True):
             shapes = input_shapes(graph.inputs, batch=size, dimensions=dimensions, where=model.path.name)
-            described.append(
-                {
-                    "sha256": model.sha256,
-                    "shapes": {name: [str(dtype), list(shape)] for name, (dtype, shape) in shapes.items()},
-                }
-            )
+            described.append(_described(model, shapes))
         job = {
+            "task": "models",
             "models": described,
             "threads": threads,
             "seconds": seconds,
@@ -119,7 +164,7 @@ class SshDevice:
             "operator_seconds": _OPERATOR_SECONDS,
             "memory": memory,
         }
-        result = measured_there(self._calls, job, sent, progress, cancel)
+        result = run_there(self._calls, job, sent, RemoteTimes, progress, cancel)
         self._known = result.device
         progress.update(1.0)
         return self._report(result, list(models), graphs, size, threads, seed)
@@ -129,11 +174,21 @@ class SshDevice:
         return RemoteRunner(self._calls)
 
     def _facts(self, cancel: CancelToken | None = None) -> RemoteFacts:
-        facts = facts_of(self._calls, cancel)
+        facts = self._calls.exchange(("describe",), self._told, cancel)
         if facts.missing:
             raise missing_modules(self.settings, facts.missing)
         self._known = facts
         return facts
+
+    def _told(self, link: SshLink) -> RemoteFacts:
+        answer = dict(self._calls.expect(link.answer(), "device"))
+        del answer["type"]
+        try:
+            return RemoteFacts.model_validate(answer)
+        except ValidationError as error:
+            raise DeviceError(
+                "the agent's description is not understood", where=f"device {self.name}", found=str(answer)[:200]
+            ) from error
 
     def _description(self, facts: RemoteFacts, threads: int) -> DeviceDescription:
         return DeviceDescription(
@@ -146,7 +201,7 @@ class SshDevice:
 
     def _report(
         self,
-        result: RemoteResult,
+        result: RemoteTimes,
         models: Sequence[Path],
         graphs: Sequence[ModelGraph],
         batch: int,
@@ -173,6 +228,14 @@ class SshDevice:
             )
         noise = judge(rounds[:, 0], result.load, threads or result.device.cores)
         return LatencyReport(device=self._description(result.device, threads), models=tuple(entries), noise=noise)
+
+
+def _described(model: SentModel, shapes: Mapping[str, tuple[np.dtype, tuple[int, ...]]]) -> dict[str, object]:
+    """Return a model as jobs name it: by hash, with the types and shapes of its inputs."""
+    return {
+        "sha256": model.sha256,
+        "shapes": {name: [str(dtype), list(shape)] for name, (dtype, shape) in shapes.items()},
+    }
 
 
 def _notes(facts: RemoteFacts) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,10 +19,12 @@ from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.errors import BadInputError
 from workbench.domain.measurements import DeviceDescription, LatencyReport, ModelLatency, OperatorTime
 from workbench.domain.remote_device import LOCAL, DeviceCheck
+from workbench.engines.inference_ort.kernel_times import TimedKernel, time_kernels
 from workbench.engines.inference_ort.options import PROVIDER, available_cores
 from workbench.engines.inference_ort.profile import profile_operators
 from workbench.engines.inference_ort.sample_inputs import common_batch, random_inputs
 from workbench.engines.inference_ort.session import open_session
+from workbench.graph.model import ModelGraph
 from workbench.graph.storage import model_size_bytes, open_model
 
 _PROFILE_SECONDS = 1.0
@@ -56,6 +58,23 @@ class ThisComputer:
             runtime=f"onnxruntime {onnxruntime.__version__}",
             provider=PROVIDER,
         )
+
+    def time_kernels(
+        self,
+        groups: Iterable[Sequence[ModelGraph]],
+        *,
+        count: int,
+        threads: int = 1,
+        seconds: float = 0.1,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Iterator[list[TimedKernel]]:
+        """Time each group when it is asked for; see Device.time_kernels."""
+        for number, graphs in enumerate(groups):
+            if progress is not None:
+                progress.update(number / count, f"timing kernels of shape {number + 1} of {count}")
+            inputs = [random_inputs(graph.inputs) for graph in graphs]
+            yield time_kernels(graphs, inputs, threads=threads, seconds=seconds, cancel=cancel)
 
     def measure(
         self,

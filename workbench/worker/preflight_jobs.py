@@ -11,8 +11,7 @@ from workbench.devices.kernel_book import KernelBook
 from workbench.domain.knobs import ACTIVATION_BITS, WEIGHT_BITS
 from workbench.domain.measurements import LatencyReport, ModelLatency
 from workbench.domain.preflight import KernelForm, KernelTime, LayerOutlook, Preflight
-from workbench.domain.remote_device import LOCAL
-from workbench.engines.inference_ort.kernel_times import LAYOUT_CHANGES
+from workbench.engines.inference_ort.kernel_rounds import LAYOUT_CHANGES
 from workbench.graph.compared_values import saturating_layers
 from workbench.graph.kernel_graphs import INTEGER_OPERATORS, KernelShape, kernel_shapes
 from workbench.graph.layers import layer_nodes
@@ -81,10 +80,9 @@ def foretell(spec: PreflightJob, context: JobContext) -> dict[str, Any]:
 def _kernels(
     shapes: Mapping[str, KernelShape], deployed: Mapping[str, KernelShape], spec: PreflightJob, context: JobContext
 ) -> dict[str, tuple[KernelTime, ...]]:
-    """Return the times of every layer's kernels on this computer; none where the recipe's device is another one."""
-    if spec.recipe.device != LOCAL:
-        return {}
-    book = KernelBook(cache_folder() / "kernels" if spec.remember else None, spec.threads)
+    """Return the times of every layer's kernels on the recipe's device."""
+    device = device_named(spec.recipe.device)
+    book = KernelBook(cache_folder() / "kernels" if spec.remember else None, spec.threads, device)
     plain = book.times(shapes, progress=context.progress.part(0.0, 0.6), cancel=context.cancel)
     padded = book.times(deployed, progress=context.progress.part(0.6, 1.0), cancel=context.cancel)
     return {
@@ -149,8 +147,6 @@ def _outlooks(
         if shape is None:
             known = node.op in INTEGER_OPERATORS
             reason = "the size of what it reads is not known" if known else f"{node.op} has no integer kernel"
-        elif node.name not in kernels:
-            reason = "single kernels are timed on this computer only"
         size = "×".join(map(str, weight_values(made.unquantized, weight).shape))
         if shape is not None:
             size = f"{size} on {'×'.join(map(str, shape.data))}"

@@ -9,6 +9,8 @@ from typing import BinaryIO
 
 # ASCII's record separator, which no greeting has.
 MARK = b"\x1eworkbench "
+# What the workbench sends once it has a run's result.
+DONE = b"done\n"
 
 
 class AgentError(Exception):

@@ -42,7 +42,7 @@ def _answer(folder: Path, command: str, words: list[str], answers: Answers) -> N
     if command == "describe":
         answers.say("device", **describe())
     elif command == "store":
-        store.receive(words[0], stdin)
+        store.receive(stdin)
         answers.say("stored")
     elif command == "run":
         lacking = runs.start(words[0], json.loads(stdin.readline()))

@@ -7,12 +7,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from workbench.devices.agent.answers import AgentError
 from workbench.devices.agent.description import describe, needed_modules
+from workbench.devices.agent.sessions import runnable
 from workbench.devices.agent.store import ModelStore
 from workbench.devices.agent.system_load import SystemLoad
 from workbench.devices.resident_memory import STATUS, status_bytes
@@ -44,7 +43,7 @@ def measure(
     runs, paths = [], []
     for number, model in enumerate(models):
         paths.append(store.use(model["sha256"]))
-        runs.append(_runnable(paths[-1], session_options(threads=job["threads"]), model, job["seed"], number)[0])
+        runs.append(runnable(paths[-1], session_options(threads=job["threads"]), model, job["seed"], number)[0])
     load = SystemLoad()
     timings = time_rounds(
         runs,
@@ -77,35 +76,9 @@ def added_memory(job: Mapping[str, Any], store: ModelStore, number: int) -> int:
 
     model = job["models"][number]
     before = status_bytes("VmRSS")
-    run, _ = _runnable(store.path(model["sha256"]), session_options(threads=job["threads"]), model, job["seed"], number)
+    run, _ = runnable(store.path(model["sha256"]), session_options(threads=job["threads"]), model, job["seed"], number)
     run()
     return max(status_bytes("VmHWM") - before, 0)
-
-
-def _runnable(
-    path: Path, options: Any, model: Mapping[str, Any], seed: int, number: int
-) -> tuple[Callable[[], object], Any]:
-    """Return what runs the model once with made-up inputs, and its session."""
-    import numpy as np
-    import onnxruntime as ort
-
-    from workbench.engines.inference_ort.drawn_inputs import draw
-    from workbench.engines.inference_ort.options import PROVIDER
-
-    try:
-        shapes = {name: (np.dtype(kind), tuple(shape)) for name, (kind, shape) in model["shapes"].items()}
-    except TypeError as error:
-        raise AgentError("refused", f"numpy on the device has no such type: {error}", number) from error
-    try:
-        session = ort.InferenceSession(str(path), options, providers=[PROVIDER])
-    except Exception as error:  # the runtime raises classes of its C++ binding with no common base
-        raise AgentError("refused", str(error), number) from error
-    run = partial(session.run, None, draw(shapes, seed))
-    try:
-        run()
-    except Exception as error:  # as above
-        raise AgentError("failed", str(error), number) from error
-    return run, session
 
 
 def _operators(path: Path, job: Mapping[str, Any], model: Mapping[str, Any], number: int) -> list[list[object]]:
@@ -117,7 +90,7 @@ def _operators(path: Path, job: Mapping[str, Any], model: Mapping[str, Any], num
         options = session_options(threads=job["threads"])
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
-        run, session = _runnable(path, options, model, job["seed"], number)
+        run, session = runnable(path, options, model, job["seed"], number)
         repeat(run, job["operator_seconds"])
         events = json.loads(Path(session.end_profiling()).read_text())
     return [[name, op, median] for (name, op), median in operator_medians(events).items()]

@@ -22,7 +22,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from workbench.devices.agent.answers import AgentError, Answers
+from workbench.devices.agent.answers import DONE, AgentError, Answers
+from workbench.devices.agent.kernels import time_kernels
 from workbench.devices.agent.measuring import added_memory, measure
 from workbench.devices.agent.store import ModelStore
 
@@ -30,7 +31,6 @@ _LOOK_S = 0.1
 _STATUS_EVERY_S = 0.3
 _KEPT_ENDED = 8
 _TAIL_BYTES = 4000
-DONE = b"done\n"
 
 
 class Runs:
@@ -121,7 +121,10 @@ class Runs:
         try:
             job = json.loads((place / "job.json").read_text())
             with self._turn(status):
-                content = measure(job, self._store, status.update, self._command("memory", run))
+                if job["task"] == "kernels":
+                    content = time_kernels(job, self._store, status.update)
+                else:
+                    content = measure(job, self._store, status.update, self._command("memory", run))
         except AgentError as error:
             content = {"error": error.to_json()}
         except MemoryError:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -58,13 +58,17 @@ class ModelStore:
         os.utime(folder)
         return self.path(sha256)
 
-    def receive(self, sha256: str, stream: BinaryIO) -> None:
-        """Store the model whose files a stream holds: a line of JSON [[name, bytes], …], then their contents.
+    def receive(self, stream: BinaryIO) -> None:
+        """Store the models that a stream holds, each as a line of JSON [hash, [[name, bytes], …]] and the files' bytes.
 
         Raises:
             AgentError: the stream ends early or holds something else, or the disk has no room.
         """
-        files = [(str(name), int(size)) for name, size in json.loads(stream.readline())]
+        for line in iter(stream.readline, b""):
+            sha256, files = json.loads(line)
+            self._receive_one(str(sha256), [(str(name), int(size)) for name, size in files], stream)
+
+    def _receive_one(self, sha256: str, files: Sequence[tuple[str, int]], stream: BinaryIO) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         needed, free = sum(size for _, size in files), shutil.disk_usage(self._folder).free
         if needed > free:
