@@ -91,7 +91,11 @@ def parser() -> argparse.ArgumentParser:
     sweep.add_argument("--samples", default="2000", help="number of test samples, or all (default: %(default)s)")
     sweep.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="parameter of the method")
     sweep.add_argument("--seed", type=int, default=0)
-    sweep.add_argument("--store", metavar="FILE", help="append points to this file and resume from it")
+    sweep.add_argument("--store", metavar="FILE", help="append what is run to this file and resume from it")
+    sweep.add_argument("--all-samples", action="store_true", help="run every setting on all samples, settled or not")
+    sweep.add_argument("--all-but", action="store_true", help="set all layers but one, to see what sparing it is worth")
+    sweep.add_argument("--pairs", action="store_true", help="what two layers lose together beyond both alone")
+    sweep.add_argument("--estimate", action="store_true", help="rank layers within seconds by what the outputs do")
 
     preflight = verb("preflight", "foretell what a recipe will take here, and which layers are fast in integers")
     preflight.add_argument("model", metavar="MODEL")

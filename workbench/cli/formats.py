@@ -9,7 +9,7 @@ from workbench.cli.console import format_seconds, table
 from workbench.domain.ladder import IDENTICAL_DB, Agreement, LadderReport
 from workbench.domain.measurements import LatencyReport, MetricMeasurement, is_share
 from workbench.domain.preflight import KernelForm, LayerOutlook, Preflight
-from workbench.domain.reports import CandidateReport, InspectReport, SweepReport
+from workbench.domain.reports import CandidateReport, InspectReport
 
 
 def count(number: float) -> str:
@@ -141,27 +141,6 @@ def _agreement(agreement: Agreement | None) -> tuple[str, str]:
     if agreement.sqnr_db == IDENTICAL_DB:
         return "identical", "0"
     return f"{agreement.sqnr_db:.1f}", f"{agreement.max_error:.3g}"
-
-
-def sweep(report: SweepReport) -> str:
-    """Return sensitivities, one row a layer, one column a value."""
-    values = list(dict.fromkeys(point.value for point in report.points))
-    by_layer: dict[str, dict[float | str, str]] = {}
-    for point in report.points:
-        half = (point.ci95[1] - point.ci95[0]) / 2
-        text = (
-            f"{100 * point.drop:.2f} ±{100 * half:.2f}" if is_share(report.metric) else f"{point.drop:.4g} ±{half:.2g}"
-        )
-        by_layer.setdefault(point.layer, {})[point.value] = text
-    rows = [[name, *[points.get(value, "-") for value in values]] for name, points in by_layer.items()]
-    unit = "points" if is_share(report.metric) else report.metric
-    lines = [
-        f"{report.method}, {report.knob}: drop of {report.metric} in {unit} against {metric(report.baseline)}",
-        table(["layer", *[f"{value}" for value in values]], rows, right=range(1, len(values) + 1)),
-        f"{report.evaluations} evaluations in {format_seconds(report.seconds)}",
-    ]
-    lines.extend(f"skipped {layer}: {reason}" for layer, reason in report.skipped.items())
-    return "\n".join(lines)
 
 
 def preflight(report: Preflight) -> str:

@@ -108,6 +108,12 @@ class Recording:
             merged = with_points(document.state.sensitivities, method, knob, metric, points, baseline)
             document.record(Change.SENSITIVITY, sensitivities=merged)
 
+    def measured(self, method: str, knob: str) -> tuple[SensitivityPoint, ...]:
+        """Return the sensitivities that the project has of a method and knob."""
+        document = self._opened()
+        known = () if document is None else document.state.sensitivities
+        return next((entry.points for entry in known if (entry.method, entry.knob) == (method, knob)), ())
+
     def compressed(self, report: CandidateReport, recipe: Recipe) -> None:
         """Keep a candidate with its file."""
         if (document := self._opened()) is not None:

@@ -51,7 +51,8 @@ def estimate(
     began, watched = time.perf_counter(), watched or Watched()
     folded = fold_batch_norm(fold_constants(swept.graph))
     setup = Setup(replace(swept, graph=folded), values, "estimate", watched)
-    original, points, skipped = setup.original, [], setup.skipped
+    original, skipped = setup.original, setup.skipped
+    points: list[EstimatedPoint] = []
     lent: dict[tuple[tuple[str, ...], Setting], Mapping[str, np.ndarray]] = {}
     failed: WorkbenchError | None = None
     for number, value in enumerate(setup.values):

@@ -113,12 +113,12 @@ class Setup:
         blocked = obstacles(graph, self._knob, registry)
         chosen = _chosen_layers(graph, registry, swept.layers)
         self.skipped = {layer: blocked[layer] for layer in chosen if layer in blocked}
-        coupled, sets = coupled_layers(graph, self._knob), {}
+        coupled = coupled_layers(graph, self._knob)
+        self.sets: dict[tuple[str, ...], list[str]] = {}
         for layer in chosen:
             if layer not in blocked:
                 members = tuple(member for member in coupled[layer] if member not in blocked)
-                sets.setdefault(members, []).append(layer)
-        self.sets: dict[tuple[str, ...], list[str]] = sets
+                self.sets.setdefault(members, []).append(layer)
         self.everything = tuple(name for name in _chosen_layers(graph, registry, ()) if name not in blocked)
         part, seed = chosen_samples(swept.dataset, swept.samples), swept.seed
         entry = registry.get(method)

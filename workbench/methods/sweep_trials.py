@@ -121,7 +121,7 @@ class TrialRun:
             active = [trial for trial in trials if not trial.done and trial.failed is None]
             if not active:
                 break
-            share = progress.part(*(float(work[end] / work[-1]) for end in (number, number + 1)))
+            share = progress.part(float(work[number] / work[-1]), float(work[number + 1] / work[-1]))
             try:
                 self._advance(active, until, values if number == 0 else (), share)
             except CancelledError:

@@ -16,7 +16,7 @@ from workbench.engines.inference_ort import feeding
 from workbench.engines.inference_ort.activation_store import ActivationStore
 from workbench.engines.inference_ort.session import OrtSession, open_session
 from workbench.graph.changed_part import ChangedPart, changed_part
-from workbench.graph.model import ModelGraph
+from workbench.graph.model import ModelGraph, ValueInfo
 
 
 class OrtPart:
@@ -178,7 +178,7 @@ class Replay:
     def _arrays(self, session: OrtSession, chunk: int) -> dict[str, np.ndarray]:
         return self._read_arrays(session.inputs, chunk)
 
-    def _read_arrays(self, expected: Sequence[feeding.ValueInfo], chunk: int) -> dict[str, np.ndarray]:
+    def _read_arrays(self, expected: Sequence[ValueInfo], chunk: int) -> dict[str, np.ndarray]:
         where = self.samples(chunk)
         read = self._read(where.start, where.stop)
         known = [info for info in self._original.inputs if info.name in read]

@@ -1,0 +1,43 @@
+"""The sweep verb's kinds: tables and JSON of each, and what doesn't go together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SWEEP = ("sweep", "model.onnx", "--data", "data.yaml", "--method", "quantize.ptq", "--knob", "weight_bits")
+FEW = ("--set", "calibration_samples=16")
+
+
+def test_estimates_are_labelled_and_compared_with_what_the_project_has(desk: Path, workbench) -> None:
+    first = workbench(desk, *SWEEP, "--values", "8,4,2", *FEW, "--estimate")
+    assert first.status == 0
+    assert "ESTIMATE" in first.out
+    assert "not compared with measured drops yet" in first.out
+    assert workbench(desk, *SWEEP, "--values", "8,4,2", *FEW, "--project", "p.mcw").status == 0
+    report = workbench(desk, *SWEEP, "--values", "8,4,2", *FEW, "--estimate", "--project", "p.mcw", "--json").json
+    assert report["compared"] == 9
+    assert {"layer", "value", "divergence"} == set(report["points"][0])
+
+
+def test_pairs_and_all_but_one(desk: Path, workbench) -> None:
+    pairs = workbench(desk, *SWEEP, "--values", "2", *FEW, "--pairs", "--json").json
+    assert len(pairs["pairs"]) == 3
+    shown = workbench(desk, *SWEEP, "--values", "2", *FEW, "--all-but", "--all-samples")
+    assert "all layers but one set" in shown.out
+    assert any(line.startswith("all layers ") for line in shown.out.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--values", "8,2", "--pairs"), "--values names 2 values"),
+        (("--values", "8", "--pairs", "--estimate"), "--estimate and --pairs ask for different things"),
+        (("--values", "8", "--estimate", "--all-samples"), "an estimate keeps nothing"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(desk: Path, workbench, options: tuple[str, ...], words: str) -> None:
+    done = workbench(desk, *SWEEP, *options)
+    assert (done.status, done.out) == (2, "")
+    assert words in done.err
