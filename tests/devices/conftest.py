@@ -25,9 +25,11 @@ class LoopbackServer:
         self._program = program
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        for name in ("host", "key", "stranger"):
+        for name in ("host", "key", "greeted", "stranger"):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
-        shutil.copy(folder / "key.pub", folder / "authorized")
+        greet = 'command="echo Welcome to this machine; exec /bin/sh -c \\"$SSH_ORIGINAL_COMMAND\\""'
+        plain, greeted = ((folder / f"{name}.pub").read_text() for name in ("key", "greeted"))
+        (folder / "authorized").write_text(f"{plain}{greet} {greeted}")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
@@ -52,6 +54,11 @@ class LoopbackServer:
     @property
     def key(self) -> Path:
         return self._folder / "key"
+
+    @property
+    def greeted_key(self) -> Path:
+        """Logs in where the shell says something first, and is a plain one."""
+        return self._folder / "greeted"
 
     @property
     def strange_key(self) -> Path:

@@ -168,6 +168,41 @@ def test_result_is_fetched_when_the_server_is_back(settings, slow_file, server, 
     assert not runs(agent_folder)
 
 
+def test_greeting_of_a_login_is_passed_over(settings, cnn_file, server):
+    device = SshDevice(settings(key=str(server.greeted_key)))
+    assert device.measure([cnn_file], seconds=0.05, operators=False, memory=False).models[0].runs >= 10
+
+
+@pytest.fixture
+def big_file(graph_from, tmp_path) -> Path:
+    """64 MB, which take a moment to send."""
+    graph = graph_from(
+        """<ir_version: 9, opset_import: ["" : 17]>
+        net (float[n,4000] x) => (float[n,4000] y) { y = MatMul (x, w) }""",
+        {"w": np.random.default_rng(0).random((4000, 4000), dtype=np.float32)},
+    )
+    path = tmp_path / "big.onnx"
+    path.write_bytes(graph.to_bytes())
+    return path
+
+
+def test_connection_that_drops_while_a_model_is_sent(settings, big_file, server):
+    device = SshDevice(settings())
+    device.check()
+    with Measurement(device, big_file, seconds=0.2) as measurement:
+        measurement.watcher.wait_for("sending big.onnx")
+        server.drop_connections()
+    assert measurement.error is None
+
+
+def test_cancel_while_a_model_is_sent(settings, big_file, agent_folder):
+    with Measurement(SshDevice(settings()), big_file, seconds=60.0) as measurement:
+        measurement.watcher.wait_for("sending big.onnx")
+        measurement.cancel.cancel()
+    assert isinstance(measurement.error, CancelledError)
+    wait_until(lambda: not working_there(agent_folder), "nothing goes on there")
+
+
 def test_patience_ends(settings, slow_file, server):
     with Measurement(SshDevice(settings(), patience_s=0.5), slow_file, seconds=1.0) as measurement:
         measurement.watcher.wait_for("timing")

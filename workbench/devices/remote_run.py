@@ -16,7 +16,7 @@ from workbench.devices.agent_calls import AgentCalls, SentModel
 from workbench.devices.remote_results import RemoteAnswer
 from workbench.devices.ssh_link import DroppedError, SshLink
 from workbench.domain.cancel import CancelToken, Progress
-from workbench.domain.errors import JobError, WorkbenchError
+from workbench.domain.errors import CancelledError, JobError, WorkbenchError
 
 Answer = TypeVar("Answer", bound=RemoteAnswer)
 
@@ -75,7 +75,7 @@ class _Run(Generic[Answer]):
         self._kind = kind
         self._sending, self._measuring = progress.part(0.0, _SENDING_SHARE), progress.part(_SENDING_SHARE, 1.0)
         self._cancel = cancel
-        self._begun = False
+        self._asked = self._begun = False
         self._done = 0.0
 
     def result(self) -> Answer:
@@ -85,8 +85,8 @@ class _Run(Generic[Answer]):
             return self._calls.insist(
                 self._attempt, self._cancel, lambda text: self._measuring.update(self._done, text)
             )
-        except BaseException:
-            if self._begun:
+        except BaseException as error:
+            if self._begun or (self._asked and isinstance(error, CancelledError)):
                 # The first fault is the one to tell; a run that can't be stopped now ends by itself.
                 with contextlib.suppress(WorkbenchError, DroppedError):
                     self._calls.exchange(("stop", self._id), lambda link: link.answer())
@@ -102,6 +102,7 @@ class _Run(Generic[Answer]):
             self._calls.send_models([self._models[sha256] for sha256 in found], self._sending, self._cancel)
 
     def _begin(self, link: SshLink) -> Answer | list[str]:
+        self._asked = True
         link.send(f"{json.dumps(self._job)}\n".encode())
         answer = link.answer()
         if answer["type"] == "lacking":
