@@ -149,3 +149,13 @@ class SensitivityPoint(_Value):
     expected: float | None = None
     expected_ci95: Interval | None = None
     provisional: bool = False
+
+    @property
+    def likely(self) -> float:
+        """Best knowledge of the drop: what is expected, or where nothing was, what was measured."""
+        return self.drop if self.expected is None else self.expected
+
+    @property
+    def likely_ci95(self) -> Interval:
+        """Interval of `likely`."""
+        return self.ci95 if self.expected is None or self.expected_ci95 is None else self.expected_ci95

@@ -265,6 +265,7 @@ class Session(QObject):
             samples=samples,
             seed=state.seed,
             done=results.finished_points(state, method, knob),
+            store=str(self._scratch / "sensitivities.jsonl"),
         )
         return self.jobs.submit(
             spec,

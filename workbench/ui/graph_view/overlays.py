@@ -348,26 +348,29 @@ def _where_same(fills: Mapping[str, Fill], owner: Mapping[str, str]) -> dict[str
 
 def _drops(entry: Sensitivities, owner: Mapping[str, str], value: str) -> Overlay:
     points = [point for point in entry.points if str(point.value) == value]
-    top = max((point.drop for point in points), default=0.0)
+    top = max((point.likely for point in points), default=0.0)
     scale = top if top > 0 else 1.0
     fills = {
         point.layer: Fill(
-            colors.heat(max(point.drop, 0.0) / scale),
-            numbers.drop_text(point.drop, None, entry.metric),
-            uncertain=point.ci95[0] <= 0.0 <= point.ci95[1],
+            colors.heat(max(point.likely, 0.0) / scale),
+            numbers.drop_text(point.likely, None, entry.metric),
+            uncertain=point.likely_ci95[0] <= 0.0 <= point.likely_ci95[1],
         )
         for point in points
     }
-    samples = max((point.samples for point in points), default=0)
+    counts = sorted({point.samples for point in points}) or [0]
+    samples = numbers.exact_text(counts[-1])
+    if counts[0] < counts[-1]:
+        samples = f"{numbers.exact_text(counts[0])}–{samples}"
     labels = (
         numbers.drop_text(0.0, None, entry.metric),
         numbers.drop_text(scale / 2, None, entry.metric),
         numbers.drop_text(scale, None, entry.metric),
     )
-    measured = f"{entry.method}, {numbers.exact_text(samples)} samples; hatched: within noise"
+    measured = f"{entry.method}, {samples} samples; hatched: within noise"
     note = _joined(measured, _HIGHEST if owner else "")
     title = f"Change of {numbers.metric_title(entry.metric).lower()}"
-    shown = _boxes_filled(fills, owner, {point.layer: point.drop for point in points})
+    shown = _boxes_filled(fills, owner, {point.layer: point.likely for point in points})
     return Overlay(shown, Legend(title, ramp=_ramp(colors.heat), labels=labels, note=note))
 
 

@@ -154,15 +154,19 @@ def _point(knob: Knob, metric: str, point: SensitivityPoint, values: Sequence[Se
     value = _own(knob, point.value)
     text = (
         f"{knob.title} {numbers.setting_text(value, knob.unit)}: "
-        f"{numbers.drop_text(point.drop, point.ci95, metric)} on {numbers.plural(point.samples, 'sample')}"
+        f"{numbers.drop_text(point.likely, point.likely_ci95, metric)} on {numbers.plural(point.samples, 'sample')}"
     )
+    if point.expected is not None:
+        text = f"{text}\nOn these samples alone {numbers.drop_text(point.drop, point.ci95, metric)}"
+    if point.provisional:
+        text = f"{text}\nSo far; more samples are to come"
     x = _place(knob, value, values)
     return CurvePoint(
         value,
         0.0 if x is None else x,
-        -point.drop * factor,
-        -point.ci95[1] * factor,
-        -point.ci95[0] * factor,
+        -point.likely * factor,
+        -point.likely_ci95[1] * factor,
+        -point.likely_ci95[0] * factor,
         point.samples,
         text,
     )

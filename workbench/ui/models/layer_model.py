@@ -167,12 +167,13 @@ class LayerModel(QAbstractTableModel):
             return row.worst_drop
         if role == Qt.ItemDataRole.ToolTipRole:
             lines = [
-                f"{numbers.setting_text(drop.value)}: {numbers.drop_text(drop.drop, drop.ci95, self._table.metric)}"
+                f"{numbers.setting_text(drop.value)}: {numbers.drop_text(drop.drop, drop.ci95, self._table.metric)} "
+                f"({numbers.exact_text(drop.samples)} samples{', so far' if drop.provisional else ''})"
                 for drop in row.drops
             ]
             if not lines:
                 return "Not measured yet"
-            return "\n".join([self._table.sweep, *lines, f"{numbers.exact_text(row.drops[0].samples)} samples"])
+            return "\n".join([self._table.sweep, *lines])
         return None
 
     def _fixed_data(self, row: LayerRow, column: int, role: int) -> Any:

@@ -50,12 +50,13 @@ class KnobCell:
 
 @dataclass(frozen=True)
 class Drop:
-    """One measured sensitivity: loss of the metric at one value of the knob."""
+    """One measured sensitivity: likely loss of the metric at one value of the knob; more samples may be to come."""
 
     value: Setting
     drop: float
     ci95: Interval
     samples: int
+    provisional: bool = False
 
 
 @dataclass(frozen=True)
@@ -297,7 +298,9 @@ def _drops(sensitivities: Sensitivities | None, knobs: Iterable[Knob]) -> dict[s
     found: dict[str, list[Drop]] = {}
     for point in sensitivities.points:
         value = int(point.value) if whole and not isinstance(point.value, str) else point.value
-        found.setdefault(point.layer, []).append(Drop(value, point.drop, point.ci95, point.samples))
+        found.setdefault(point.layer, []).append(
+            Drop(value, point.likely, point.likely_ci95, point.samples, point.provisional)
+        )
     return {layer: tuple(sorted(drops, key=_mildest_first)) for layer, drops in found.items()}
 
 
