@@ -96,7 +96,7 @@ from workbench.graph.quantization import (
 )
 from workbench.graph.sparsity import Sparsity, sparsity_of
 from workbench.graph.units import Unit, find_units
-from workbench.methods.budget import Choice, Chosen, allocate
+from workbench.methods.budget import Choice, Chosen, Tie, allocate
 from workbench.methods.calibration import needed_data, not_finite, observe_samples, parts_within
 from workbench.methods.keep_zeros import sparse_weights
 from workbench.methods.method import Method, MethodData, MethodResult, Parameters, Requirement, Stage, Tools
@@ -186,6 +186,7 @@ __all__ = [
     "Sparsity",
     "Stage",
     "Strategy",
+    "Tie",
     "Tools",
     "Training",
     "TrainingData",

@@ -89,7 +89,8 @@ def losses(trials: Trials, sensitivity: Sensitivity, progress: Progress) -> Loss
     )
 
 
-def _by_output(trials: Trials, progress: Progress) -> Losses:
+def output_loss(trials: Trials) -> Callable[[ModelGraph], float]:
+    """Return what says of a changed graph how far its outputs are from the original's, as a share of their power."""
     batches = trials.batches()
     session = trials.tools.inference.open(trials.graph, cancel=trials.tools.cancel)
     expected = [session.run(batch.inputs) for batch in batches]
@@ -103,16 +104,25 @@ def _by_output(trials: Trials, progress: Progress) -> Losses:
             noise += sum(_square(found[name] - outputs[name]) for name in outputs)
         return noise / max(power, 1e-300)
 
-    return _one_at_a_time(trials, loss, progress)
+    return loss
+
+
+def metric_loss(trials: Trials) -> Callable[[ModelGraph], float]:
+    """Return what says of a changed graph what its validation score loses."""
+    original = trials.data.validate(trials.graph)
+    return lambda graph: original - trials.data.validate(graph)
+
+
+def _by_output(trials: Trials, progress: Progress) -> Losses:
+    return _one_at_a_time(trials, output_loss(trials), progress)
 
 
 def _by_metric(trials: Trials, progress: Progress) -> Losses:
-    original = trials.data.validate(trials.graph)
-    found = _one_at_a_time(trials, lambda graph: original - trials.data.validate(graph), progress)
-    return {layer: _never_gaining(by_bits) for layer, by_bits in found.items()}
+    found = _one_at_a_time(trials, metric_loss(trials), progress)
+    return {layer: never_gaining(by_bits) for layer, by_bits in found.items()}
 
 
-def _never_gaining(by_bits: Mapping[int, float]) -> dict[int, float]:
+def never_gaining(by_bits: Mapping[int, float]) -> dict[int, float]:
     """Return losses that don't fall with fewer bits: where they seem to, it is the noise of the samples."""
     least, found = 0.0, {}
     for bits in sorted(by_bits, reverse=True):

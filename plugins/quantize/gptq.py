@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
-from pydantic import Field
-
-from workbench.api import LayerSettings, MethodResult, ModelGraph, Parameters, Tools, WeightQuantization, weight_levels
+from workbench.api import LayerSettings, MethodResult, ModelGraph, Parameters, Tools
 
 from .base import Quantization
 from .bias_correction import correct_biases
-from .inputs import Read, output_error, read_weights, second_moments
 from .parameters import CorrectedParameters
-from .prepared import Prepared, prepare
-from .second_order import Levels, rounded_in_turn
+from .prepared import prepare
+from .turn_rounding import TurnParameters, round_in_turn
 
 
-class GptqParameters(CorrectedParameters):
+class GptqParameters(CorrectedParameters, TurnParameters):
     """Calibration, and how weights are rounded in turn."""
-
-    damping: float = Field(
-        default=0.01,
-        gt=0,
-        le=1,
-        title="Damping",
-        description="Share of the mean second moment that is added to each, so that rare inputs are not overrated.",
-    )
-    activation_order: bool = Field(
-        default=True,
-        title="Order by activations",
-        description="Round the weights that read most first, so that most others are left to make up for them.",
-    )
 
 
 class Gptq(Quantization):
@@ -59,64 +41,9 @@ class Gptq(Quantization):
         prepared = prepare(graph, plan, tools, self.parameters, self.id, tools.progress.part(0.0, 0.3, "calibration"))
         if prepared is None:
             return MethodResult(graph, ("nothing quantized",))
-        prepared = self._rounded(prepared, tools, 0.6 if correct else 1.0)
+        part = tools.progress.part(0.3, 0.6 if correct else 1.0, "rounding")
+        prepared = round_in_turn(prepared, tools, self.parameters, self.parameters.calibration_samples, self.id, part)
         if correct:
             rest = tools.progress.part(0.6, 1.0, "bias correction")
             prepared = correct_biases(prepared, tools, self.parameters.calibration_samples, rest)
         return prepared.result()
-
-    def _rounded(self, prepared: Prepared, tools: Tools, end: float) -> Prepared:
-        names = [name for name, bits in prepared.layers.items() if bits.weight_bits <= 8]
-        weights, left = read_weights(prepared.graph, names)
-        rounded = dict(prepared.weights)
-        errors: dict[str, dict[str, float]] = {}
-
-        def take(each: Read, second: np.ndarray) -> None:
-            before = prepared.weights[each.weight]
-            array = prepared.graph.constant(each.weight)
-            assert array is not None, each.weight
-            integers, error = self._in_turn(each, array, before, second, tools)
-            rounded[each.weight] = replace(before, integers=integers)
-            errors[each.nodes[0].name] = error
-
-        samples = self.parameters.calibration_samples
-        progress = tools.progress.part(0.3, end, "rounding")
-        second_moments(prepared.graph, weights, tools, samples, self.id, progress, take)
-        notes = [*prepared.notes, f"{len(errors)} weights rounded in turn"]
-        if left:
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in list(left.items())[:3])
-            notes.append(f"{len(left)} rounded to the nearest level ({reasons})")
-        details: dict[str, Any] = {**(prepared.details or {}), "output_error": errors}
-        return replace(prepared, weights=rounded, notes=tuple(notes), details=details)
-
-    def _in_turn(
-        self, each: Read, array: np.ndarray, before: WeightQuantization, second: np.ndarray, tools: Tools
-    ) -> tuple[np.ndarray, dict[str, float]]:
-        """Return new integers, and the output's relative error in root mean square before and after."""
-        layout = each.layout
-        scales = layout.matrices(np.broadcast_to(before.spread(), array.shape)).astype(np.float64)
-        weight = layout.matrices(array).astype(np.float64)
-        nearest = layout.matrices(before.integers).astype(np.float64)
-        lowest, highest = weight_levels(before.bits)
-        integers = np.empty_like(weight)
-        lost = np.zeros(2)
-        total = 0.0
-        for group in range(layout.groups):
-            levels = Levels(scales[group], np.zeros_like(scales[group]), lowest, highest)
-            found = rounded_in_turn(
-                weight[group],
-                second[group],
-                levels,
-                self.parameters.damping,
-                self.parameters.activation_order,
-                tools.cancel.raise_if_cancelled,
-            )
-            errors = [output_error(levels.values(q) - weight[group], second[group]) for q in (nearest[group], found)]
-            # Few samples or a grid that clips can make it worse; then the nearest levels stay.
-            better = errors[1] < errors[0]
-            integers[group] = found if better else nearest[group]
-            lost += (errors[0], min(errors))
-            total += output_error(weight[group], second[group])
-        before_error, after_error = np.sqrt(lost / total) if total > 0 else (0.0, 0.0)
-        figures = {"nearest": round(float(before_error), 6), "in_turn": round(float(after_error), 6)}
-        return layout.stored(integers).astype(np.int8), figures

@@ -19,6 +19,7 @@ from workbench.api import (
     Parameters,
     RecipeError,
     Requirement,
+    Tie,
     Tools,
     allocate,
     fold_batch_norm,
@@ -28,16 +29,19 @@ from workbench.api import (
 )
 
 from .base import Quantization
-from .bit_losses import Sensitivity, Subject, Trials, losses
+from .bias_correction import correct_biases
+from .bit_losses import Losses, Sensitivity, Subject, Trials, losses
 from .layers import LayerBits, channel_axis, requested_bits, weight_name
+from .mixed_activations import Groups, activation_bits, activation_losses, groups, pairs, weight_bits
 from .mixed_latency import LayerTiming, left_in_float
-from .parameters import QuantizationParameters
+from .parameters import CorrectedParameters
 from .prepared import prepare
+from .turn_rounding import TurnParameters, round_in_turn
 
 _FULL = 8
 
 
-class MixedParameters(QuantizationParameters):
+class MixedParameters(CorrectedParameters):
     """The budget, the choices, and how the loss of a choice is estimated."""
 
     budget: Literal["average_bits", "bit_operations", "latency", "plan"] = Field(
@@ -83,6 +87,26 @@ class MixedParameters(QuantizationParameters):
     most_bits: int = Field(
         default=8, ge=2, le=8, title="Most bits", description="No layer gets more.", json_schema_extra={"unit": "bits"}
     )
+    activations: Literal["plan", "chosen"] = Field(
+        default="plan",
+        title="Activation bits",
+        description="Those of the plan, or chosen beside the weights' within the bit operations, alike for all layers "
+        "that read the same value. Fewer than 8 run no faster on this kind of processor.",
+    )
+    fewest_activation_bits: int = Field(
+        default=4,
+        ge=2,
+        le=8,
+        title="Fewest activation bits",
+        description="No layer gets fewer; read where activation bits are chosen.",
+        json_schema_extra={"unit": "bits"},
+    )
+    rounding: Literal["nearest", "gptq"] = Field(
+        default="nearest",
+        title="Rounding",
+        description="How weights are rounded when their bits are chosen: to the nearest level, or in turn by what "
+        "rounding does to the layer's outputs, as quantize.gptq does.",
+    )
     sensitivity: Sensitivity = Field(
         default="output",
         title="Sensitivity",
@@ -102,6 +126,11 @@ class MixedParameters(QuantizationParameters):
     def choices(self) -> tuple[int, ...]:
         """The bits that a layer may get, ascending."""
         return tuple(range(self.fewest_bits, self.most_bits + 1))
+
+    @property
+    def activation_choices(self) -> tuple[int, ...]:
+        """The bits that what a layer reads may get, ascending."""
+        return tuple(range(self.fewest_activation_bits, _FULL + 1))
 
 
 class MixedPrecision(Quantization):
@@ -135,13 +164,29 @@ class MixedPrecision(Quantization):
                 where=self.id,
                 action="Make fewest_bits the smaller one.",
             )
+        if settings.activations == "chosen" and settings.budget != "plan":
+            if settings.budget != "bit_operations":
+                raise RecipeError(
+                    f"activations is chosen, but the budget {settings.budget} does not count activation bits",
+                    where=self.id,
+                    action="Take the budget bit_operations, or the plan's activation bits.",
+                )
+            if settings.sensitivity not in ("output", "metric"):
+                raise RecipeError(
+                    f"activations is chosen, but sensitivity {settings.sensitivity} says nothing of activations",
+                    where=self.id,
+                    expected="output or metric",
+                    action="Choose one of these.",
+                )
         warnings = super().check(graph, plan)
         layers, _ = requested_bits(graph, plan)
         free = _free(layers, plan)
         if settings.budget not in ("plan", "latency") and free:
             # With losses of 0 only the budget can fail, and that needs no samples to be seen.
             nothing = {layer: dict.fromkeys(settings.choices, 0.0) for layer in free}
-            _allocated(graph, layers, nothing, settings)
+            grouped = _grouped(graph, layers, plan, settings)
+            unheard = {value: dict.fromkeys(settings.activation_choices, 0.0) for value in grouped.members}
+            _allocated(graph, layers, nothing, settings, grouped, unheard)
         if settings.budget != "plan" and not free:
             warnings = (*warnings, "No layer is free: each has weight bits in a line of its own, or none below 32.")
         return warnings
@@ -193,12 +238,32 @@ class MixedPrecision(Quantization):
                 details["latency_ratio"] = timed.reached
                 details["layer_latency"] = {"whole": timed.whole, "in_float": dict(timed.in_float)}
             else:
-                chosen, note = _allocated(folded, layers, estimated, settings)
-            values = {layer: int(entry.choice.value) for layer, entry in chosen.items()}
+                grouped = _grouped(folded, layers, plan, settings)
+                read: Losses = {}
+                if grouped.members:
+                    part = tools.progress.part(ends, 0.8, "sensitivity to activations")
+                    by_metric = settings.sensitivity == "metric"
+                    choices = settings.activation_choices
+                    read = activation_losses(trials, grouped, choices, by_metric, settings, part)
+                    details["activation_sensitivity"] = {
+                        value: {str(bits): loss for bits, loss in by.items()} for value, by in read.items()
+                    }
+                chosen, note = _allocated(folded, layers, estimated, settings, grouped, read)
+                if grouped.members:
+                    narrowed = {
+                        layer: activation_bits(entry.choice.value)
+                        for layer, entry in chosen.items()
+                        if any(layer in members for members in grouped.members.values())
+                    }
+                    plan = plan.with_values(ACTIVATION_BITS, narrowed)
+                    notes = (_counted(narrowed, "activation bits"),)
+            both = settings.activations == "chosen" and not by_time
+            of = weight_bits if both else int
+            values = {layer: of(entry.choice.value) for layer, entry in chosen.items()}
             plan = plan.with_values(WEIGHT_BITS, values)
             plan = left_in_float(plan, [layer for layer, bits in values.items() if bits > _FULL])
-            notes = (note, _counted(values))
-            knobs = (WEIGHT_BITS, ACTIVATION_BITS) if by_time else (WEIGHT_BITS,)
+            notes = (note, _counted(values), *notes)
+            knobs = (WEIGHT_BITS, ACTIVATION_BITS) if by_time or both else (WEIGHT_BITS,)
             details |= {
                 "plan": {
                     "layers": {layer: {knob.name: int(plan.number(layer, knob)) for knob in knobs} for layer in values}
@@ -209,9 +274,16 @@ class MixedPrecision(Quantization):
                 },
                 "trades": {layer: _trades(entry) for layer, entry in chosen.items()},
             }
-        prepared = prepare(graph, plan, tools, settings, self.id, tools.progress.part(0.7 if free else 0.0, 1.0))
+        rest = tools.progress.part(0.8 if free else 0.0, 1.0)
+        prepared = prepare(graph, plan, tools, settings, self.id, rest.part(0.0, 0.5))
         if prepared is None:
             return MethodResult(graph, (*notes, "nothing quantized"), details)
+        samples = settings.calibration_samples
+        if settings.rounding == "gptq":
+            part = rest.part(0.5, 0.8, "rounding")
+            prepared = round_in_turn(prepared, tools, TurnParameters(), samples, self.id, part)
+        if settings.bias_correction:
+            prepared = correct_biases(prepared, tools, samples, rest.part(0.8, 1.0, "bias correction"))
         result = prepared.result()
         return MethodResult(result.graph, (*notes, *result.notes), {**result.details, **details})
 
@@ -221,6 +293,20 @@ def _free(layers: Mapping[str, LayerBits], plan: LayerSettings) -> tuple[str, ..
     return tuple(
         name for name, bits in layers.items() if bits.weight_bits <= _FULL and not plan.explicit(name, WEIGHT_BITS)
     )
+
+
+def _grouped(
+    graph: ModelGraph, layers: Mapping[str, LayerBits], plan: LayerSettings, settings: MixedParameters
+) -> Groups:
+    """Return the layers whose activation bits are to be chosen, by what they read."""
+    if settings.activations == "plan":
+        return Groups({})
+    free = {
+        name
+        for name in _free(layers, plan)
+        if layers[name].activation_bits <= _FULL and not plan.explicit(name, ACTIVATION_BITS)
+    }
+    return groups(graph, layers, free)
 
 
 def _tied(graph: ModelGraph, layers: Mapping[str, LayerBits], free: Collection[str]) -> list[frozenset[str]]:
@@ -243,8 +329,13 @@ def _allocated(
     layers: Mapping[str, LayerBits],
     estimated: Mapping[str, Mapping[int, float]],
     settings: MixedParameters,
+    grouped: Groups,
+    read: Losses,
 ) -> tuple[dict[str, Chosen], str]:
-    """Return what each free layer gets, and the note that says what the budget came to."""
+    """Return what each free layer gets, and the note that says what the budget came to.
+
+    Where activation bits are chosen, settings are pairs of both bits.
+    """
     costs = {entry.name: entry.macs for entry in graph_cost(graph).nodes}
     quantized = {name: bits for name, bits in layers.items() if bits.weight_bits <= _FULL}
     owners: dict[str, str] = {}
@@ -261,16 +352,20 @@ def _allocated(
         else:
             units[name] = float(costs.get(name, 0)) * bits.activation_bits
     whole = sum(units.values())
-    choices = {
-        name: (
-            [Choice(count, loss, units[name] * count) for count, loss in estimated[name].items()]
-            if name in estimated
-            else [Choice(bits.weight_bits, 0.0, units[name] * bits.weight_bits)]
-        )
-        for name, bits in quantized.items()
-    }
+    both = settings.activations == "chosen"
+    choices: dict[str, list[Choice]] = {}
+    for name, bits in quantized.items():
+        weights = estimated.get(name, {bits.weight_bits: 0.0})
+        if both:
+            macs = float(costs.get(name, 0))
+            choices[name] = pairs(name, weights, grouped, read, bits.activation_bits, macs)
+        else:
+            choices[name] = [Choice(count, loss, units[name] * count) for count, loss in weights.items()]
     average = settings.average_bits if settings.budget == "average_bits" else settings.bit_operations * _FULL
-    found = allocate(choices, average * whole, [frozenset(names) for names in ties.values() if len(names) > 1])
+    alike = [
+        Tie(frozenset(names), weight_bits) if both else frozenset(names) for names in ties.values() if len(names) > 1
+    ]
+    found = allocate(choices, average * whole, [*alike, *grouped.ties])
     reached = found.cost / max(whole, 1e-300)
     if settings.budget == "average_bits":
         note = f"{reached:.3f} weight bits on average (budget {average:g})"
@@ -287,6 +382,6 @@ def _trades(entry: Chosen) -> dict[str, Any]:
     return found
 
 
-def _counted(values: Mapping[str, int]) -> str:
+def _counted(values: Mapping[str, int], of: str = "bits") -> str:
     counts = {bits: list(values.values()).count(bits) for bits in sorted(set(values.values()))}
-    return "layers by bits: " + ", ".join(f"{count} with {bits}" for bits, count in counts.items())
+    return f"layers by {of}: " + ", ".join(f"{count} with {bits}" for bits, count in counts.items())

@@ -60,6 +60,11 @@ def place(graph: ModelGraph, layers: Mapping[str, LayerBits]) -> QuantizedValues
     return _Placing(graph, layers).result()
 
 
+def values_read(graph: ModelGraph, layers: Mapping[str, LayerBits]) -> dict[str, str]:
+    """Return by layer the value whose integers it would read: its input, or what that was moved from."""
+    return _Placing(graph, layers).read()
+
+
 class _Placing:
     def __init__(self, graph: ModelGraph, layers: Mapping[str, LayerBits]) -> None:
         self._graph = graph
@@ -75,6 +80,14 @@ class _Placing:
         self._members: dict[str, list[str]] = {}
         for value in self._moved_from:
             self._members.setdefault(self._root(value), []).append(value)
+
+    def read(self) -> dict[str, str]:
+        """Return by layer the value that its data was moved from."""
+        return {
+            name: self._root(self._graph.node(name).inputs[bits.data])
+            for name, bits in self._layers.items()
+            if bits.data is not None
+        }
 
     def result(self) -> QuantizedValues:
         """Collect who wants integers where, then give every value the most bits that anyone wants of it."""

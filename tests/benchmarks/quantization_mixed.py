@@ -25,13 +25,19 @@ from cifar10 import RESNET20, candidate, description, rungs
 from workbench.domain.plan import Plan
 from workbench.domain.recipe import Recipe, Step
 
-# Name → (method, bits of weights in the plan, average bits or None).
-ROWS: dict[str, tuple[str, int, float | None]] = {
-    "uniform-4": ("quantize.ptq", 4, None),
-    "mixed-4": ("quantize.mixed", 8, 4.0),
-    "uniform-3": ("quantize.ptq", 3, None),
-    "mixed-3": ("quantize.mixed", 8, 3.0),
-}
+# Name → (method, bits of weights and of activations in the plan, parameters).
+ROWS: dict[str, tuple[str, int, int, dict[str, Any]]] = {
+    "uniform-4": ("quantize.ptq", 4, 8, {}),
+    "mixed-4": ("quantize.mixed", 8, 8, {"average_bits": 4.0}),
+    "uniform-3": ("quantize.ptq", 3, 8, {}),
+    "mixed-3": ("quantize.mixed", 8, 8, {"average_bits": 3.0}),
+    "uniform-3-gptq": ("quantize.gptq", 3, 8, {}),
+    "mixed-3-gptq": ("quantize.mixed", 8, 8, {"average_bits": 3.0, "rounding": "gptq"}),
+    "uniform-4-5": ("quantize.ptq", 4, 5, {}),
+    "mixed-4-5": (
+        "quantize.mixed", 8, 8, {"budget": "bit_operations", "bit_operations": 4 * 5 / 64, "activations": "chosen"}
+    ),
+}  # fmt: skip
 
 
 def main() -> None:
@@ -44,11 +50,10 @@ def main() -> None:
         folder = Path(temporary)
         data = description()
         for name in options.only or ROWS:
-            method, bits, average = ROWS[name]
-            chosen: dict[str, Any] = {}
-            if average is not None:
-                chosen = {"average_bits": average, "sensitivity": options.sensitivity}
-            plan = Plan(default={"weight_bits": bits, "activation_bits": 8})
+            method, bits, activation_bits, parameters = ROWS[name]
+            mixed = method == "quantize.mixed"
+            chosen = parameters | ({"sensitivity": options.sensitivity} if mixed else {})
+            plan = Plan(default={"weight_bits": bits, "activation_bits": activation_bits})
             made = Recipe(data=data, plan=plan, steps=(Step(method=method, parameters=chosen),))
             out = folder / f"{name}.onnx"
             report = candidate(RESNET20, made, out, measure_latency=False)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.domain.errors import RecipeError
-from workbench.methods.budget import Choice, allocate
+from workbench.methods.budget import Choice, Tie, allocate
 
 numbers = st.floats(0, 10, allow_nan=False, width=32)
 layer = st.lists(st.tuples(numbers, st.floats(0.125, 8, width=32)), min_size=1, max_size=4)
@@ -70,3 +70,14 @@ def test_what_can_not_be_had_is_said() -> None:
     assert "Raise the budget" in str(caught.value)
     with pytest.raises(RecipeError, match="can't have equal settings"):
         allocate({"a": [Choice(2, 0, 1)], "b": [Choice(3, 0, 1)]}, 10, [frozenset({"a", "b"})])
+
+
+def test_ties_may_concern_one_respect_of_a_setting():
+    offered = {
+        "a": [Choice("x1", 0.0, 4.0), Choice("y1", 1.0, 3.0), Choice("x2", 2.0, 1.0)],
+        "b": [Choice("z2", 0.0, 1.0), Choice("z1", 5.0, 1.0)],
+    }
+    free = allocate(offered, 5.0)
+    tied = allocate(offered, 5.0, [Tie(frozenset("ab"), lambda setting: str(setting)[-1])])
+    assert [chosen.choice.value for chosen in free.layers.values()] == ["x1", "z2"]
+    assert [chosen.choice.value for chosen in tied.layers.values()] == ["x2", "z2"]

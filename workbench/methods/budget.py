@@ -6,7 +6,7 @@ knapsack. Losses are taken to add up; how true that is shows when the result is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,18 +75,34 @@ class Allocation:
     cost: float
 
 
-def allocate(choices: Mapping[str, Sequence[Choice]], budget: float, ties: Iterable[frozenset[str]] = ()) -> Allocation:
+@dataclass(frozen=True)
+class Tie:
+    """Layers whose settings must agree in one respect.
+
+    Attributes:
+        layers: Their names.
+        of: Returns that respect of a setting, such as the activation bits of both bits.
+    """
+
+    layers: frozenset[str]
+    of: Callable[[Setting], Setting]
+
+
+def allocate(
+    choices: Mapping[str, Sequence[Choice]], budget: float, ties: Iterable[frozenset[str] | Tie] = ()
+) -> Allocation:
     """Return the assignment of least loss whose cost is within the budget.
 
     Args:
         choices: By layer; a single choice pins it.
         budget: In the unit of the costs.
-        ties: Sets of layers that must get equal values.
+        ties: Sets of layers that must get equal values, or values that agree in one respect.
 
     Raises:
         RecipeError: no assignment is within the budget (names the least that is), or tied layers share no value.
     """
-    tied = frozenset().union(*ties) if (ties := tuple(ties)) else frozenset()
+    alike = tuple(tie if isinstance(tie, Tie) else Tie(tie, _itself) for tie in ties)
+    tied = {layer for tie in alike for layer in tie.layers}
     # A layer that loses nothing by a cheaper choice takes that one, also where the budget would allow more.
     choices = {layer: offered if layer in tied else _useful(offered) for layer, offered in choices.items()}
     layers = list(choices)
@@ -96,9 +112,11 @@ def allocate(choices: Mapping[str, Sequence[Choice]], budget: float, ties: Itera
     losses = np.array([choices[layer][index].loss for layer, index in places], np.float64)
     rows = [[(column[layer, index], 1.0) for index in range(len(choices[layer]))] for layer in layers]
     wanted = [1.0] * len(layers)
-    for first, second, value in _equal(choices, ties):
-        row = [(column[first, index], 1.0) for index, choice in enumerate(choices[first]) if choice.value == value]
-        row += [(column[second, index], -1.0) for index, choice in enumerate(choices[second]) if choice.value == value]
+    for first, second, of, value in _equal(choices, alike):
+        row = [(column[first, index], 1.0) for index, choice in enumerate(choices[first]) if of(choice.value) == value]
+        row += [
+            (column[second, index], -1.0) for index, choice in enumerate(choices[second]) if of(choice.value) == value
+        ]
         rows.append(row)
         wanted.append(0.0)
     exactly = LinearConstraint(_matrix(rows, len(places)), wanted, wanted)
@@ -143,15 +161,19 @@ def _useful(offered: Sequence[Choice]) -> list[Choice]:
     ]
 
 
+def _itself(value: Setting) -> Setting:
+    return value
+
+
 def _equal(
-    choices: Mapping[str, Sequence[Choice]], ties: Iterable[frozenset[str]]
-) -> Iterable[tuple[str, str, Setting]]:
+    choices: Mapping[str, Sequence[Choice]], ties: Iterable[Tie]
+) -> Iterable[tuple[str, str, Callable[[Setting], Setting], Setting]]:
     for tie in ties:
-        members = sorted(layer for layer in tie if layer in choices)
+        members = sorted(layer for layer in tie.layers if layer in choices)
         for other in members[1:]:
-            values = dict.fromkeys(choice.value for layer in (members[0], other) for choice in choices[layer])
+            values = dict.fromkeys(tie.of(choice.value) for layer in (members[0], other) for choice in choices[layer])
             for value in values:
-                yield members[0], other, value
+                yield members[0], other, tie.of, value
 
 
 def _matrix(rows: Sequence[Sequence[tuple[int, float]]], columns: int) -> coo_array:

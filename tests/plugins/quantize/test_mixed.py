@@ -185,3 +185,57 @@ def test_a_plan_that_was_taken_over_gives_the_same_file(mixed, small_cnn, tools)
         assert node.op == again.graph.node(node.name).op
     for name in result.graph.initializers:
         np.testing.assert_array_equal(result.graph.constant(name), again.graph.constant(name))
+
+
+BOTH = {"activations": "chosen", "budget": "bit_operations", "sensitivity_samples": 32}
+
+
+def test_activation_bits_are_chosen_beside_and_one_value_has_one_number(mixed, graph_from):
+    rng = np.random.default_rng(0)
+    graph = graph_from(
+        """<ir_version: 9, opset_import: ["" : 17]>
+        net (float[n,8,6,6] x) => (float[n,8,6,6] y) {
+            a = Conv (x, w1, b)  r = Relu (a)  s = Conv (r, w2, b)  t = Conv (r, w3, b)  d = Add (s, t)
+            y = Conv (d, w4)
+        }""",
+        {f"w{i}": rng.normal(size=(8, 8, 1, 1)).astype(np.float32) for i in range(1, 5)}
+        | {"b": rng.normal(size=8).astype(np.float32)},
+    )
+    result = mixed(graph, EIGHT, tools=mixed.tools(graph), bit_operations=0.4, **BOTH)
+    lines = result.details["plan"]["layers"]
+    first, left, right, _ = (node.name for node in graph.nodes if node.op == "Conv")
+    assert lines[left]["activation_bits"] == lines[right]["activation_bits"]
+    spent = sum(line["weight_bits"] * line["activation_bits"] for line in lines.values()) / (4 * 64)
+    assert 0.35 <= spent <= 0.4
+    assert any(line["activation_bits"] < 8 for line in lines.values())
+    for layer, line in lines.items():
+        assert result.graph.node(layer).metadata["workbench.activation_bits"] == str(line["activation_bits"])
+    heard = result.details["activation_sensitivity"]
+    assert set(heard) == {"x", "r", "d"}
+    assert all(losses["4"] > losses["8"] >= 0 for losses in heard.values())
+    pinned = mixed(graph, EIGHT, {first: {"activation_bits": 8}}, tools=mixed.tools(graph), bit_operations=0.4, **BOTH)
+    assert pinned.details["plan"]["layers"][first]["activation_bits"] == 8
+    again = mixed(graph, EIGHT, lines, tools=mixed.tools(graph), **result.details["settled"])
+    assert again.graph.to_bytes() == result.graph.to_bytes()
+
+
+def test_activation_bits_need_a_budget_that_counts_them(mixed, small_cnn):
+    with pytest.raises(RecipeError, match="does not count activation bits"):
+        mixed.check(small_cnn, EIGHT, activations="chosen")
+    with pytest.raises(RecipeError, match="says nothing of activations"):
+        mixed.check(small_cnn, EIGHT, activations="chosen", budget="bit_operations", sensitivity="hessian")
+    with pytest.raises(RecipeError, match="nothing is within the budget"):
+        mixed.check(small_cnn, EIGHT, bit_operations=0.1, **BOTH)
+    assert mixed.check(small_cnn, EIGHT, bit_operations=0.2, **BOTH) == ()
+
+
+def test_chosen_bits_may_be_rounded_in_turn(mixed, small_cnn, tools):
+    def error(**settings) -> float:
+        result = mixed(small_cnn, LOW, tools=tools, average_bits=3.0, sensitivity_samples=32, **settings)
+        assert bits_of(result) == bits_of(nearest)
+        found = tools.inference.open(result.graph).run(tools.data.inputs)["y"]
+        return float(np.square(found - expected).sum())
+
+    expected = tools.inference.open(small_cnn).run(tools.data.inputs)["y"]
+    nearest = mixed(small_cnn, LOW, tools=tools, average_bits=3.0, sensitivity_samples=32)
+    assert error(rounding="gptq", bias_correction=False) < error(bias_correction=False)
