@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import threading
 import venv
 from pathlib import Path
@@ -322,6 +323,31 @@ def test_measuring_without_onnxruntime_is_told(settings, cnn_file, tmp_path):
     bare = SshDevice(settings(python=str(tmp_path / "bare" / "bin" / "python")))
     with pytest.raises(DeviceError, match="can't import numpy"):
         bare.measure([cnn_file], seconds=0.05)
+
+
+@pytest.mark.parametrize("agent_is_there", [False, True])
+def test_python_that_is_too_old_is_told(settings, tmp_path, agent_is_there):
+    old = tmp_path / "python"
+    old.write_text(
+        f"""#!{sys.executable}
+import os, runpy, sys
+sys.version_info = (3, 6, 15)
+del sys.argv[0]
+if sys.argv[0] == "-c":
+    code = sys.argv.pop(1)
+    exec(code)
+elif not os.path.exists(sys.argv[0]):
+    sys.stderr.write("can't open file")
+    sys.exit(2)
+else:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+    )
+    old.chmod(0o755)
+    if agent_is_there:
+        SshDevice(settings()).check()
+    with pytest.raises(DeviceError, match=r"is Python 3\.6\. Expected Python 3\.9 or newer"):
+        SshDevice(settings(python=str(old))).check()
 
 
 def test_missing_python_is_told(settings):

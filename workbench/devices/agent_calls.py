@@ -25,12 +25,14 @@ _PATIENCE_S = 300.0
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 10.0
 _CHUNK_BYTES = 1 << 18
 _MODEL = "model.onnx"
-# Takes the agent's bytes from standard input; one line, so that every shell can pass it on.
+# Takes the agent's bytes from standard input; one line, so that every shell can pass it on. Python of any age reads it.
 _RECEIVE = (
-    "import hashlib,os,sys;f,n,s=sys.argv[1:];f=os.path.expanduser(f);os.makedirs(f,mode=0o700,exist_ok=True);"
+    "import hashlib,os,sys;v=tuple(sys.version_info[:2]);a=chr(30)+'workbench ';"
+    'v<(3,9) and (sys.stdout.write(a+\'{"type": "error", "kind": "python", "text": "%d.%d"}\\n\'%v),sys.exit(0));'
+    "f,n,s=sys.argv[1:];f=os.path.expanduser(f);os.makedirs(f,mode=0o700,exist_ok=True);"
     "d=sys.stdin.buffer.read();hashlib.sha256(d).hexdigest()==s or sys.exit('the agent arrived cut short');"
     "p=os.path.join(f,n);t=p+'.'+str(os.getpid());o=open(t,'wb');o.write(d);o.close();os.replace(t,p);"
-    'sys.stdout.write(chr(30)+\'workbench {"type": "stored"}\\n\')'
+    'sys.stdout.write(a+\'{"type": "stored"}\\n\')'
 )
 
 
