@@ -35,7 +35,9 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "graph.fold", "graph.depth1", "graph.depth2", "graph.unfold", LINE, "@look", "view.full",
     )),
     ("&Model", ("model.open", "model.import", "model.sizes", LINE, "data.choose", LINE, "model.folder")),
-    ("&Analyse", ("analyse.baseline", "analyse.latency", "@devices", LINE, "analyse.sensitivity", "@sweeps")),
+    ("&Analyse", (
+        "analyse.baseline", "analyse.latency", "@devices", LINE, "analyse.sensitivity", "@sweeps", "analyse.other",
+    )),
     ("&Compress", (
         "@defaults", "@bits", "compress.reset", LINE, "compress.preflight", "compress.run", "compress.cancel", LINE,
         "candidate.restore", "candidate.ladder", "candidate.star", "candidate.export", "candidate.delete",

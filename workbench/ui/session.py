@@ -79,7 +79,7 @@ class Session(QObject):
         self.methods: tuple[ParameterSchema, ...] = ()
         self.knobs: tuple[Knob, ...] = FIRST_PARTY_KNOBS
         self.data_offers = DataOffers()
-        self._scratch = scratch
+        self.scratch = scratch
         self._document = document
         self._unsubscribe = document.subscribe(self._document_changed)
         jobs.setParent(self)
@@ -265,7 +265,7 @@ class Session(QObject):
             samples=samples,
             seed=state.seed,
             done=results.finished_points(state, method, knob),
-            store=str(self._scratch / "sensitivities.jsonl"),
+            store=str(self.scratch / "sensitivities.jsonl"),
         )
         return self.jobs.submit(
             spec,
@@ -290,7 +290,7 @@ class Session(QObject):
         state = self.state
         if state.model is None:
             return None
-        out = self._scratch / "runs" / f"{recipe.sha256()[:16]}.onnx"
+        out = self.scratch / "runs" / f"{recipe.sha256()[:16]}.onnx"
         out.parent.mkdir(parents=True, exist_ok=True)
 
         def finished(payload: dict[str, Any]) -> None:
@@ -305,7 +305,7 @@ class Session(QObject):
             model_sha256=state.model.sha256,
             recipe=recipe,
             out=str(out),
-            cache=str(self._scratch / "steps"),
+            cache=str(self.scratch / "steps"),
             **workflow.measured_as(state),
         )
         return self.jobs.submit(spec, f"Compress: {name or _steps_in_words(recipe.steps)}", "batch", on_result=finished)

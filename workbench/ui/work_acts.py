@@ -14,6 +14,7 @@ from workbench.ui.open_sizes import why_no_sizes
 from workbench.ui.panels.export import ask_path
 from workbench.ui.panels.ladder_dialog import show_ladder
 from workbench.ui.panels.preflight_dialog import show_preflight
+from workbench.ui.panels.sensitivity_dialog import show_sensitivities
 from workbench.ui.places_on_disk import show_folder
 from workbench.ui.plugin_dialogs import NewPluginDialog, PluginsDialog
 
@@ -73,6 +74,9 @@ def register_work_acts(window: MainWindow) -> None:
         Act("analyse.sensitivity", "Measure sensitivity", lambda: default_sweep(session),
             "Measure how much every layer minds", ("F6",), "sensitivity",
             why_not=partial(missing, "model", "data", "methods"), title_now=lambda: sweep_in_words(session)),
+        Act("analyse.other", "Sensitivity in other ways…", lambda: show_sensitivities(session, window),
+            "Estimate it within seconds, set layers two at a time, or all but one",
+            why_not=partial(missing, "model", "methods")),
         Act("compress.run", "Run", session.run, "Compress with the current plan and steps, export and measure",
             ("F5",), "run", why_not=partial(missing, "run")),
         Act("compress.preflight", "Will it help here?", lambda: show_preflight(session, window),

@@ -1,0 +1,280 @@
+"""Estimates, pairs of layers and all layers but one: what is asked beside the plain sweep, and the table of it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QFont, QKeySequence, QShortcut
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFormLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from workbench.domain.reports import SweepReport
+from workbench.domain.sensitivity_reports import EstimateReport, InteractionsReport
+from workbench.jobs.specs import EstimateJob, InteractionsJob, SweepJob
+from workbench.ui import workflow
+from workbench.ui.models import numbers
+from workbench.ui.models.layer_table import layer_labels
+from workbench.ui.models.method_choices import recommended_first
+from workbench.ui.models.sensitivity_table import EXPLAINED, Kind, Report, csv_of, table_of
+from workbench.ui.panels.export import ask_path, copy_text, save_text
+from workbench.ui.session import Session
+
+_MARGIN_PX = 28
+_WIDEST_PX = 280
+_NUMBER = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+
+
+class SensitivityDialog(QDialog):
+    """Stays open beside the window; double-click on a row selects its layers."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._job: str | None = None
+        self.report: Report | None = None
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setWindowTitle("Sensitivity in other ways")
+        self.setMinimumSize(640, 460)
+        self.resize(860, 600)
+        self.kind, self.sweep, self.value, self.layers = (QComboBox() for _ in range(4))
+        for kind in Kind:
+            self.kind.addItem(kind.value, kind)
+        self.explained, self.summary, self.blocked = (QLabel() for _ in range(3))
+        for label in (self.explained, self.summary, self.blocked):
+            label.setWordWrap(True)
+            label.setTextFormat(Qt.TextFormat.PlainText)
+        strong = QFont(self.summary.font())
+        strong.setWeight(QFont.Weight.DemiBold)
+        self.summary.setFont(strong)
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.FieldsStayAtSizeHint)
+        form.addRow("&Measure", self.kind)
+        form.addRow("", self.explained)
+        form.addRow("&Knob and method", self.sweep)
+        form.addRow("&Value", self.value)
+        form.addRow("&Layers", self.layers)
+        self.value.setToolTip("All values of the sweep, or the one that both layers of a pair take")
+        self.layers.setToolTip("All layers, or those that are selected in the layer table or the graph")
+        self.busy = QProgressBar()
+        self.busy.setRange(0, 1000)
+        self.busy.setTextVisible(True)
+        self.tree = QTreeWidget()
+        self.tree.setRootIsDecorated(False)
+        self.tree.setUniformRowHeights(True)
+        self.tree.setAlternatingRowColors(True)
+        self.tree.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.tree.itemDoubleClicked.connect(lambda item, _: self._show_layers(item))
+        self.tree.itemActivated.connect(lambda item, _: self._show_layers(item))
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        self.start_button, self.cancel_button = QPushButton("Measure"), QPushButton("Cancel")
+        self.start_button.setProperty("role", "primary")
+        self.copy, self.export = QPushButton("Copy as CSV"), QPushButton("Export as CSV…")
+        for button in (self.start_button, self.cancel_button, self.copy, self.export):
+            buttons.addButton(button, QDialogButtonBox.ButtonRole.ActionRole)
+        buttons.rejected.connect(self.reject)
+        self.start_button.clicked.connect(self.start)
+        self.cancel_button.clicked.connect(self._cancel)
+        self.copy.clicked.connect(self._copy)
+        self.export.clicked.connect(
+            lambda: ask_path(self, "Export sensitivities", "sensitivities.csv", "CSV (*.csv)", self._export)
+        )
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(16, 16, 16, 16)
+        outer.setSpacing(12)
+        outer.addLayout(form)
+        for widget in (self.blocked, self.busy, self.summary):
+            outer.addWidget(widget)
+        outer.addWidget(self.tree, 1)
+        outer.addStretch()
+        outer.addWidget(buttons)
+        self.kind.currentIndexChanged.connect(self._choices_changed)
+        self.sweep.currentIndexChanged.connect(self._choices_changed)
+        session.methodsChanged.connect(self._fill_sweeps)
+        session.selection.layersChanged.connect(self._fill_layers)
+        session.jobs.jobChanged.connect(self._job_changed)
+        session.theme.themeChanged.connect(self._show)
+        QShortcut(QKeySequence.StandardKey.Copy, self.tree, self._copy, context=Qt.ShortcutContext.WidgetShortcut)
+        self._fill_sweeps()
+        self._fill_layers()
+
+    def start(self) -> None:
+        """Ask a worker for what is chosen."""
+        state = self._session.state
+        if state.model is None or state.data is None or self.sweep.currentData() is None:
+            return
+        knob, method = self.sweep.currentData()
+        values, wanted = self._values(), self.layers.currentData()
+        common: dict[str, Any] = {
+            "model": state.model.path,
+            "model_sha256": state.model.sha256,
+            "data": state.data,
+            "method": method,
+            "knob": knob,
+            "layers": self._session.selection.layers if wanted == "selected" else (),
+            "seed": state.seed,
+        }
+        kind: Kind = self.kind.currentData()
+        store = str(self._session.scratch / "sensitivities.jsonl")
+        spec: EstimateJob | InteractionsJob | SweepJob
+        if kind is Kind.ESTIMATE:
+            measured = [
+                point
+                for entry in state.sensitivities
+                if (entry.method, entry.knob) == (method, knob)
+                for point in entry.points
+            ]
+            spec = EstimateJob(values=values, measured=tuple(measured), **common)
+        elif kind is Kind.PAIRS:
+            spec = InteractionsJob(value=values[0], store=store, **common)
+        else:
+            spec = SweepJob(values=values, direction="all but", store=store, **common)
+        title = f"{kind.value}: {self.sweep.currentText()}"
+        self._job = self._session.jobs.submit(spec, title, "batch", on_result=partial(self._arrived, kind))
+        self._show()
+
+    def _values(self) -> tuple[Any, ...]:
+        chosen = self.value.currentData()
+        return tuple(chosen) if isinstance(chosen, tuple) else (chosen,)
+
+    def _arrived(self, kind: Kind, payload: dict[str, Any]) -> None:
+        reports: dict[Kind, type[EstimateReport] | type[InteractionsReport] | type[SweepReport]] = {
+            Kind.ESTIMATE: EstimateReport,
+            Kind.PAIRS: InteractionsReport,
+            Kind.ALL_BUT: SweepReport,
+        }
+        self.report = reports[kind].model_validate(payload)
+        self._show()
+
+    def _fill_sweeps(self) -> None:
+        before = self.sweep.currentData()
+        self.sweep.blockSignals(True)
+        self.sweep.clear()
+        for knob in self._session.knobs:
+            if workflow.sweep_values(knob):
+                for method in recommended_first(m for m in self._session.methods if knob.name in m.knobs):
+                    self.sweep.addItem(f"{knob.title} ({method.title})", (knob.name, method.id))
+        preferred = before or ("weight_bits", "quantize.ptq")
+        index = next((i for i in range(self.sweep.count()) if self.sweep.itemData(i) == preferred), 0)
+        self.sweep.setCurrentIndex(index)
+        self.sweep.blockSignals(False)
+        self._choices_changed()
+
+    def _fill_layers(self) -> None:
+        before = self.layers.currentData()
+        self.layers.clear()
+        self.layers.addItem("All", "all")
+        selected = len(self._session.selection.layers)
+        if selected:
+            self.layers.addItem(f"{numbers.plural(selected, 'selected layer')}", "selected")
+        self.layers.setCurrentIndex(max(self.layers.findData(before or "all"), 0))
+
+    def _choices_changed(self) -> None:
+        kind: Kind = self.kind.currentData()
+        self.explained.setText(EXPLAINED[kind])
+        self.value.clear()
+        chosen = self.sweep.currentData()
+        knob = None if chosen is None else self._session.knob(chosen[0])
+        if knob is not None:
+            values = workflow.sweep_values(knob)
+            if kind is not Kind.PAIRS:
+                self.value.addItem(", ".join(numbers.setting_text(value, knob.unit) for value in values), values)
+            for value in values:
+                self.value.addItem(numbers.setting_text(value, knob.unit), value)
+        self._show()
+
+    def _record(self) -> Any:
+        return next((record for record in self._session.jobs.active if record.id == self._job), None)
+
+    def _show(self) -> None:
+        record, reason = self._record(), self._session.missing("model", "data", "methods")
+        self.blocked.setVisible(reason is not None)
+        self.blocked.setText(reason or "")
+        self.busy.setVisible(record is not None)
+        if record is not None:
+            self.busy.setValue(round(1000 * record.fraction))
+        self.start_button.setEnabled(record is None and reason is None and self.sweep.currentData() is not None)
+        self.start_button.setToolTip(reason or "Have a worker measure what is chosen")
+        self.cancel_button.setVisible(record is not None)
+        for widget in (self.tree, self.summary):
+            widget.setVisible(self.report is not None)
+        for button in (self.copy, self.export):
+            button.setEnabled(self.report is not None)
+        if self.report is not None:
+            self._fill(self.report)
+
+    def _fill(self, report: Report) -> None:
+        inspect = self._session.state.inspect
+        table = table_of(report, {} if inspect is None else layer_labels(inspect))
+        skipped = f" {numbers.plural(len(report.skipped), 'setting')} skipped." if report.skipped else ""
+        self.summary.setText(table.summary + skipped)
+        self.summary.setToolTip("\n".join(f"{layer}: {reason}" for layer, reason in report.skipped.items()))
+        self.tree.clear()
+        self.tree.setColumnCount(len(table.headings))
+        self.tree.setHeaderLabels(list(table.headings))
+        strong = QFont(self.tree.font())
+        strong.setWeight(QFont.Weight.DemiBold)
+        height = QSize(0, self.tree.fontMetrics().height() + 8)
+        items = []
+        for row in table.rows:
+            item = QTreeWidgetItem(list(row.cells))
+            item.setData(0, Qt.ItemDataRole.UserRole, row.layers)
+            item.setSizeHint(0, height)
+            for column in range(len(row.cells)):
+                item.setToolTip(column, row.cells[column])
+                if column >= table.texts:
+                    item.setTextAlignment(column, _NUMBER)
+            if row.sure:
+                item.setFont(len(row.cells) - 1, strong)
+            items.append(item)
+        self.tree.addTopLevelItems(items)
+        for column in range(len(table.headings)):
+            if column >= table.texts:
+                self.tree.headerItem().setTextAlignment(column, _NUMBER)
+            self.tree.resizeColumnToContents(column)
+            self.tree.setColumnWidth(column, min(self.tree.columnWidth(column) + _MARGIN_PX, _WIDEST_PX))
+        self.tree.header().setStretchLastSection(False)
+
+    def _show_layers(self, item: QTreeWidgetItem) -> None:
+        self._session.selection.set_layers(tuple(item.data(0, Qt.ItemDataRole.UserRole)))
+
+    def _job_changed(self, job: str) -> None:
+        if job == self._job:
+            record = self._record()
+            if record is not None and self.busy.isVisible():
+                self.busy.setValue(round(1000 * record.fraction))
+            else:
+                self._show()
+
+    def _cancel(self) -> None:
+        if self._job is not None:
+            self._session.jobs.cancel(self._job)
+
+    def _copy(self) -> None:
+        if self.report is not None:
+            copy_text(self._session, csv_of(self.report), "the sensitivities")
+
+    def _export(self, path: Path) -> None:
+        if self.report is not None:
+            save_text(self._session, path, csv_of(self.report))
+
+
+def show_sensitivities(session: Session, parent: QWidget) -> SensitivityDialog:
+    """Open the dialog."""
+    dialog = SensitivityDialog(session, parent)
+    dialog.show()
+    return dialog
