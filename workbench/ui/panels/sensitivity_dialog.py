@@ -14,6 +14,7 @@ from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QFormLayout,
+    QHeaderView,
     QLabel,
     QProgressBar,
     QPushButton,
@@ -36,6 +37,8 @@ from workbench.ui.session import Session
 
 _MARGIN_PX = 28
 _WIDEST_PX = 280
+_STRETCH, _BY_HAND = QHeaderView.ResizeMode.Stretch, QHeaderView.ResizeMode.Interactive
+_WORD = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 _NUMBER = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
@@ -64,7 +67,6 @@ class SensitivityDialog(QDialog):
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.FieldsStayAtSizeHint)
         form.addRow("&Measure", self.kind)
-        form.addRow("", self.explained)
         form.addRow("&Knob and method", self.sweep)
         form.addRow("&Value", self.value)
         form.addRow("&Layers", self.layers)
@@ -96,6 +98,7 @@ class SensitivityDialog(QDialog):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(16, 16, 16, 16)
         outer.setSpacing(12)
+        outer.addWidget(self.explained)
         outer.addLayout(form)
         for widget in (self.blocked, self.busy, self.summary):
             outer.addWidget(widget)
@@ -243,11 +246,13 @@ class SensitivityDialog(QDialog):
             items.append(item)
         self.tree.addTopLevelItems(items)
         for column in range(len(table.headings)):
-            if column >= table.texts:
-                self.tree.headerItem().setTextAlignment(column, _NUMBER)
+            self.tree.headerItem().setTextAlignment(column, _NUMBER if column >= table.texts else _WORD)
             self.tree.resizeColumnToContents(column)
             self.tree.setColumnWidth(column, min(self.tree.columnWidth(column) + _MARGIN_PX, _WIDEST_PX))
-        self.tree.header().setStretchLastSection(False)
+        header = self.tree.header()
+        header.setStretchLastSection(False)
+        for column in range(len(table.headings)):
+            header.setSectionResizeMode(column, _STRETCH if column == table.texts - 1 else _BY_HAND)
 
     def _show_layers(self, item: QTreeWidgetItem) -> None:
         self._session.selection.set_layers(tuple(item.data(0, Qt.ItemDataRole.UserRole)))
