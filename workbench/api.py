@@ -99,6 +99,7 @@ from workbench.graph.units import Unit, find_units
 from workbench.methods.budget import Choice, Chosen, Tie, allocate
 from workbench.methods.calibration import needed_data, not_finite, observe_samples, parts_within
 from workbench.methods.keep_zeros import sparse_weights
+from workbench.methods.latency_trials import LatencyTrials
 from workbench.methods.method import Method, MethodData, MethodResult, Parameters, Requirement, Stage, Tools
 from workbench.methods.moments import MeanSquares, RowMoments, RowObserver
 from workbench.methods.normalisation import normalised, with_new_statistics
@@ -146,6 +147,7 @@ __all__ = [
     "InputScale",
     "JobError",
     "Knob",
+    "LatencyTrials",
     "LayerReport",
     "LayerRows",
     "LayerSettings",

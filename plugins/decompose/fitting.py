@@ -10,12 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from workbench.api import JobError, ModelGraph, Tools
+from workbench.api import JobError, LatencyTrials, ModelGraph, Tools
 
 _MOST_TRIALS: Final = 8
 _SMALLEST: Final = 1 / 16
-# Sessions of one file agree within 2 %; closer to the target than that, another trial says nothing more.
-_CLOSE: Final = 0.01
 
 
 @dataclass(frozen=True)
@@ -63,20 +61,13 @@ def fitting_scale(build: Callable[[float], ModelGraph], allowed: float, tools: T
         JobError: nothing can be timed here, or even a sixteenth of the ratios takes longer.
         CancelledError: cancelled.
     """
-    if tools.latency_ratio is None:
-        raise JobError(
-            f"{method} aims at a latency, and nothing measures latency here",
-            where="latency_ratio",
-            action="Run the recipe with `workbench compress` or in the window, or set latency_ratio to 0.",
-        )
+    action = "Run the recipe with `workbench compress` or in the window, or set latency_ratio to 0."
+    ratios = LatencyTrials(tools, method, "latency_ratio", action)
     trials: list[Trial] = []
 
     def timed(scale: float) -> Trial:
-        tools.cancel.raise_if_cancelled()
         tools.progress.update(len(trials) / _MOST_TRIALS, f"timing trial {len(trials) + 1}")
-        assert tools.latency_ratio is not None
-        trials.append(Trial(scale, float(tools.latency_ratio(build(scale)))))
-        tools.log(f"Timed: {trials[-1].latency_ratio:.3f} at {scale:.3f} of the ratios")
+        trials.append(Trial(scale, ratios.ratio(scale, lambda: build(scale), f"at {scale:.3f} of the ratios")))
         return trials[-1]
 
     if timed(1.0).latency_ratio <= allowed:
@@ -90,7 +81,7 @@ def fitting_scale(build: Callable[[float], ModelGraph], allowed: float, tools: T
         )
     low, high = _SMALLEST, 1.0
     best = trials[-1]
-    while len(trials) < _MOST_TRIALS and not allowed - _CLOSE <= best.latency_ratio <= allowed:
+    while len(trials) < _MOST_TRIALS and not ratios.close(best.latency_ratio, allowed):
         trial = timed((low + high) / 2)
         if trial.latency_ratio <= allowed:
             low = trial.scale

@@ -17,7 +17,7 @@ import numpy as np
 from workbench.api import PRUNE_RATIO, JobError, ModelGraph, Plan, RecipeError, WorkbenchError, remove_channels
 
 from .cost import counted
-from .latency import LatencyTrials
+from .latency import PruningTrials
 from .parameters import PruningParameters, Target
 from .ranking_order import removal_order
 from .selection import GroupRatio, choose
@@ -59,7 +59,7 @@ def allocate(
     budget: Budget | None,
     held: Sequence[str] = (),
     poll: Callable[[], None] = lambda: None,
-    trials: LatencyTrials | None = None,
+    trials: PruningTrials | None = None,
 ) -> tuple[GroupRatio, ...]:
     """Return the chosen groups with their final ratios.
 

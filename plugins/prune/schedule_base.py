@@ -38,7 +38,7 @@ from workbench.api import (
 
 from .advice import odd_counts, ranking_notes
 from .allocation import Budget, allocate, as_plan, check_reachable
-from .latency import LatencyTrials
+from .latency import PruningTrials
 from .report import group_details, parameter_count, taken_over
 from .schedule_parameters import ScheduleParameters
 from .schedule_ranking import Ranking, Scores, criterion_of
@@ -195,7 +195,7 @@ class ScheduledPruning(Method):
         if not found:
             self.check(graph, plan)
             ranking = self.parameters.ranking()
-            trials = LatencyTrials.of(ranking.target, tools, self.id)
+            trials = PruningTrials.of(ranking.target, tools, self.id)
             if trials is not None:
                 allocate(graph, (), {}, ranking, Budget.of(ranking, tools.reference), _held(plan), trials=trials)
             return MethodResult(graph, notes=("No layer has a prune ratio above 0; nothing was trained.", *skipped))
@@ -258,7 +258,7 @@ class ScheduledPruning(Method):
     def _ground(self, graph: ModelGraph, plan: LayerSettings, training: Training, notes: list[str]) -> Ground:
         tools, chosen = training.tools, self.parameters
         timing = replace(tools, progress=tools.progress.part(0.09, 0.1, "choosing channels"))
-        trials = LatencyTrials.of(chosen.target, timing, self.id)
+        trials = PruningTrials.of(chosen.target, timing, self.id)
         bare = folded_graph(graph)
         full = bare
         if chosen.restore_batch_norm:

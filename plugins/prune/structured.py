@@ -29,7 +29,7 @@ from workbench.api import (
 
 from .advice import odd_counts, ranking_notes
 from .allocation import Budget, allocate, as_plan, check_reachable
-from .latency import LatencyTrials
+from .latency import PruningTrials
 from .moments import observe_moments
 from .parameters import PruningParameters
 from .reconstruction import RECONSTRUCTION_SAMPLES, reconstructed
@@ -134,7 +134,7 @@ class ChannelPruning(Method):
         chosen, skipped = self._chosen(graph, plan)
         budget = Budget.of(self.parameters, tools.reference)
         timing = replace(tools, progress=tools.progress.part(0.6, 0.66, "choosing channels"))
-        trials = LatencyTrials.of(self.parameters.target, timing, self.id)
+        trials = PruningTrials.of(self.parameters.target, timing, self.id)
         if not chosen:
             if budget is not None:
                 check_reachable(graph, chosen, self.parameters, budget, _held(plan))

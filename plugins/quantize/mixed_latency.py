@@ -14,7 +14,7 @@ from workbench.api import (
     ACTIVATION_BITS,
     WEIGHT_BITS,
     Choice,
-    JobError,
+    LatencyTrials,
     LayerSettings,
     ModelGraph,
     Progress,
@@ -56,6 +56,9 @@ class LayerTiming:
         tools: Of the run.
         parameters: Of the method.
         method: Its id, for messages.
+
+    Raises:
+        JobError: nothing can be timed.
     """
 
     def __init__(
@@ -64,20 +67,21 @@ class LayerTiming:
         self._graph, self._plan, self._method = graph, plan, method
         self._tools = replace(tools, progress=Progress())
         self._parameters = parameters.quick()
+        self._timed = LatencyTrials(tools, method, "budget", "Choose another budget.")
 
     def ratio(self, in_float: Sequence[str]) -> float:
         """Return the measured ratio to the original's time with some layers in float.
 
         Raises:
-            JobError: nothing can be timed.
             CancelledError: cancelled.
         """
-        self._tools.cancel.raise_if_cancelled()
-        if self._tools.latency_ratio is None:
-            raise JobError(f"{self._method} needs a device that times graphs", action="Choose another budget.")
-        plan = left_in_float(self._plan, in_float)
-        made = prepare(self._graph, plan, self._tools, self._parameters, self._method)
-        return self._tools.latency_ratio(self._graph if made is None else made.deployed())
+
+        def made() -> ModelGraph:
+            plan = left_in_float(self._plan, in_float)
+            prepared = prepare(self._graph, plan, self._tools, self._parameters, self._method)
+            return self._graph if prepared is None else prepared.deployed()
+
+        return self._timed.ratio(sorted(in_float), made, f"with {len(in_float)} layers in float")
 
     def choose(
         self,
@@ -98,7 +102,6 @@ class LayerTiming:
 
         Raises:
             RecipeError: nothing is within the budget.
-            JobError: nothing can be timed.
             CancelledError: cancelled.
         """
         whole = self.ratio(())

@@ -134,9 +134,9 @@ def test_every_measurement_is_reported(
     assert [trial["latency_ratio"] for trial in trials] == stairs.seen
     (note,) = [note for note in found.notes if "measured while choosing" in note]
     for trial, line in zip(trials, lines, strict=True):
-        text = f"{trial['latency_ratio']:.2f} at {trial['macs_ratio']:.2f} of the multiplications"
-        assert text in note
-        assert line == f"Timed: {text}"
+        text = f" at {trial['macs_ratio']:.2f} of the multiplications"
+        assert f"{trial['latency_ratio']:.2f}{text}" in note
+        assert line == f"Timed: {trial['latency_ratio']:.3f}{text}"
     kept = found.details["latency_ratio"]
     assert f"Kept {kept:.2f} (target 0.5). Another run may measure, and choose, otherwise" in note
     left = graph_cost(found.graph).macs / graph_cost(chain).macs

@@ -145,7 +145,7 @@ def test_layers_that_integers_make_slower_stay_in_float(mixed, small_cnn, tools)
     assert [lines[layer] for layer in fast] == [EIGHT, EIGHT]
     assert lines[slow] == {"weight_bits": 32, "activation_bits": 32}
     assert result.graph.producer(result.graph.node(slow).inputs[1]) is None
-    assert clock.asked == 1 + 3 + 1
+    assert clock.asked == 1 + 3  # what is chosen was timed before
     assert result.details["latency_ratio"] == pytest.approx(0.3)
     assert result.details["layer_latency"]["in_float"][slow] == pytest.approx(-0.2)
 
@@ -170,7 +170,7 @@ def test_a_choice_that_takes_longer_than_its_layers_said_is_tightened(mixed, sma
     tools = replace(tools, latency_ratio=clock)
     result = mixed(small_cnn, EIGHT, tools=tools, budget="latency", latency_ratio=0.75, sensitivity_samples=32)
     assert result.details["latency_ratio"] == pytest.approx(0.5)
-    assert clock.asked == 1 + 3 + 2
+    assert clock.asked == 1 + 3 + 1
 
 
 def test_a_time_that_no_choice_meets_is_refused(mixed, small_cnn, tools):
