@@ -200,7 +200,9 @@ class Forecast:
     def _pays(self, number: int, name: str) -> bool:
         place, _ = self.columns[number]
         saved = self.known.savings.get(name, {})
-        own = saved.get(self.columns[number], 0.0)
+        if self.columns[number] not in saved:
+            return True  # what is not known may pay
+        own = saved[self.columns[number]]
         if own <= (0.01 if name == "latency" else 1e-6):
             return False
         drop = self.known.drops.get(self.columns[number])

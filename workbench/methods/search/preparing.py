@@ -53,13 +53,22 @@ def take_prices(
         for choice in range(len(dimension.choices))
         if choice != base[place]
     }
+    # A step's structure that can't be foretold may save anything.
+    plain = frozenset(getattr(stand_ins.of(base, cancel), "left_out", ()))
+    unknown = {
+        proposal
+        for proposal in singles.values()
+        if (made := stand_ins.of(proposal, cancel)) is None or frozenset(made.left_out) > plain
+    }
     found = _shares([base, *singles.values()], stand_ins, progress.part(0.2, 1.0, "choices"), cancel)
     savings: dict[str, dict[tuple[int, int], float]] = {}
     for name in costs:
         whole = found[base].get(name)
         if whole is not None:
             savings[name] = {
-                column: whole - found[proposal][name] for column, proposal in singles.items() if name in found[proposal]
+                column: whole - found[proposal][name]
+                for column, proposal in singles.items()
+                if name in found[proposal] and proposal not in unknown
             }
     return Prices(base, {name: share for name, share in found[base].items() if name in costs}, savings)
 
