@@ -195,8 +195,8 @@ def _plugin(options: argparse.Namespace, console: Console, cancel: CancelToken) 
         text = table(["method", "stage", "title", "knobs", "plugin"], rows)
         more = [
             f"{kind} {entry['name']}: {entry['title']} (plugin {entry['plugin']})"
-            for kind in ("metric", "reader")
-            for entry in payload[f"{kind}s"]
+            for kind, kinds in (("metric", "metrics"), ("reader", "readers"), ("strategy", "strategies"))
+            for entry in payload[kinds]
             if entry["plugin"]
         ]
         failures = [f"not loaded: {WorkbenchError.from_json(failure)}" for failure in payload["failures"]]

@@ -22,9 +22,11 @@ from workbench.engines.contracts import InferenceEngine, TrainingEngine
 from workbench.graph.trial_graph import CLASSES, INPUT_SHAPE
 from workbench.methods.method import Method
 from workbench.methods.registry import MethodRegistry
+from workbench.methods.search.strategy import Strategy
 from workbench.plugin_host.imports import foreign_imports
 from workbench.plugin_host.loader import Offer, describe, load_plugin
 from workbench.plugin_host.manifests import Manifest, read_manifest
+from workbench.plugin_host.strategy_trial import StrategyTrial
 from workbench.plugin_host.trial import Rejected, Trial
 from workbench.plugin_host.trial_data import MetricTrial, ReaderTrial
 
@@ -96,6 +98,8 @@ class _Suite:
                 self._metric(metric, manifest.id)
             for reader in offer.readers:
                 self._reader(reader, manifest.id, Path(place))
+            for strategy in offer.strategies:
+                self._strategy(strategy)
         self._progress.update(1.0)
         return tuple(self._checks)
 
@@ -122,8 +126,14 @@ class _Suite:
             return Offer()
         named = [method.id for method in offer.methods]
         named += [metric.name for metric in offer.metrics] + [reader.name for reader in offer.readers]
+        named += [strategy.name for strategy in offer.strategies]
         self._checks.append(Check("loads as the manifest says", True, ", ".join(named)))
         return offer
+
+    def _strategy(self, strategy: type[Strategy]) -> None:
+        trial = StrategyTrial(strategy)
+        self._try(f"strategy {strategy.name}: proposes what the space has, each once", trial.proposes)
+        self._try(f"strategy {strategy.name}: proposes the same for the same seed and results", trial.repeats)
 
     def _metric(self, metric: type[Metric], plugin: str) -> None:
         trial = MetricTrial(metric)
