@@ -15,6 +15,15 @@ class _Report(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class OfferedStrategy(_Report):
+    """A way to search that a plugin offers: its word in STUDY.yaml, title, one sentence, and the plugin's id."""
+
+    name: str
+    title: str
+    summary: str
+    plugin: str
+
+
 class Estimate(_Report):
     """A foretold figure with its 95 % interval."""
 

@@ -39,7 +39,8 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "analyse.baseline", "analyse.latency", "@devices", LINE, "analyse.sensitivity", "@sweeps", "analyse.other",
     )),
     ("&Compress", (
-        "@defaults", "@bits", "compress.reset", LINE, "compress.preflight", "compress.run", "compress.cancel", LINE,
+        "@defaults", "@bits", "compress.reset", LINE, "compress.preflight", "compress.run", "compress.search",
+        "compress.cancel", LINE,
         "candidate.restore", "candidate.ladder", "candidate.star", "candidate.export", "candidate.delete",
     )),
     ("P&lugins", ("plugins.list", "plugins.reload", LINE, "plugins.folder", "plugins.new")),

@@ -20,6 +20,7 @@ from workbench.domain.measurements import LatencyReport, MetricMeasurement, Sens
 from workbench.domain.plan import LayerSettings
 from workbench.domain.recipe import Recipe
 from workbench.domain.reports import CandidateReport, InspectReport, LayerDetail, ParameterSchema, SweepReport
+from workbench.domain.search_reports import OfferedStrategy
 from workbench.jobs.specs import (
     CompressJob,
     EvaluateJob,
@@ -77,6 +78,7 @@ class Session(QObject):
         self.selection = Selection(self)
         self.devices = Devices(DeviceBook(), self)
         self.methods: tuple[ParameterSchema, ...] = ()
+        self.strategies: tuple[OfferedStrategy, ...] = ()
         self.knobs: tuple[Knob, ...] = FIRST_PARTY_KNOBS
         self.data_offers = DataOffers()
         self.scratch = scratch
@@ -381,6 +383,7 @@ class Session(QObject):
         self.methods = tuple(ParameterSchema.model_validate(entry) for entry in payload.get("methods", ()))
         self.knobs = workflow.known_knobs(payload.get("knobs", ()))
         self.data_offers = DataOffers.of_listing(payload)
+        self.strategies = tuple(OfferedStrategy.model_validate(entry) for entry in payload.get("strategies", ()))
         self.methodsChanged.emit()
         for failure in payload.get("failures", ()):
             self.failed.emit(WorkbenchError.from_json(failure))

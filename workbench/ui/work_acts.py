@@ -14,6 +14,7 @@ from workbench.ui.open_sizes import why_no_sizes
 from workbench.ui.panels.export import ask_path
 from workbench.ui.panels.ladder_dialog import show_ladder
 from workbench.ui.panels.preflight_dialog import show_preflight
+from workbench.ui.panels.search_dialog import show_search
 from workbench.ui.panels.sensitivity_dialog import show_sensitivities
 from workbench.ui.places_on_disk import show_folder
 from workbench.ui.plugin_dialogs import NewPluginDialog, PluginsDialog
@@ -79,6 +80,9 @@ def register_work_acts(window: MainWindow) -> None:
             why_not=partial(missing, "model", "methods")),
         Act("compress.run", "Run", session.run, "Compress with the current plan and steps, export and measure",
             ("F5",), "run", why_not=partial(missing, "run")),
+        Act("compress.search", "Search…", lambda: show_search(session, window),
+            "Find the best candidates within budgets: plans by sensitivities and measured times, built and measured",
+            ("Ctrl+F5",), why_not=partial(missing, "model", "methods")),
         Act("compress.preflight", "Will it help here?", lambda: show_preflight(session, window),
             "Foretell what the recipe will take on this device, and which layers are fast in integers", ("Shift+F5",),
             why_not=partial(missing, "model", "methods")),

@@ -9,18 +9,20 @@ from typing import Any
 from workbench.data.metrics.registry import metric_owner, metrics
 from workbench.data.readers.registry import reader_owner, readers
 from workbench.domain.data_reports import OfferedMetric, OfferedReader
+from workbench.domain.search_reports import OfferedStrategy
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import CheckPluginJob, ListMethodsJob
+from workbench.methods.search.registry import strategies
 from workbench.plugin_host.compliance import check_plugin
 from workbench.worker.engines import DeferredTrainingEngine, inference_engine
 from workbench.worker.installed_methods import installed_methods
 
 
 def list_methods(spec: ListMethodsJob, context: JobContext) -> dict[str, Any]:
-    """Load all plugins → methods, knobs, metrics, readers and failures.
+    """Load all plugins → methods, knobs, metrics, readers, search strategies and failures.
 
     {"methods": [ParameterSchema], "knobs": [Knob fields], "metrics": [OfferedMetric], "readers": [OfferedReader],
-    "failures": [error]}; the program's own metrics and readers come first.
+    "strategies": [OfferedStrategy], "failures": [error]}; the program's own metrics and readers come first.
     """
     registry, failures = installed_methods()
     offered_metrics = (
@@ -42,6 +44,15 @@ def list_methods(spec: ListMethodsJob, context: JobContext) -> dict[str, Any]:
         "knobs": [asdict(knob) for knob in registry.knobs],
         "metrics": [metric.model_dump(mode="json") for metric in offered_metrics],
         "readers": [reader.model_dump(mode="json") for reader in offered_readers],
+        "strategies": [
+            OfferedStrategy(
+                name=offered.strategy.name,
+                title=offered.strategy.title,
+                summary=offered.strategy.summary,
+                plugin=offered.plugin,
+            ).model_dump(mode="json")
+            for offered in strategies()
+        ],
         "failures": [failure.to_json() for failure in failures],
     }
 
