@@ -37,6 +37,7 @@ from workbench.ui.panels.device_choice import DeviceChoice
 from workbench.ui.panels.empty_state import Pages
 from workbench.ui.panels.export import ask_path
 from workbench.ui.panels.preflight_dialog import show_preflight
+from workbench.ui.panels.search_dialog import show_search
 from workbench.ui.panels.step_list import StepList
 from workbench.ui.panels.step_row import StepRow
 from workbench.ui.panels.wheel_guard import guard_wheel
@@ -78,6 +79,9 @@ class RecipePanel(QWidget):
             "Foretell what the recipe will take on this device, and which layers are fast in integers (Shift+F5)"
         )
         self.foretell.clicked.connect(lambda: show_preflight(self._session, self.window()))
+        self.search = QPushButton("Search…")
+        self.search.setToolTip("Find the best candidates within budgets (Ctrl+F5)")
+        self.search.clicked.connect(lambda: show_search(self._session, self.window()))
         self._settings = self._make_settings()
         top = QHBoxLayout()
         top.setContentsMargins(8, 8, 8, 4)
@@ -89,6 +93,7 @@ class RecipePanel(QWidget):
         below = QHBoxLayout()
         below.setContentsMargins(8, 4, 8, 8)
         below.addWidget(self.foretell)
+        below.addWidget(self.search)
         below.addStretch()
         below.addWidget(self.run)
         outer = QVBoxLayout(self)
@@ -126,6 +131,7 @@ class RecipePanel(QWidget):
             self._opened = {place for place in self._opened if place < len(view.steps)}
             self._replace_rows(view.steps)
         self.foretell.setEnabled(session.state.model is not None and not loading)
+        self.search.setEnabled(session.state.model is not None and not loading)
         self.run.setEnabled(view.blocked is None)
         self.run.setToolTip(view.blocked or "Compress with this recipe and measure the result (F5)")
         self._show_settings()

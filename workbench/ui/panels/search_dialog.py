@@ -50,6 +50,8 @@ class SearchDialog(QDialog):
         self.cost.setToolTip("What the metric is traded against")
         self.limit_drop, self.limit_cost = QCheckBox("at most"), QCheckBox("at most")
         self.drop, self.ratio, self.minutes = (QDoubleSpinBox() for _ in range(3))
+        for spin in (self.drop, self.ratio, self.minutes):
+            spin.setMinimumHeight(self.cost.sizeHint().height())
         self.limit_drop.setChecked(True)
         self.drop.setRange(0.0, 100.0)
         self.drop.setDecimals(2)
