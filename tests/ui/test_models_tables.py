@@ -14,7 +14,7 @@ from workbench.domain.plan import Plan
 from workbench.domain.recipe import Step
 from workbench.project.document import Document
 from workbench.project.state import ProjectState
-from workbench.ui.models.candidate_table import resolve_candidates, to_csv, to_json
+from workbench.ui.models.candidate_table import CandidateTable, resolve_candidates, to_csv, to_json
 from workbench.ui.models.layer_table import (
     coupled_layers,
     layer_labels,
@@ -147,6 +147,21 @@ def test_candidates_and_the_original_are_compared_on_every_axis():
     assert table.baseline is not None
     assert table.baseline.cost("size") == pytest.approx(1.153715)
     assert table.point(table.rows[1], "ratio") == pytest.approx((0.446, 91.72))
+
+
+def test_what_is_beaten_within_noise_only_stays_on_the_front():
+    table = resolve_candidates(resnet20_state())
+    best = next(row for row in table.rows if row.name == "W8A8")
+    assert best.ratio is not None
+    low, high = best.ratio.ci95
+
+    def beside(shift: float) -> CandidateTable:
+        ratio = best.ratio.model_copy(update={"median": best.ratio.median + shift, "ci95": (low + shift, high + shift)})
+        return replace(table, rows=(*table.rows, replace(best, id="twin", ratio=ratio)))
+
+    width = high - low
+    assert {best.id, "twin"} <= beside(0.4 * width).on_front("ratio")
+    assert "twin" not in beside(1.5 * width).on_front("ratio")
 
 
 def test_candidates_of_another_model_or_setting_are_stale_and_off_the_front():

@@ -12,10 +12,10 @@ from typing import Any, Literal
 from workbench.domain.dimensions import free_dimensions
 from workbench.domain.measurements import Interval, Latency, MetricMeasurement, PairedDifference, Ratio
 from workbench.domain.reports import InspectReport
+from workbench.methods.search.front import Point, on_front
 from workbench.project.state import Candidate, ProjectState
 from workbench.ui.models import numbers
 from workbench.ui.models.device_words import device_words
-from workbench.ui.models.pareto_front import front
 
 BASELINE = ""
 """Id of the original model's row."""
@@ -139,11 +139,22 @@ class CandidateTable:
         return cost, row.metric.value * numbers.metric_factor(self.metric)
 
     def on_front(self, axis: Cost) -> frozenset[str]:
-        """Return the ids of the rows that nothing else beats; stale rows take no part."""
+        """Return the ids of the rows that nothing else beats beyond the intervals; stale rows take no part."""
         rows = [(row, self.point(row, axis)) for row in self.rows if not row.stale]
         placed = [(row, point) for row, point in rows if point is not None]
-        sign = 1.0 if self.higher_is_better else -1.0
-        return frozenset(placed[i][0].id for i in front([(cost, sign * score) for _, (cost, score) in placed]))
+        sign = -1.0 if self.higher_is_better else 1.0
+        best = on_front([Point((cost, sign * score), self._halves(row, axis)) for row, (cost, score) in placed])
+        return frozenset(row.id for (row, _), kept in zip(placed, best, strict=True) if kept)
+
+    def _halves(self, row: CandidateRow, axis: Cost) -> tuple[float, float]:
+        """Return half the widths of the intervals of cost and metric, the latter paired with the original's."""
+        cost = row.cost_interval(axis)
+        metric = None if row.difference is None else row.difference.ci95
+        factor = numbers.metric_factor(self.metric)
+        return (
+            0.0 if cost is None else (cost[1] - cost[0]) / 2,
+            0.0 if metric is None else factor * (metric[1] - metric[0]) / 2,
+        )
 
 
 def resolve_candidates(state: ProjectState, *, deleted: bool = False) -> CandidateTable:
