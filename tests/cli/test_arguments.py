@@ -7,7 +7,7 @@ from workbench.cli.arguments import parse
 from workbench.domain.errors import BadInputError
 
 VERBS = [
-    *(["demo"], ["inspect"], ["evaluate"], ["profile"], ["sweep"], ["compress"], ["import"]),
+    *(["demo"], ["inspect"], ["evaluate"], ["profile"], ["sweep"], ["staircase"], ["compress"], ["import"]),
     *(["project"], *(["project", action] for action in ("new", "info", "run", "export"))),
     *(["plugin"], *(["plugin", action] for action in ("new", "list", "check"))),
 ]

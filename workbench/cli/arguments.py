@@ -97,6 +97,12 @@ def parser() -> argparse.ArgumentParser:
     sweep.add_argument("--pairs", action="store_true", help="what two layers lose together beyond both alone")
     sweep.add_argument("--estimate", action="store_true", help="rank layers within seconds by what the outputs do")
 
+    staircase = verb("staircase", "time layers against their number of channels: which counts pay")
+    staircase.add_argument("model", metavar="MODEL")
+    staircase.add_argument("--layers", metavar="GLOB", action="append", default=[], help="only these; repeatable")
+    staircase.add_argument("--fresh", action="store_true", help="time all anew, and keep nothing")
+    _latency_arguments(staircase)
+
     preflight = verb("preflight", "foretell what a recipe will take here, and which layers are fast in integers")
     preflight.add_argument("model", metavar="MODEL")
     preflight.add_argument("--recipe", metavar="RECIPE.yaml", required=True)

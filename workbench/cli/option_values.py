@@ -12,6 +12,10 @@ from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.errors import BadInputError, RecipeError
 from workbench.jobs.context import JobContext
 
+# The runtime starts as many threads as it is asked for, a hundred thousand too.
+MOST_THREADS = 256
+MOST_BATCH = 65536
+
 
 def context(console: Console, cancel: CancelToken) -> JobContext:
     """Return a job context that reports to the console."""

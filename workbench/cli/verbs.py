@@ -12,10 +12,11 @@ from workbench.cli import formats
 from workbench.cli.console import Console, table
 from workbench.cli.demo import demo
 from workbench.cli.device_verbs import device
-from workbench.cli.option_values import absolute, context, samples, within
+from workbench.cli.option_values import MOST_BATCH, MOST_THREADS, absolute, context, samples, within
 from workbench.cli.project_verbs import project
 from workbench.cli.recording import Recording, dimensions_of, require_writable
 from workbench.cli.search_verb import search
+from workbench.cli.staircase_verb import staircase
 from workbench.cli.sweep_verb import sweep
 from workbench.data.description_file import read_data_description
 from workbench.domain.cancel import CancelToken
@@ -42,10 +43,6 @@ from workbench.methods.candidate import require_model_name
 from workbench.methods.recipe_file import read_recipe
 from workbench.worker.dispatch import run_job
 
-# The runtime starts as many threads as it is asked for, a hundred thousand too.
-_MOST_THREADS = 256
-_MOST_BATCH = 65536
-
 Verb = Callable[[argparse.Namespace, Console, CancelToken], int]
 
 
@@ -68,7 +65,7 @@ def _evaluate(options: argparse.Namespace, console: Console, cancel: CancelToken
         model=absolute(options.model),
         data=read_data_description(Path(options.data)),
         samples=samples(options.samples),
-        threads=within(options.threads, 0, _MOST_THREADS, "--threads"),
+        threads=within(options.threads, 0, MOST_THREADS, "--threads"),
         device=options.device,
     )
     if options.project is not None and options.device != LOCAL:
@@ -90,7 +87,7 @@ def _ladder(options: argparse.Namespace, console: Console, cancel: CancelToken) 
         data=read_data_description(Path(options.data)),
         original=None if options.original is None else absolute(options.original),
         samples=samples(options.samples),
-        compared_samples=within(options.compared, 1, _MOST_BATCH, "--compared"),
+        compared_samples=within(options.compared, 1, MOST_BATCH, "--compared"),
     )
     payload = run_job(spec, context(console, cancel))
     console.result(payload, formats.ladder(LadderReport.model_validate(payload)))
@@ -103,8 +100,8 @@ def _profile(options: argparse.Namespace, console: Console, cancel: CancelToken)
     spec = ProfileJob(
         models=tuple(absolute(model) for model in options.models),
         device=options.device,
-        threads=within(options.threads, 1, _MOST_THREADS, "--threads"),
-        batch=within(options.batch, 1, _MOST_BATCH, "--batch"),
+        threads=within(options.threads, 1, MOST_THREADS, "--threads"),
+        batch=within(options.batch, 1, MOST_BATCH, "--batch"),
         seconds=options.seconds,
     )
     with Recording(options) as recording:
@@ -124,8 +121,8 @@ def _compress(options: argparse.Namespace, console: Console, cancel: CancelToken
         recipe=recipe,
         out=absolute(options.out),
         cache=None if options.cache is None else absolute(options.cache),
-        threads=within(options.threads, 1, _MOST_THREADS, "--threads"),
-        batch=within(options.batch, 1, _MOST_BATCH, "--batch"),
+        threads=within(options.threads, 1, MOST_THREADS, "--threads"),
+        batch=within(options.batch, 1, MOST_BATCH, "--batch"),
         measure_latency=not options.no_latency,
     )
     with Recording(options, recipe.data if isinstance(recipe.data, DataDescription) else None) as recording:
@@ -153,8 +150,8 @@ def _foretelling(options: argparse.Namespace, recipe: Recipe, dimensions: dict[s
     return PreflightJob(
         model=absolute(options.model),
         recipe=recipe if options.device == "local" else recipe.model_copy(update={"device": options.device}),
-        threads=within(options.threads, 1, _MOST_THREADS, "--threads"),
-        batch=within(options.batch, 1, _MOST_BATCH, "--batch"),
+        threads=within(options.threads, 1, MOST_THREADS, "--threads"),
+        batch=within(options.batch, 1, MOST_BATCH, "--batch"),
         dimensions=dimensions,
         remember=not getattr(options, "fresh", False),
     )
@@ -222,6 +219,7 @@ VERBS: dict[str, Verb] = {
     "ladder": _ladder,
     "profile": _profile,
     "sweep": sweep,
+    "staircase": staircase,
     "preflight": _preflight,
     "compress": _compress,
     "search": search,

@@ -115,7 +115,7 @@ def kernel_graph(shape: KernelShape, form: KernelForm) -> ModelGraph:
         zero = add_initializer(model, "zero", np.array(0, integer))
         step = add_initializer(model, "step", np.array(0.01, np.float32))
         data = _append(graph, "DequantizeLinear", [value, step, zero])
-        axis = _channel_axis(shape)
+        axis = channel_axis(shape)
         several = axis is not None
         scale = np.full(channels if several else (), 0.01, np.float32)
         levels = add_initializer(model, "levels", rng.integers(-127, 128, size=shape.weight).astype(np.int8))
@@ -153,7 +153,8 @@ def _attributes(node: Node) -> tuple[tuple[str, Any], ...]:
     return tuple(found)
 
 
-def _channel_axis(shape: KernelShape) -> int | None:
+def channel_axis(shape: KernelShape) -> int | None:
+    """Return the axis of a weight's output channels; None where it has none of its own."""
     attributes = dict(shape.attributes)
     if shape.op == "Conv":
         return 0
@@ -164,7 +165,7 @@ def _channel_axis(shape: KernelShape) -> int | None:
 
 
 def _channels(shape: KernelShape) -> int:
-    axis = _channel_axis(shape)
+    axis = channel_axis(shape)
     return shape.weight[axis] if axis is not None else shape.weight[-1]
 
 

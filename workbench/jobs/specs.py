@@ -269,6 +269,30 @@ class PreflightJob(_MeasuringSpec):
     remember: bool = True
 
 
+class StaircaseJob(_MeasuringSpec):
+    """Time layers against their number of output channels → StaircaseReport.
+
+    Each layer also comes as a partial result "staircase", a report of that layer alone.
+
+    Attributes:
+        layers: Names or globs; all without any.
+        dimensions: Sizes of dynamic dimensions besides the batch.
+        seconds: Measuring time for each layer that is not known yet.
+        known_only: Whether nothing is measured: the report has those layers that are known.
+        remember: Whether times are kept for the next time, and taken from the last.
+    """
+
+    kind: Literal["staircase"] = "staircase"
+    layers: tuple[str, ...] = ()
+    device: str = LOCAL
+    threads: int = 1
+    batch: int = 1
+    dimensions: dict[str, int] = Field(default_factory=dict)
+    seconds: float = Field(default=1.5, gt=0)
+    known_only: bool = False
+    remember: bool = True
+
+
 class ImportJob(_Spec):
     """Turn a torch.export archive or a Python factory into ONNX → ModelSummary."""
 
@@ -317,6 +341,7 @@ JobSpec = Annotated[
     | CompressJob
     | SearchJob
     | PreflightJob
+    | StaircaseJob
     | ImportJob
     | ListMethodsJob
     | ListArraysJob

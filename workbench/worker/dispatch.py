@@ -25,6 +25,7 @@ from workbench.jobs.specs import (
     PreviewDataJob,
     ProfileJob,
     SearchJob,
+    StaircaseJob,
     SweepJob,
 )
 from workbench.worker import (
@@ -36,6 +37,7 @@ from workbench.worker import (
     plugin_jobs,
     preflight_jobs,
     search_jobs,
+    staircase_jobs,
 )
 
 
@@ -78,6 +80,8 @@ def run_job(spec: JobSpec, context: JobContext) -> dict[str, Any]:
             return search_jobs.search(spec, context)
         case PreflightJob():
             return preflight_jobs.foretell(spec, context)
+        case StaircaseJob():
+            return staircase_jobs.climb(spec, context)
         case ListMethodsJob():
             return plugin_jobs.list_methods(spec, context)
         case CheckDeviceJob():

@@ -1,0 +1,119 @@
+"""Remembers how long layers take at every width on a device, so that each staircase is climbed once.
+
+All widths of a layer are timed in turn, round by round: what the machine does meanwhile hits all steps alike. Times
+of other days would not do, which is why these lie beside the kernel book's and not in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from workbench.devices._base import Device
+from workbench.devices.this_computer import ThisComputer
+from workbench.domain.cancel import CancelToken, Progress
+from workbench.domain.measurements import DeviceDescription
+from workbench.domain.staircase import STAIR_FORMS, StairPoint, Stairs, stair_counts
+from workbench.graph.kernel_graphs import KernelShape, kernel_graph
+from workbench.graph.kernel_widths import output_channels, with_channels
+
+_SECONDS = 1.5
+_VERSION = 1
+
+Curves = tuple[Stairs, ...]
+
+
+class StairBook:
+    """Staircases of a device.
+
+    Args:
+        folder: Where the file lies, or None to remember nothing.
+        threads: Of the runtime.
+        device: By default this computer.
+
+    Raises:
+        DeviceError: the device can't be reached.
+    """
+
+    def __init__(self, folder: Path | None, threads: int, device: Device | None = None) -> None:
+        self._threads = threads
+        self._device = device or ThisComputer()
+        self.description: DeviceDescription = self._device.describe(threads)
+        name = hashlib.sha256(f"{_VERSION} {self.description.model_dump_json()}".encode()).hexdigest()[:16]
+        self._path = None if folder is None else folder / f"{name}.stairs.json"
+        self._curves = _read(self._path)
+
+    def known(self, shape: KernelShape) -> Curves | None:
+        """Return a layer's curves where they were measured before."""
+        return self._curves.get(shape.key)
+
+    def climb(
+        self,
+        shapes: Mapping[str, KernelShape],
+        *,
+        seconds: float = _SECONDS,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Iterator[tuple[KernelShape, Curves]]:
+        """Time what is not known yet, each shape once, and yield it as it comes; what was yielded is kept.
+
+        Args:
+            shapes: By layer; those whose width can't be changed are left out.
+            seconds: Measuring time for each shape.
+            progress: Over the shapes that are new.
+            cancel: Checked between rounds.
+
+        Raises:
+            ModelFileError: the runtime refuses a kernel.
+            DeviceError: the device can't be reached, or can't measure.
+            CancelledError: `cancel` was set.
+        """
+        new = {
+            shape.key: (shape, stair_counts(channels))
+            for shape in shapes.values()
+            if shape.key not in self._curves and (channels := output_channels(shape)) is not None
+        }
+        groups = (
+            [kernel_graph(with_channels(shape, count), form) for count in counts for form in STAIR_FORMS]
+            for shape, counts in new.values()
+        )
+        timed = self._device.time_kernels(
+            groups, count=len(new), threads=self._threads, seconds=seconds, progress=progress, cancel=cancel
+        )
+        for (key, (shape, counts)), times in zip(new.items(), timed, strict=True):
+            points: dict[str, list[StairPoint]] = {form: [] for form in STAIR_FORMS}
+            places = ((count, form) for count in counts for form in STAIR_FORMS)
+            for (count, form), time in zip(places, times, strict=True):
+                points[form].append(StairPoint(channels=count, microseconds=time.microseconds, ci95=time.ci95))
+            self._curves[key] = tuple(Stairs.of(form, points[form]) for form in STAIR_FORMS)
+            self._keep()
+            yield shape, self._curves[key]
+
+    def _keep(self) -> None:
+        if self._path is None:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        # Another process may have measured other shapes meanwhile.
+        whole = _read(self._path) | self._curves
+        part = self._path.with_suffix(f".{os.getpid()}.part")
+        text = {key: [curve.model_dump(mode="json", exclude={"edges"}) for curve in whole[key]] for key in whole}
+        part.write_text(json.dumps(text), encoding="utf-8")
+        os.replace(part, self._path)
+
+
+def _read(path: Path | None) -> dict[str, Curves]:
+    """Return what the file holds; nothing where there is none, or one that can't be read: it can be made again."""
+    if path is None or not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        # Edges are found anew, so that a better rule for them needs no new measurement.
+        return {
+            key: tuple(Stairs.of(entry["form"], map(StairPoint.model_validate, entry["points"])) for entry in entries)
+            for key, entries in found.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
