@@ -32,12 +32,20 @@ class Child:
         command: Program and arguments.
         on_stderr: Called on a thread of this object with every line that the worker writes to standard error.
         log: File that standard error is also appended to, or None.
+        polite: Let other processes have the processor first.
 
     Raises:
         OSError: the program can't be started.
     """
 
-    def __init__(self, command: Sequence[str], on_stderr: Callable[[str], None], log: Path | None = None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        on_stderr: Callable[[str], None],
+        log: Path | None = None,
+        *,
+        polite: bool = True,
+    ) -> None:
         options: dict[str, Any] = {}
         if sys.platform == "win32":
             options["creationflags"] = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
@@ -47,7 +55,8 @@ class Child:
             self._process = subprocess.Popen(
                 list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
             )
-        _give_way(self._process.pid)
+        if polite:
+            _give_way(self._process.pid)
         self._write_lock = threading.Lock()
         self._tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
         self._on_stderr = on_stderr

@@ -60,6 +60,7 @@ class Supervisor:
             the caller's), one call at a time, after `jobs` shows it. Not called any more once `close` has begun.
         grace_s: Seconds between a cancel and the kill.
         log_folder: Where the workers' standard error is appended to `worker-<lane>.log`, or None.
+        polite: Whether workers let other processes have the processor first, as those of a window should.
     """
 
     def __init__(
@@ -69,11 +70,13 @@ class Supervisor:
         *,
         grace_s: float = 5.0,
         log_folder: Path | None = None,
+        polite: bool = True,
     ) -> None:
         self._command = tuple(command)
         self._listener = listener
         self._grace_s = grace_s
         self._log_folder = log_folder
+        self._polite = polite
         self._changed = threading.Condition()
         self._telling = threading.RLock()
         self._records: dict[str, JobRecord] = {}
@@ -237,7 +240,7 @@ class Supervisor:
             lane.child = None
         if lane.child is None:
             log = None if self._log_folder is None else Path(self._log_folder) / f"worker-{lane.name}.log"
-            child = Child(self._command, lambda text: self._on_stderr(lane, text), log)
+            child = Child(self._command, lambda text: self._on_stderr(lane, text), log, polite=self._polite)
             with self._changed:
                 lane.child = child
                 if self._closed:

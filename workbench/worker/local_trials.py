@@ -43,7 +43,7 @@ class LocalTrials:
         self._lock = threading.RLock()
         self._waiting: dict[str, _Waiting] = {}
         self._supervisors = [
-            Supervisor(own_command("worker"), self._hear, grace_s=_GRACE_SECONDS) for _ in range(workers)
+            Supervisor(own_command("worker"), self._hear, grace_s=_GRACE_SECONDS, polite=False) for _ in range(workers)
         ]
         self._busy: dict[int, str] = {}
 
