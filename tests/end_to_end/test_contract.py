@@ -87,6 +87,10 @@ def test_every_verb_prints_its_json_and_records_in_one_project(desk: Path, workb
         assert document.artifacts is not None
         kept = document.artifacts.path(compressed["candidate"]["sha256"])
     assert kept.read_bytes() == (desk / "out.onnx").read_bytes()
+    assert workbench(desk, "project", "report", "p.mcw", "--out", "p.html").status == 0
+    page = (desk / "p.html").read_text(encoding="utf-8")
+    assert compressed["candidate"]["sha256"] in page
+    assert '<g class="best">' in page
 
 
 def test_plain_runs_say_how_far_they_are_and_print_a_table(desk: Path, workbench) -> None:

@@ -20,11 +20,13 @@ from workbench.jobs.context import JobContext
 from workbench.jobs.specs import CompressJob, InspectJob
 from workbench.methods.candidate import require_model_name
 from workbench.methods.recipe_file import read_recipe, write_recipe
+from workbench.methods.search.front import Point, on_front
 from workbench.project.commands import ReplacePlan, SetData, SetDimensions, SetModel, SetRun, SetSteps
 from workbench.project.copying import copy_whole
 from workbench.project.document import Document
 from workbench.project.references import find_problems
-from workbench.project.state import Change, ModelReference
+from workbench.project.report_page import write_report
+from workbench.project.state import Change, ModelReference, ProjectState
 from workbench.worker.dispatch import run_job
 
 
@@ -157,4 +159,27 @@ def _export(options: argparse.Namespace, console: Console, cancel: CancelToken) 
     return 0
 
 
-_ACTIONS = {"new": _new, "info": _info, "run": _run, "export": _export}
+def _report(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
+    out = Path(options.out).absolute()
+    with Document.open(Path(options.file)) as document:
+        write_report(document.state, _best(document.state), out, title=Path(options.file).stem)
+    console.result({"path": str(out)}, f"wrote {out}")
+    return 0
+
+
+def _best(state: ProjectState) -> frozenset[str]:
+    """Return the candidates that none beats in metric and latency ratio beyond the intervals."""
+    ids, points = [], []
+    for candidate in state.candidates:
+        report = candidate.report
+        if candidate.deleted or report.metric is None or report.difference is None or report.latency is None:
+            continue
+        ratio, change = report.latency.ratio_to_first, report.difference
+        halves = [(high - low) / 2 for low, high in (ratio.ci95, change.ci95)]
+        score = -change.value if report.metric.higher_is_better else change.value
+        ids.append(candidate.id)
+        points.append(Point((ratio.median, score), (halves[0], halves[1])))
+    return frozenset(id for id, kept in zip(ids, on_front(points), strict=True) if kept)
+
+
+_ACTIONS = {"new": _new, "info": _info, "run": _run, "export": _export, "report": _report}

@@ -169,6 +169,7 @@ class SetModel:
             "inspect": None,
             "baseline": None,
             "baseline_latency": None,
+            "staircases": (),
             "sensitivities": (),
             "dimensions": {},
         }
@@ -192,7 +193,7 @@ class SetDimensions:
         """Replace the sizes."""
         if state.dimensions == self.dimensions:
             return state
-        facts = {"inspect": self.inspect, "baseline_latency": None}
+        facts = {"inspect": self.inspect, "baseline_latency": None, "staircases": ()}
         return state.model_copy(update={"dimensions": dict(self.dimensions), **facts})
 
 

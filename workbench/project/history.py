@@ -30,6 +30,7 @@ CONTEXT: Mapping[str, Callable[[ProjectState], object]] = {
     "baseline": _model_and_data,
     "baseline_latency": _model_and_dimensions,
     "preflight": _model_and_dimensions,
+    "staircases": _model_and_dimensions,
     "sensitivities": _model_and_data,
 }
 FACTS = frozenset({*CONTEXT, "candidates", "notes"})

@@ -14,6 +14,7 @@ from workbench.domain.plan import Plan
 from workbench.domain.preflight import Preflight
 from workbench.domain.recipe import Evaluation, Recipe, Step
 from workbench.domain.reports import CandidateReport, InspectReport
+from workbench.domain.staircase import StaircaseReport
 
 
 class Change(enum.Flag):
@@ -31,6 +32,7 @@ class Change(enum.Flag):
     HISTORY = enum.auto()
     PATH = enum.auto()
     PREFLIGHT = enum.auto()
+    STAIRCASE = enum.auto()
 
 
 class _State(BaseModel):
@@ -106,11 +108,13 @@ class ProjectState(_State):
     """Everything the user saves.
 
     `plan`, `steps`, `seed`, `evaluate`, `latency`, `data`, `model` and `dimensions` are edited by commands; `inspect`,
-    `baseline`, `baseline_latency`, `preflight`, `sensitivities` and new candidates are facts that jobs record.
+    `baseline`, `baseline_latency`, `preflight`, `staircases`, `sensitivities` and new candidates are facts that jobs
+    record.
 
     Attributes:
         dimensions: Sizes of the model's dynamic dimensions besides the batch, for costs and latency: by name, or as
             "input:axis".
+        staircases: One for each way of measuring that was used.
     """
 
     model: ModelReference | None = None
@@ -121,6 +125,7 @@ class ProjectState(_State):
     baseline: MetricMeasurement | None = None
     baseline_latency: LatencyReport | None = None
     preflight: Foretold | None = None
+    staircases: tuple[StaircaseReport, ...] = ()
     sensitivities: tuple[Sensitivities, ...] = ()
     plan: Plan = Plan()
     steps: tuple[Step, ...] = ()

@@ -26,7 +26,8 @@ LINE = "—"
 MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("&Project", (
         "project.new", "file.open", "@recent", "project.demo", LINE, "project.save", "project.save_as", LINE,
-        "project.recipe.open", "project.recipe.export", "candidate.export", LINE, "project.close", "project.quit",
+        "project.recipe.open", "project.recipe.export", "candidate.export", "project.report",
+        LINE, "project.close", "project.quit",
     )),
     ("&Edit", ("edit.undo", "edit.redo", LINE, "edit.clear", LINE, "view.palette")),
     ("&View", (

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from workbench.domain.errors import WorkbenchError
 from workbench.methods.recipe_file import write_recipe
+from workbench.project.report_page import write_report
 from workbench.ui import files
 from workbench.ui.actions import Act
+from workbench.ui.models.candidate_table import resolve_candidates
 from workbench.ui.panels.export import ask_path
 
 if TYPE_CHECKING:
@@ -47,6 +49,19 @@ def register_project_acts(window: MainWindow) -> None:
             return
         session.said.emit(f"Exported {path.name}; workbench compress runs it again")
 
+    def export_report() -> None:
+        name = "project" if session.document.is_untitled else session.document.title
+        ask_path(window, "Export report", f"{name}.html", "Web page (*.html)", partial(write_page, title=name))
+
+    def write_page(path: Path, title: str) -> None:
+        best = resolve_candidates(session.state).on_front("ratio")
+        try:
+            write_report(session.state, best, path, title=title)
+        except WorkbenchError as error:
+            session.failed.emit(error)
+            return
+        session.said.emit(f"Exported {path.name}; it needs no other file")
+
     def export_candidate() -> None:
         candidate = session.candidate()
         if candidate is not None:
@@ -67,6 +82,8 @@ def register_project_acts(window: MainWindow) -> None:
             "Take over the plan and steps of a recipe file"),
         Act("project.recipe.export", "Export recipe…", export_recipe,
             "Write plan and steps for the command line", why_not=model),
+        Act("project.report", "Export report…", export_report,
+            "Write original, front, candidates and recipes as one page of HTML", why_not=model),
         Act("candidate.export", "Export candidate…", export_candidate, "Write the selected candidate's ONNX file",
             ("Ctrl+E",), "export", why_not=partial(session.missing, "candidate")),
         Act("project.demo", "Try the demo", window.start_demo,
