@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from workbench.devices import SshDevice
-from workbench.devices.kernel_book import FORMS, KernelBook
+from workbench.devices.kernel_book import KernelBook
 from workbench.domain.cancel import CancelToken
 from workbench.domain.errors import CancelledError
-from workbench.graph.kernel_graphs import KernelShape
+from workbench.graph.kernel_graphs import KernelShape, kernel_forms
 
 SMALL = KernelShape("Gemm", (1, 16), (8, 16), 1, True, (("transB", 1),))
 LARGE = KernelShape("Gemm", (1, 2048), (2048, 2048), 1, True, (("transB", 1),))
@@ -24,7 +24,7 @@ def test_large_kernels_take_longer_and_times_are_kept(tmp_path: Path) -> None:
         assert small.form == large.form
         assert small.ci95[0] <= small.microseconds <= small.ci95[1]
         assert small.microseconds < large.microseconds
-    assert [entry.form for entry in found["a"]] == list(FORMS)
+    assert [entry.form for entry in found["a"]] == list(kernel_forms(SMALL))
     assert KernelBook(tmp_path, threads=1).times({"b": LARGE}) == {"b": found["b"]}
     assert len(list(tmp_path.glob("*.json"))) == 1
 
@@ -56,7 +56,7 @@ def test_kernels_of_another_device_are_timed_there_and_kept_apart(settings, tmp_
     device = SshDevice(settings())
     book = KernelBook(tmp_path / "book", threads=1, device=device)
     found = book.times({"a": SMALL, "b": LARGE})
-    assert [entry.form for entry in found["a"]] == list(FORMS)
+    assert [entry.form for entry in found["a"]] == list(kernel_forms(SMALL))
     for small, large in zip(found["a"], found["b"], strict=True):
         assert small.microseconds < large.microseconds
         assert large.ci95[0] <= large.microseconds <= large.ci95[1]

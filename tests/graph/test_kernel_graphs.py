@@ -12,7 +12,7 @@ import pytest
 
 from workbench.engines.inference_ort import open_session
 from workbench.engines.inference_ort.sample_inputs import random_inputs
-from workbench.graph.kernel_graphs import KernelShape, kernel_graph, kernel_shapes
+from workbench.graph.kernel_graphs import KernelShape, kernel_forms, kernel_graph, kernel_shapes
 from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph
 from workbench.graph.storage import save_model
@@ -51,6 +51,25 @@ def test_all_forms_have_the_same_sizes(op: str) -> None:
         assert result.dtype == np.dtype(form)
         shapes.add(result.shape)
     assert len(shapes) == 1
+
+
+@pytest.mark.parametrize("form", ["packed8", "packed4"])
+@pytest.mark.parametrize("op", ["QGemm", "QLinearMatMul"])
+def test_packed_kernels_read_and_make_floats(op: str, form: str, tmp_path: Path) -> None:
+    graph = kernel_graph(SHAPES[op], form)
+    assert "MatMulNBits" in executed(graph, tmp_path)
+    plain = kernel_graph(SHAPES[op], "float32")
+    results = [open_session(each).run(random_inputs(each.inputs))["y"] for each in (graph, plain)]
+    assert results[0].shape == results[1].shape
+    assert results[0].dtype == np.float32
+
+
+def test_what_can_be_packed_is_known() -> None:
+    assert [len(kernel_forms(shape)) for shape in SHAPES.values()] == [3, 5, 5]
+    turned = KernelShape("Gemm", (6, 2), (3, 6), 1, True, (("transA", 1), ("transB", 1)))
+    stacked = KernelShape("MatMul", (2, 5, 6), (2, 6, 3), 1, False, ())
+    first = KernelShape("MatMul", (6, 5), (3, 6), 0, False, ())
+    assert [len(kernel_forms(shape)) for shape in (turned, stacked, first)] == [3, 3, 3]
 
 
 def test_layers_are_described_by_what_they_read(small_cnn: ModelGraph) -> None:

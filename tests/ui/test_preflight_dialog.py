@@ -17,6 +17,7 @@ from workbench.project.document import Document
 from workbench.project.results import new_candidate
 from workbench.ui.bridge import JobsBridge
 from workbench.ui.models.comparison import compare_candidates
+from workbench.ui.models.preflight_table import empty_columns, outlook_rows, slower_layers
 from workbench.ui.panels.preflight_dialog import PreflightDialog
 from workbench.ui.preflight import recipe_to_foretell
 from workbench.ui.session import Session
@@ -28,7 +29,7 @@ def kernel(form: Any, microseconds: float) -> KernelTime:
 
 
 def outlook(layer: str, form: Any, *times: float) -> LayerOutlook:
-    forms = ("float32", "uint8", "int8")
+    forms = ("float32", "uint8", "int8", "packed8", "packed4")
     return LayerOutlook(
         layer=layer,
         op="Conv",
@@ -95,10 +96,11 @@ def test_at_work_it_waits_and_then_shows_all(qtbot, dialog) -> None:
     assert not dialog.busy.isVisible()
     assert not dialog.stale.isVisible()
     first, second = (dialog.tree.topLevelItem(row) for row in range(2))
-    assert [first.text(column)[:4] for column in (3, 4, 5, 6)] == ["40.0", "25.0", "105.", "0.62"]
+    assert [first.text(column)[:4] for column in (3, 4, 5, 8)] == ["40.0", "25.0", "105.", "0.62"]
+    assert [column for column in range(9) if dialog.tree.isColumnHidden(column)] == [6, 7]
     assert first.font(4).weight() > first.font(3).weight()
     slow = dialog._session.theme.color("error")
-    assert second.foreground(6).color() == slow
+    assert second.foreground(8).color() == slow
     assert first.foreground(6).color() != slow
 
 
@@ -151,3 +153,15 @@ def test_a_run_of_the_same_recipe_is_compared_with_what_was_foretold(qtbot, dial
     state = session.state.model_copy(update={"candidates": (candidate, other)})
     rows = {row.title: row for row in compare_candidates(state, [candidate.id, other.id]).sections[0].rows}
     assert rows["Latency ratio as foretold"].cells[1].startswith("0.450")
+
+
+def test_packed_weights_have_columns_where_a_layer_can_have_them(session, dialog):
+    product = outlook("head", "packed4", 40.0, 25.0, 105.0, 30.0, 20.0)
+    report = REPORT.model_copy(update={"layers": (REPORT.layers[0], product)})
+    assert empty_columns(REPORT) == {6, 7}
+    assert empty_columns(report) == frozenset()
+    conv, head = outlook_rows(report, {})
+    assert conv.cells[6:8] == ("–", "–")
+    assert [cell[:4] for cell in head.cells[6:8]] == ["30.0", "20.0"]
+    assert (head.chosen, head.slower) == (7, False)
+    assert slower_layers(report) == ()

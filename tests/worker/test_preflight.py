@@ -36,7 +36,8 @@ def test_layers_are_timed_in_all_forms_and_the_plan_is_marked(model: str, small_
     assert [entry.op for entry in report.layers] == ["Conv", "Conv", "Gemm"]
     for entry in report.layers:
         assert entry.form == "uint8"
-        assert [time.form for time in entry.kernels] == ["float32", "uint8", "int8"]
+        packed = ["packed8", "packed4"] if entry.op == "Gemm" else []
+        assert [time.form for time in entry.kernels] == ["float32", "uint8", "int8", *packed]
         assert (entry.weight_bits, entry.activation_bits) == (8, 8)
     assert report.ratio is not None
     assert report.predicted is not None
@@ -59,7 +60,15 @@ def test_without_a_step_there_is_nothing_to_foretell(model: str) -> None:
     report = foretold(model, Recipe())
     assert report.predicted is None
     assert {entry.form for entry in report.layers} == {"float32"}
-    assert all(len(entry.kernels) == 3 for entry in report.layers)
+    assert [len(entry.kernels) for entry in report.layers] == [3, 3, 5]
+
+
+@pytest.mark.parametrize(("bits", "form"), [(8, "packed8"), (4, "packed4")])
+def test_packed_weights_are_foretold(model: str, bits: int, form: str) -> None:
+    plan = Plan(default={"weight_bits": bits})
+    report = foretold(model, Recipe(plan=plan, steps=(Step(method="quantize.weight_only"),)))
+    assert [entry.form for entry in report.layers] == ["float32", "float32", form]
+    assert report.layers[-1].ratio(form) is not None
 
 
 def test_kernel_times_are_remembered_unless_told_otherwise(model: str, tmp_path: Path) -> None:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import get_args
 
 from workbench.cli.console import format_seconds, table
 from workbench.domain.ladder import IDENTICAL_DB, Agreement, LadderReport
 from workbench.domain.measurements import LatencyReport, MetricMeasurement, is_share
-from workbench.domain.preflight import KernelForm, LayerOutlook, Preflight
+from workbench.domain.preflight import PACKED_BITS, KernelForm, LayerOutlook, Preflight
 from workbench.domain.reports import CandidateReport, InspectReport
+
+_FORM_HEADS: dict[KernelForm, str] = {
+    "float32": "float us",
+    "uint8": "unsigned us",
+    "int8": "signed us",
+    "packed8": "packed 8 us",
+    "packed4": "packed 4 us",
+}
 
 
 def count(number: float) -> str:
@@ -162,19 +169,21 @@ def preflight(report: Preflight) -> str:
             "changes of layout"
         )
     lines.extend(f"warning: {text}" for text in report.warnings)
+    timed = {time.form for entry in report.layers for time in entry.kernels}
+    forms = {form: head for form, head in _FORM_HEADS.items() if form in timed or form not in PACKED_BITS}
     rows = [
         [
             entry.layer,
             entry.op,
             entry.size,
             f"W{entry.weight_bits} A{entry.activation_bits}",
-            *(_kernel(entry, form) for form in get_args(KernelForm)),
+            *(_kernel(entry, form) for form in forms),
             "slower" if entry.slower else entry.reason,
         ]
         for entry in report.layers
     ]
-    heads = ["layer", "operator", "weight", "plan", "float us", "unsigned us", "signed us", ""]
-    return "\n".join([*lines, table(heads, rows, right=(4, 5, 6))])
+    heads = ["layer", "operator", "weight", "plan", *forms.values(), ""]
+    return "\n".join([*lines, table(heads, rows, right=tuple(range(4, 4 + len(forms))))])
 
 
 def _kernel(entry: LayerOutlook, form: KernelForm) -> str:

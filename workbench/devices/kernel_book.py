@@ -8,19 +8,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import get_args
 
 from workbench.devices._base import Device
 from workbench.devices.this_computer import ThisComputer
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.preflight import KernelForm, KernelTime
-from workbench.graph.kernel_graphs import KernelShape, kernel_graph
+from workbench.graph.kernel_graphs import KernelShape, kernel_forms, kernel_graph
 
-FORMS: tuple[KernelForm, ...] = get_args(KernelForm)
 _SECONDS = 0.1
-_VERSION = 1
+_VERSION = 2
 
 
 class KernelBook:
@@ -64,13 +62,14 @@ class KernelBook:
         """
         new = {shape.key: shape for shape in shapes.values() if shape.key not in self._times}
         try:
-            groups = ([kernel_graph(shape, form) for form in FORMS] for shape in new.values())
+            forms = {key: kernel_forms(shape) for key, shape in new.items()}
+            groups = ([kernel_graph(shape, form) for form in forms[key]] for key, shape in new.items())
             timed = self._device.time_kernels(
                 groups, count=len(new), threads=self._threads, seconds=_SECONDS, progress=progress, cancel=cancel
             )
             for key, found in zip(new, timed, strict=True):
                 self._times[key] = {
-                    form: (entry.microseconds, *entry.ci95) for form, entry in zip(FORMS, found, strict=True)
+                    form: (entry.microseconds, *entry.ci95) for form, entry in zip(forms[key], found, strict=True)
                 }
         finally:
             if new:
@@ -101,6 +100,15 @@ def _read(path: Path | None) -> dict[str, dict[KernelForm, tuple[float, float, f
         return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return {key: {form: tuple(map(float, entry[form])) for form in FORMS} for key, entry in found.items()}  # type: ignore[misc]
+        return {key: _entry(entry) for key, entry in found.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def _entry(entry: Mapping[KernelForm, Sequence[float]]) -> dict[KernelForm, tuple[float, float, float]]:
+    read: dict[KernelForm, tuple[float, float, float]] = {}
+    for form, (middle, low, high) in entry.items():
+        read[form] = float(middle), float(low), float(high)
+    if "float32" not in read:
+        raise ValueError(entry)
+    return read

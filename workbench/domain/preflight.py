@@ -8,13 +8,17 @@ from pydantic import BaseModel, ConfigDict
 
 from workbench.domain.measurements import DeviceDescription, Interval, Latency, Noise, Ratio
 
-KernelForm = Literal["float32", "uint8", "int8"]
+# Packed are 8- or 4-bit weights alone, in blocks that a matrix product unpacks while it multiplies.
+KernelForm = Literal["float32", "uint8", "int8", "packed8", "packed4"]
 FORM_TITLES: dict[KernelForm, str] = {
     "float32": "float",
     "uint8": "integers, unsigned activations",
     "int8": "integers, signed activations",
+    "packed8": "packed weights of 8 bits",
+    "packed4": "packed weights of 4 bits",
 }
-
+INTEGER_FORMS: frozenset[KernelForm] = frozenset({"uint8", "int8"})
+PACKED_BITS: dict[KernelForm, int] = {"packed8": 8, "packed4": 4}
 
 # The runtime's clock counts whole microseconds.
 _CLOCK_STEP = 1.0

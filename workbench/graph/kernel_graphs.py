@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnx_ir as ir
 
-from workbench.domain.preflight import KernelForm
+from workbench.domain.preflight import PACKED_BITS, KernelForm
 from workbench.graph.model import ModelGraph, Node
+from workbench.graph.passes.store_blocks import store_blocks, why_not_blocks
+from workbench.graph.quantization import BlockQuantization
 from workbench.graph.shapes import open_dimensions, static_values
 from workbench.graph.surgery import add_initializer
 from workbench.graph.weights import Weight, weight_values
@@ -25,6 +27,9 @@ INTEGER_OPERATORS = frozenset({"Conv", "Gemm", "MatMul"})
 _OPSET = 17
 _ATTRIBUTES = ("auto_pad", "dilations", "group", "pads", "strides", "transA", "transB")
 _INTEGERS = {"uint8": np.uint8, "int8": np.int8}
+_FORMS: tuple[KernelForm, ...] = get_args(KernelForm)
+# As quantize.weight_only stores them unless asked otherwise.
+_BLOCK = 32
 
 
 @dataclass(frozen=True)
@@ -91,13 +96,25 @@ def kernel_shapes(
     return found
 
 
+def kernel_forms(shape: KernelShape) -> tuple[KernelForm, ...]:
+    """Return the forms that a layer can take: packed weights only where the runtime has such an operator for it."""
+    if shape.op == "Conv" or shape.position == 0:
+        return tuple(form for form in _FORMS if form not in PACKED_BITS)
+    graph = kernel_graph(shape, "float32")
+    packable = why_not_blocks(graph, graph.nodes[0]) is None
+    return tuple(form for form in _FORMS if packable or form not in PACKED_BITS)
+
+
 def kernel_graph(shape: KernelShape, form: KernelForm) -> ModelGraph:
     """Return a model of one layer; input "x" and output "y" are float32, or integers of the form.
 
     Args:
         shape: Of the layer.
         form: "float32", or the type of its activations; weights are then int8 with a scale for every output channel.
+            Packed weights have 8 or 4 bits in blocks of 32; the kernel reads and makes floats.
     """
+    if form in PACKED_BITS:
+        return _packed(shape, PACKED_BITS[form])
     rng = np.random.default_rng(0)
     integer = _INTEGERS.get(form)
     kind = ir.DataType.FLOAT if integer is None else ir.DataType[form.upper()]
@@ -135,6 +152,23 @@ def kernel_graph(shape: KernelShape, form: KernelForm) -> ModelGraph:
     result.name, result.type = "y", ir.TensorType(kind)
     graph.outputs.append(result)
     return ModelGraph(model)
+
+
+def _packed(shape: KernelShape, bits: int) -> ModelGraph:
+    graph = kernel_graph(shape, "float32")
+    (layer,) = graph.nodes
+    outputs = _channels(shape)
+    inputs = shape.weight[0] * shape.weight[1] // outputs
+    blocks = -(-inputs // _BLOCK)
+    rng = np.random.default_rng(0)
+    weight = BlockQuantization(
+        rng.integers(0, 2**bits, size=(outputs, inputs)).astype(np.uint8),
+        np.full((outputs, blocks), 0.01, np.float32),
+        np.full((outputs, blocks), 2 ** (bits - 1), np.uint8),
+        bits,
+        _BLOCK,
+    )
+    return store_blocks(graph, {layer.name: weight}, integer_arithmetic=True)
 
 
 def _append(graph: ir.Graph, op: str, inputs: list[ir.Value], attributes: Mapping[str, Any] | None = None) -> ir.Value:

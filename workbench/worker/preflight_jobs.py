@@ -10,12 +10,13 @@ from typing import Any
 from workbench.devices.kernel_book import KernelBook
 from workbench.domain.knobs import ACTIVATION_BITS, WEIGHT_BITS
 from workbench.domain.measurements import LatencyReport, ModelLatency
-from workbench.domain.preflight import KernelForm, KernelTime, LayerOutlook, Preflight
+from workbench.domain.preflight import INTEGER_FORMS, PACKED_BITS, KernelForm, KernelTime, LayerOutlook, Preflight
 from workbench.engines.inference_ort.kernel_rounds import LAYOUT_CHANGES
 from workbench.graph.compared_values import saturating_layers
 from workbench.graph.kernel_graphs import INTEGER_OPERATORS, KernelShape, kernel_shapes
 from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph
+from workbench.graph.packed_codes import NBITS_OPERATOR
 from workbench.graph.passes.drop_traces import drop_traces
 from workbench.graph.storage import save_model
 from workbench.graph.weights import weight_of, weight_values
@@ -170,6 +171,8 @@ def _form(graph: ModelGraph, layer: str) -> KernelForm:
     nodes = {node.name: node for node in graph.nodes}
     node = nodes.get(layer)
     weight = None if node is None else weight_of(graph, node)
+    if node is not None and node.op == NBITS_OPERATOR:
+        return "packed4" if int(node.attribute("bits", 4)) <= 4 else "packed8"
     if node is None or weight is None or not weight.quantized or node.op not in INTEGER_OPERATORS:
         return "float32"
     for value in node.inputs[:2]:
@@ -183,7 +186,7 @@ def _form(graph: ModelGraph, layer: str) -> KernelForm:
 def _warnings(foretold: Preflight, saturating: tuple[str, ...]) -> list[str]:
     found = []
     slow = [entry for entry in foretold.layers if entry.slower and entry.form != "float32"]
-    integers = [entry for entry in foretold.layers if entry.form != "float32"]
+    integers = [entry for entry in foretold.layers if entry.form in INTEGER_FORMS]
     signed = [entry for entry in slow if entry.form == "int8"]
     if signed:
         worst = max(signed, key=lambda entry: entry.ratio("int8") or 0.0)
@@ -193,6 +196,10 @@ def _warnings(foretold: Preflight, saturating: tuple[str, ...]) -> list[str]:
             f"longer than in float ({worst.layer}: {plain:.2g} times; {other:.2g} times with unsigned activations). "
             "Set activation_type to uint8."
         )
+    packed = [entry for entry in slow if entry.form in PACKED_BITS]
+    if packed:
+        names = ", ".join(entry.layer for entry in packed[:3])
+        found.append(f"{len(packed)} layers with packed weights are slower here than in float: {names}.")
     unsigned = [entry for entry in slow if entry.form == "uint8"]
     if unsigned:
         names = ", ".join(entry.layer for entry in unsigned[:3])

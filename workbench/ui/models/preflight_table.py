@@ -6,10 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args
 
-from workbench.domain.preflight import KernelForm, LayerOutlook, Preflight
+from workbench.domain.preflight import INTEGER_FORMS, KernelForm, LayerOutlook, Preflight
 from workbench.ui.models import numbers
 
-HEADINGS = ("Layer", "Weight", "Plan", "Float", "Integers, unsigned", "Integers, signed", "Plan to float")
+HEADINGS = (
+    "Layer",
+    "Weight",
+    "Plan",
+    "Float",
+    "Integers, unsigned",
+    "Integers, signed",
+    "Packed, 8 bits",
+    "Packed, 4 bits",
+    "Plan to float",
+)
 TOOLTIPS = (
     "Layer; double-click shows it in the graph",
     "Shape of the weight, and of what the layer reads",
@@ -17,9 +27,12 @@ TOOLTIPS = (
     "Median time in float by itself, in microseconds, without changes of layout",
     "The same with 8-bit weights and unsigned activations (activation_type uint8); weights of fewer bits take as long",
     "The same with signed activations (activation_type int8)",
+    "The same with 8-bit weights alone, packed in blocks that the matrix product unpacks (quantize.weight_only)",
+    "The same with 4-bit weights alone, packed in blocks that the matrix product unpacks (quantize.weight_only)",
     "Time of what the plan makes of the layer over that in float; red where it is surely slower",
 )
 _FORMS: tuple[KernelForm, ...] = get_args(KernelForm)
+_FIRST_FORM = HEADINGS.index("Float")
 _MICRO = "\N{NO-BREAK SPACE}\N{MICRO SIGN}s"
 
 
@@ -46,8 +59,14 @@ def outlook_rows(report: Preflight, labels: Mapping[str, str]) -> tuple[OutlookR
             *(_time(entry, form) for form in _FORMS),
             numbers.NOTHING if ratio is None else f"{numbers.fixed(ratio, 2)}{numbers.TIMES}",
         )
-        rows.append(OutlookRow(entry.layer, cells, 3 + _FORMS.index(entry.form), entry.slower, entry.reason))
+        rows.append(OutlookRow(entry.layer, cells, _FIRST_FORM + _FORMS.index(entry.form), entry.slower, entry.reason))
     return tuple(rows)
+
+
+def empty_columns(report: Preflight) -> frozenset[int]:
+    """Return the columns of forms that no layer has; those of float and integers are always shown."""
+    known = {time.form for entry in report.layers for time in entry.kernels} | INTEGER_FORMS | {"float32"}
+    return frozenset(_FIRST_FORM + index for index, form in enumerate(_FORMS) if form not in known)
 
 
 def slower_layers(report: Preflight | None) -> tuple[str, ...]:

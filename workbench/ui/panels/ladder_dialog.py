@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QFont, QKeySequence, QShortcut
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QDialog,
-    QDialogButtonBox,
-    QGridLayout,
-    QHeaderView,
-    QLabel,
-    QProgressBar,
-    QPushButton,
-    QTreeWidget,
-    QTreeWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
 from workbench.domain.ladder import LadderReport
 from workbench.jobs.specs import LadderJob
 from workbench.project.state import Candidate, Change
 from workbench.ui.models.ladder_table import HEADINGS, TOOLTIPS, ladder_csv, ladder_rows, rung_cells
-from workbench.ui.panels.export import ask_path, copy_text, save_text
+from workbench.ui.panels.report_dialog import Columns, Export, ReportDialog
 from workbench.ui.session import Session
 from workbench.ui.truth_ladder import climb, climbing
 
-_MARGIN_PX = 32
-_NUMBER = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+_COLUMNS = Columns(HEADINGS, TOOLTIPS, stretched=0, first_number=2)
+_EXPORT = Export("truth ladder", "Export truth ladder", "ladder.csv")
 
 
-class LadderDialog(QDialog):
+class LadderDialog(ReportDialog):
     """Stays open beside the window; double-click on a row shows its node in the graph."""
 
     def __init__(self, session: Session, id: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._session, self._id = session, id
-        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setMinimumSize(640, 420)
+        super().__init__(session, _COLUMNS, _EXPORT, parent)
+        self._id = id
         self.resize(760, 560)
         said = QLabel(
             "The same file, executed in three ways. Where their accuracy is the same, the figure that was reported is "
@@ -53,54 +35,11 @@ class LadderDialog(QDialog):
         self.verdict = QLabel()
         self.verdict.setWordWrap(True)
         self.verdict.setTextFormat(Qt.TextFormat.PlainText)
-        self.busy = QProgressBar()
-        self.busy.setRange(0, 0)
-        self.busy.setTextVisible(False)
-        self.busy.setMaximumHeight(4)
-        self.tree = QTreeWidget()
-        self.tree.setHeaderLabels(list(HEADINGS))
-        self.tree.setRootIsDecorated(False)
-        self.tree.setUniformRowHeights(True)
-        self.tree.setAlternatingRowColors(True)
-        self.tree.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        for column, tooltip in enumerate(TOOLTIPS):
-            self.tree.headerItem().setToolTip(column, tooltip)
-            if column > 1:
-                self.tree.headerItem().setTextAlignment(column, _NUMBER)
-        header = self.tree.header()
-        header.setStretchLastSection(False)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for column, heading in enumerate(HEADINGS[1:], 1):
-            self.tree.setColumnWidth(column, self.tree.fontMetrics().horizontalAdvance(heading) + _MARGIN_PX)
-        self.tree.itemDoubleClicked.connect(lambda item, _: self._show_node(item))
-        self.tree.itemActivated.connect(lambda item, _: self._show_node(item))
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        self.check = QPushButton("Check")
-        self.check.setProperty("role", "primary")
+        self.check.setText("Check")
         self.check.setToolTip("Execute the file in all three ways on the test data and compare")
-        self.copy = QPushButton("Copy as CSV")
-        self.export = QPushButton("Export as CSV…")
-        for button in (self.check, self.copy, self.export):
-            buttons.addButton(button, QDialogButtonBox.ButtonRole.ActionRole)
-        buttons.rejected.connect(self.reject)
-        self.check.clicked.connect(self.start)
-        self.copy.clicked.connect(self._copy)
-        self.export.clicked.connect(
-            lambda: ask_path(self, "Export truth ladder", "ladder.csv", "CSV (*.csv)", self._export)
-        )
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(16, 16, 16, 16)
-        outer.setSpacing(12)
-        outer.addWidget(said)
-        outer.addLayout(self.rungs)
-        outer.addWidget(self.busy)
-        outer.addWidget(self.verdict)
-        outer.addWidget(self.tree, 1)
-        outer.addStretch()
-        outer.addWidget(buttons)
+        self.lay_out((said, self.rungs, self.busy, self.verdict))
         session.documentChanged.connect(self._document_changed)
         session.jobs.jobChanged.connect(self._job_changed)
-        QShortcut(QKeySequence.StandardKey.Copy, self.tree, self._copy, context=Qt.ShortcutContext.WidgetShortcut)
         self.refresh()
 
     @property
@@ -122,12 +61,9 @@ class LadderDialog(QDialog):
             return
         self.setWindowTitle(f"Truth ladder: {candidate.name}")
         checking = climbing(self._session, self._id)
-        self.busy.setVisible(checking)
+        self.show_busy(checking, report is not None)
         self.check.setEnabled(not checking)
         self.check.setText("Check" if report is None else "Check again")
-        self.tree.setVisible(report is not None)
-        for button in (self.copy, self.export):
-            button.setEnabled(report is not None)
         while (entry := self.rungs.takeAt(0)) is not None:
             if (label := entry.widget()) is not None:
                 label.hide()
@@ -150,17 +86,15 @@ class LadderDialog(QDialog):
         self.verdict.setText(" ".join((report.verdict, *report.notes)))
         self._fill(report)
 
+    def csv(self) -> str | None:
+        """Return the figures of all nodes."""
+        return None if self.report is None else ladder_csv(self.report)
+
     def _fill(self, report: LadderReport) -> None:
-        strong = QFont(self.tree.font())
-        strong.setWeight(QFont.Weight.DemiBold)
-        height = QSize(0, self.tree.fontMetrics().height() + 8)
+        strong = self.strong()
         for row in ladder_rows(report):
-            item = QTreeWidgetItem(list(row.cells))
-            item.setData(0, Qt.ItemDataRole.UserRole, row.node)
+            item = self.row(row.cells, row.node)
             item.setToolTip(0, row.node)
-            item.setSizeHint(0, height)
-            for column in range(2, len(row.cells)):
-                item.setTextAlignment(column, _NUMBER)
             if row.parts:
                 for column in range(len(row.cells)):
                     item.setFont(column, strong)
@@ -170,9 +104,6 @@ class LadderDialog(QDialog):
     def _candidate(self) -> Candidate | None:
         return next((entry for entry in self._session.state.candidates if entry.id == self._id), None)
 
-    def _show_node(self, item: QTreeWidgetItem) -> None:
-        self._session.selection.set_layers((item.data(0, Qt.ItemDataRole.UserRole),))
-
     def _document_changed(self, change: Change) -> None:
         if change & Change.CANDIDATES:
             self.refresh()
@@ -180,14 +111,6 @@ class LadderDialog(QDialog):
     def _job_changed(self, job: str) -> None:
         if isinstance(self._session.jobs.spec(job), LadderJob) and self._session.jobs.record(job).finished:
             self.refresh()
-
-    def _copy(self) -> None:
-        if self.report is not None:
-            copy_text(self._session, ladder_csv(self.report), "truth ladder")
-
-    def _export(self, path: Path) -> None:
-        if self.report is not None:
-            save_text(self._session, path, ladder_csv(self.report))
 
 
 def show_ladder(session: Session, id: str, parent: QWidget) -> LadderDialog:

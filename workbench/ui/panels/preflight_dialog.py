@@ -2,23 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QFont, QKeySequence, QShortcut
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QDialog,
-    QDialogButtonBox,
-    QHeaderView,
-    QLabel,
-    QProgressBar,
-    QPushButton,
-    QTreeWidget,
-    QTreeWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 
 from workbench.domain.preflight import Preflight
 from workbench.jobs.specs import PreflightJob
@@ -29,32 +14,30 @@ from workbench.ui.models.layer_table import layer_labels
 from workbench.ui.models.preflight_table import (
     HEADINGS,
     TOOLTIPS,
+    empty_columns,
     in_words,
     outlook_csv,
     outlook_rows,
     shares_in_words,
     slower_layers,
 )
-from workbench.ui.panels.export import ask_path, copy_text, save_text
+from workbench.ui.panels.report_dialog import Columns, Export, ReportDialog
 from workbench.ui.preflight import foretell, foretelling, up_to_date
 from workbench.ui.session import Session
 
 _MARGIN_PX = 28
 _WIDEST_PX = 260
-_NUMBER = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-_FIRST_NUMBER = 2
 _REFRESH = Change.PREFLIGHT | Change.PLAN | Change.RECIPE | Change.MODEL | Change.DEVICE
+_COLUMNS = Columns(HEADINGS, TOOLTIPS, stretched=1, first_number=2)
+_EXPORT = Export("what was foretold", "Export what was foretold", "preflight.csv")
 
 
-class PreflightDialog(QDialog):
+class PreflightDialog(ReportDialog):
     """Stays open beside the window; double-click on a row shows its layer in the graph."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._session = session
-        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        super().__init__(session, _COLUMNS, _EXPORT, parent)
         self.setWindowTitle("Will it help here?")
-        self.setMinimumSize(640, 420)
         self.resize(960, 580)
         said = QLabel(
             "Every layer is timed by itself in float and in integers; a stand-in with the structure of the recipe's "
@@ -65,45 +48,17 @@ class PreflightDialog(QDialog):
             label.setWordWrap(True)
             label.setTextFormat(Qt.TextFormat.PlainText)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        strong = QFont(self.summary.font())
-        strong.setWeight(QFont.Weight.DemiBold)
-        self.summary.setFont(strong)
-        self.busy = QProgressBar()
-        self.busy.setRange(0, 0)
-        self.busy.setTextVisible(False)
-        self.busy.setMaximumHeight(4)
-        self.tree = self._table()
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        self.check = QPushButton("Foretell")
-        self.check.setProperty("role", "primary")
+        self.summary.setFont(self.strong())
         self.check.setToolTip("Time the layers and a stand-in of the recipe's result on this device")
         self.spare = QPushButton("Leave slower layers in float")
         self.spare.setToolTip(
             "Set bits of 32 on the layers that are slower in integers by themselves; undo brings them back"
         )
-        self.copy = QPushButton("Copy as CSV")
-        self.export = QPushButton("Export as CSV…")
-        for button in (self.check, self.spare, self.copy, self.export):
-            buttons.addButton(button, QDialogButtonBox.ButtonRole.ActionRole)
-        buttons.rejected.connect(self.reject)
-        self.check.clicked.connect(self.start)
         self.spare.clicked.connect(self.leave_slower_in_float)
-        self.copy.clicked.connect(self._copy)
-        self.export.clicked.connect(
-            lambda: ask_path(self, "Export what was foretold", "preflight.csv", "CSV (*.csv)", self._export)
-        )
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(16, 16, 16, 16)
-        outer.setSpacing(12)
-        for widget in (said, self.busy, self.summary, self.shares, self.stale, self.warnings):
-            outer.addWidget(widget)
-        outer.addWidget(self.tree, 1)
-        outer.addStretch()
-        outer.addWidget(buttons)
+        self.lay_out((said, self.busy, self.summary, self.shares, self.stale, self.warnings), (self.spare,))
         session.documentChanged.connect(self._document_changed)
         session.jobs.jobChanged.connect(self._job_changed)
         session.theme.themeChanged.connect(self.refresh)
-        QShortcut(QKeySequence.StandardKey.Copy, self.tree, self._copy, context=Qt.ShortcutContext.WidgetShortcut)
         self.refresh()
 
     @property
@@ -126,13 +81,11 @@ class PreflightDialog(QDialog):
     def refresh(self) -> None:
         """Show what is known."""
         report, busy = self.report, foretelling(self._session)
-        self.busy.setVisible(busy)
+        self.show_busy(busy, report is not None)
         self.check.setEnabled(not busy and self._session.state.model is not None)
         self.check.setText("Foretell" if report is None else "Foretell again")
-        for widget in (self.tree, self.shares, self.warnings):
+        for widget in (self.shares, self.warnings):
             widget.setVisible(report is not None)
-        for button in (self.copy, self.export):
-            button.setEnabled(report is not None)
         slower = slower_layers(report)
         stale = report is not None and not up_to_date(self._session)
         self.spare.setVisible(bool(slower))
@@ -152,46 +105,27 @@ class PreflightDialog(QDialog):
         self._color(self.warnings, "warning")
         self._fill(report)
 
-    def _table(self) -> QTreeWidget:
-        tree = QTreeWidget()
-        tree.setHeaderLabels(list(HEADINGS))
-        tree.setRootIsDecorated(False)
-        tree.setUniformRowHeights(True)
-        tree.setAlternatingRowColors(True)
-        tree.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        for column, tooltip in enumerate(TOOLTIPS):
-            tree.headerItem().setToolTip(column, tooltip)
-            if column >= _FIRST_NUMBER:
-                tree.headerItem().setTextAlignment(column, _NUMBER)
-        header = tree.header()
-        header.setStretchLastSection(False)
-        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        for column, heading in enumerate(HEADINGS):
-            tree.setColumnWidth(column, tree.fontMetrics().horizontalAdvance(heading) + _MARGIN_PX)
-        tree.itemDoubleClicked.connect(lambda item, _: self._show_layer(item))
-        tree.itemActivated.connect(lambda item, _: self._show_layer(item))
-        return tree
+    def csv(self) -> str | None:
+        """Return the figures of all layers."""
+        return None if self.report is None else outlook_csv(self.report)
 
     def _fill(self, report: Preflight) -> None:
-        strong = QFont(self.tree.font())
-        strong.setWeight(QFont.Weight.DemiBold)
-        height = QSize(0, self.tree.fontMetrics().height() + 8)
+        strong = self.strong()
         items = []
         inspect = self._session.state.inspect
         for row in outlook_rows(report, {} if inspect is None else layer_labels(inspect)):
-            item = QTreeWidgetItem(list(row.cells))
-            item.setData(0, Qt.ItemDataRole.UserRole, row.layer)
-            item.setSizeHint(0, height)
+            item = self.row(row.cells, row.layer)
             for column in range(len(row.cells)):
                 item.setToolTip(column, row.reason or row.cells[column])
-                if column >= _FIRST_NUMBER:
-                    item.setTextAlignment(column, _NUMBER)
             item.setFont(row.chosen, strong)
             if row.slower:
                 item.setForeground(len(row.cells) - 1, self._session.theme.color("error"))
                 item.setForeground(row.chosen, self._session.theme.color("error"))
             items.append(item)
         self.tree.addTopLevelItems(items)
+        empty = empty_columns(report)
+        for column in range(len(HEADINGS)):
+            self.tree.setColumnHidden(column, column in empty)
         metrics = self.tree.fontMetrics()
         widest = max((metrics.horizontalAdvance(item.text(0)) for item in items), default=0)
         self.tree.setColumnWidth(0, min(max(widest + _MARGIN_PX, self.tree.columnWidth(0)), _WIDEST_PX))
@@ -201,9 +135,6 @@ class PreflightDialog(QDialog):
         palette.setColor(label.foregroundRole(), self._session.theme.color(role))
         label.setPalette(palette)
 
-    def _show_layer(self, item: QTreeWidgetItem) -> None:
-        self._session.selection.set_layers((item.data(0, Qt.ItemDataRole.UserRole),))
-
     def _document_changed(self, change: Change) -> None:
         if change & _REFRESH:
             self.refresh()
@@ -211,14 +142,6 @@ class PreflightDialog(QDialog):
     def _job_changed(self, job: str) -> None:
         if isinstance(self._session.jobs.spec(job), PreflightJob):
             self.refresh()
-
-    def _copy(self) -> None:
-        if self.report is not None:
-            copy_text(self._session, outlook_csv(self.report), "what was foretold")
-
-    def _export(self, path: Path) -> None:
-        if self.report is not None:
-            save_text(self._session, path, outlook_csv(self.report))
 
 
 def show_preflight(session: Session, parent: QWidget) -> PreflightDialog:
