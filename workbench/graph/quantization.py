@@ -76,12 +76,16 @@ class WeightQuantization:
 
     def spread(self, values: np.ndarray | None = None) -> np.ndarray:
         """Return one number a channel (the scales if None) in a shape that broadcasts to the weight."""
-        given = self.scales if values is None else values
-        return given.reshape([-1 if place == self.axis else 1 for place in range(self.integers.ndim)])
+        return along(self.scales if values is None else values, self.axis, self.integers.ndim)
 
     def values(self) -> np.ndarray:
         """Return the weight that the integers stand for, float32."""
         return np.asarray(self.integers.astype(np.float32) * self.spread().astype(np.float32))
+
+
+def along(values: np.ndarray, axis: int | None, rank: int) -> np.ndarray:
+    """Return one number a channel, or one number in all, in a shape that broadcasts to an array of so many axes."""
+    return values.reshape([-1 if place == axis else 1 for place in range(rank)])
 
 
 def weight_levels(bits: int) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from workbench.domain.errors import BadInputError
 from workbench.graph.diff import layer_states
 from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph, Node
+from workbench.graph.quantization import along
 from workbench.graph.weights import Weight, stored, weight_values
 
 _MOST_MOVERS = 32
@@ -39,7 +40,7 @@ class QuantizedWeight:
     def spread(self) -> np.ndarray:
         """Return the scales in a shape that broadcasts to the values."""
         assert self.scales is not None
-        return self.scales.reshape([-1 if place == self.axis else 1 for place in range(self.values.ndim)])
+        return along(self.scales, self.axis, self.values.ndim)
 
 
 @dataclass(frozen=True)

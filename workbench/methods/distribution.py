@@ -12,6 +12,7 @@ import numpy as np
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.distribution import DistributionReport, Spread
 from workbench.domain.errors import BadInputError
+from workbench.domain.ladder import IDENTICAL_DB
 from workbench.engines.contracts import Batch, InferenceEngine
 from workbench.graph.model import ModelGraph
 from workbench.graph.quantized_layer import (
@@ -27,8 +28,6 @@ _MOST_BINS = 96
 _PLAIN_BINS = 64
 _MOST_KEPT = 2_000_000
 _MOST_LEVELS = 256
-# Where nothing differs the ratio is infinite, which JSON can't say.
-_IDENTICAL_DB = 200.0
 
 
 def weight_distribution(
@@ -299,7 +298,7 @@ def _plain(x: np.ndarray, y: np.ndarray | None) -> Spread:
 def _sqnr_db(x: np.ndarray, y: np.ndarray) -> float:
     noise = float(np.square(y - x).sum())
     signal = max(float(np.square(x).sum()), np.finfo(np.float64).tiny)
-    return _IDENTICAL_DB if noise == 0 else float(np.clip(10 * np.log10(signal / noise), -_IDENTICAL_DB, _IDENTICAL_DB))
+    return IDENTICAL_DB if noise == 0 else float(np.clip(10 * np.log10(signal / noise), -IDENTICAL_DB, IDENTICAL_DB))
 
 
 def _out_first(graph: ModelGraph, layer: str) -> bool:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from workbench.data.metrics._base import Metric, decibel, same_shape
-
-_IDENTICAL_DB = 200.0
+from workbench.domain.ladder import IDENTICAL_DB
 
 
 class Sqnr(Metric):
@@ -27,4 +26,4 @@ class Sqnr(Metric):
         signal, noise = sums[..., 0], sums[..., 1]
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(noise == 0, np.inf, signal / noise)
-        return decibel(ratio, _IDENTICAL_DB)
+        return decibel(ratio, IDENTICAL_DB)
