@@ -31,6 +31,16 @@ def user_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def session(qapp: QApplication, tmp_path: Path) -> Iterator[Session]:
+    """A session without a window about ResNet-20 with candidates, whose jobs are answered by nobody."""
+    bridge = JobsBridge(FakeRunner)
+    made = Session(Document(resnet20_state()), bridge, Theme("light"), tmp_path)
+    made.methods = methods()
+    yield made
+    bridge.close()
+
+
+@pytest.fixture
 def preferences(user_folders: Path) -> Preferences:
     """Settings in a file of the test."""
     return Preferences(user_folders / "settings.ini")

@@ -19,15 +19,6 @@ from workbench.ui.theme import Theme
 
 
 @pytest.fixture
-def session(qtbot, tmp_path):
-    bridge = JobsBridge(FakeRunner)
-    made = Session(Document(resnet20_state()), bridge, Theme("light"), tmp_path)
-    made.methods = methods()
-    yield made
-    bridge.close()
-
-
-@pytest.fixture
 def panel(qtbot, session):
     made = ComparePanel(session)
     qtbot.addWidget(made)

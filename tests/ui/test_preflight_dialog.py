@@ -7,21 +7,15 @@ from typing import Any
 import pytest
 from PySide6.QtGui import QGuiApplication
 
-from tests.fakes.projects import methods, resnet20_state
-from tests.fakes.runner import FakeRunner
 from workbench.domain.measurements import DeviceDescription, Latency, Noise, Ratio
 from workbench.domain.plan import Plan
 from workbench.domain.preflight import KernelTime, LayerOutlook, Preflight
 from workbench.project.commands import ReplacePlan
-from workbench.project.document import Document
 from workbench.project.results import new_candidate
-from workbench.ui.bridge import JobsBridge
 from workbench.ui.models.comparison import compare_candidates
 from workbench.ui.models.preflight_table import empty_columns, outlook_rows, slower_layers
 from workbench.ui.panels.preflight_dialog import PreflightDialog
 from workbench.ui.preflight import recipe_to_foretell
-from workbench.ui.session import Session
-from workbench.ui.theme import Theme
 
 
 def kernel(form: Any, microseconds: float) -> KernelTime:
@@ -53,15 +47,6 @@ REPORT = Preflight(
     warnings=("Signed activations are slow on this processor.",),
     noise=Noise(quiet=True, drift_ratio=0.0),
 )
-
-
-@pytest.fixture
-def session(qtbot, tmp_path):
-    bridge = JobsBridge(FakeRunner)
-    made = Session(Document(resnet20_state()), bridge, Theme("light"), tmp_path)
-    made.methods = methods()
-    yield made
-    bridge.close()
 
 
 @pytest.fixture
