@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QStatusBar, QWidget
 
+from workbench.domain.knobs import Knob
 from workbench.project.state import Candidate, ProjectState
 from workbench.ui.models import numbers
 from workbench.ui.models.device_words import device_words
+from workbench.ui.models.plan_forecast import forecast
 from workbench.ui.panels.elided import ElidedLabel
 from workbench.ui.session import Session
 
@@ -45,7 +49,12 @@ class StatusLine(QStatusBar):
         state = self._session.state
         self.baseline.setText(baseline_text(state))
         candidate = self._session.candidate()
-        self.chosen.set_full(candidate_text(candidate) if candidate is not None else plan_text(state))
+        self.chosen.set_full(
+            candidate_text(candidate) if candidate is not None else plan_text(state, self._session.knobs)
+        )
+        likely = None if candidate is not None else forecast(state, self._session.knobs)
+        if likely is not None:
+            self.chosen.setToolTip(f"{plan_text(state, self._session.knobs)}\n{likely.tip}")
         document = self._session.document
         fault = document.unsaved
         if fault is not None:
@@ -92,14 +101,17 @@ def candidate_text(candidate: Candidate) -> str:
     return "   ".join(parts)
 
 
-def plan_text(state: ProjectState) -> str:
-    """Return what the plan holds."""
+def plan_text(state: ProjectState, knobs: Sequence[Knob] = ()) -> str:
+    """Return what the plan holds, and while it was not measured, what it is likely to come to."""
     if state.model is None:
         return ""
     if not state.plan.knobs():
         return "Plan: nothing set yet"
-    knobs = ", ".join(sorted(knob.replace("_", " ") for knob in state.plan.knobs()))
+    words = ", ".join(sorted(knob.replace("_", " ") for knob in state.plan.knobs()))
     lines = f" in {numbers.plural(len(state.plan.layers), 'line')}" if state.plan.layers else " for all layers"
     recipe = state.recipe()
     same = [entry.name for entry in state.candidates if entry.recipe == recipe and not entry.deleted]
-    return f"Plan: {knobs}{lines}, {f'measured as {same[-1]}' if same else 'not measured yet'}"
+    if same:
+        return f"Plan: {words}{lines}, measured as {same[-1]}"
+    likely = forecast(state, knobs) if knobs else None
+    return f"Plan: {words}{lines}, {'not measured yet' if likely is None else f'foretold {likely.text}'}"

@@ -1,0 +1,155 @@
+"""What if: what a plan is likely to lose and to weigh, from single sensitivities, before anything runs.
+
+Drops of single layers are added up. Layers together may lose more or less than that, so that the interval is widened
+by a quarter of the sum; what no sensitivity tells is named instead of guessed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from workbench.domain.knobs import PRUNE_RATIO, WEIGHT_BITS, Knob, Setting
+from workbench.domain.measurements import Interval
+from workbench.domain.reports import InspectReport
+from workbench.project.state import ProjectState, Sensitivities
+from workbench.ui.models import numbers
+from workbench.ui.models.layer_settings import not_settable, resolve_settings
+
+# How far the sum of exact single drops may be off, as a share of it: an assumption, on the wide side.
+_TOGETHER = 0.25
+_FULL_BITS = 32.0
+
+
+@dataclass(frozen=True)
+class PlanForecast:
+    """What a plan comes to.
+
+    Attributes:
+        metric: That drops are of; "" where there are no sensitivities.
+        drop: Sum of the single drops, None where none is known.
+        ci95: Its interval.
+        unknown: Layers with settings that no sensitivity tells of.
+        size_bytes: Of the weights and all else in the file.
+    """
+
+    metric: str
+    drop: float | None
+    ci95: Interval | None
+    unknown: tuple[str, ...]
+    size_bytes: float
+
+    @property
+    def text(self) -> str:
+        """The forecast in one line."""
+        parts = []
+        if self.drop is not None:
+            missing = f" and {numbers.plural(len(self.unknown), 'unmeasured layer')}" if self.unknown else ""
+            parts.append(f"{numbers.drop_text(self.drop, self.ci95, self.metric)}{missing}")
+        parts.append(f"about {numbers.size_text(self.size_bytes)}")
+        return ", ".join(parts)
+
+    @property
+    def tip(self) -> str:
+        """What it stands on."""
+        lines = ["Foretold, not measured. Sizes follow from the settings."]
+        if self.drop is None:
+            lines.append("Measure sensitivity (F6), and the likely change of the metric is told too.")
+        else:
+            lines.append("Drops of single layers added up; together they may lose more or less.")
+        if self.unknown:
+            lines.append(f"No sensitivity tells of: {', '.join(self.unknown[:8])}")
+        return "\n".join(lines)
+
+
+def forecast(state: ProjectState, knobs: Sequence[Knob]) -> PlanForecast | None:
+    """Return what the plan comes to; None without a model, or where the plan sets nothing."""
+    inspect = state.inspect
+    if inspect is None or not state.plan.knobs():
+        return None
+    in_force, _ = resolve_settings(state.plan, inspect, knobs, {})
+    settings = {
+        layer.name: {
+            knob.name: in_force[layer.name][knob.name].value
+            for knob in knobs
+            if not_settable(layer, knob) is None and (knob.name in layer.knobs or knob.coupling != "none")
+        }
+        for layer in inspect.layers
+    }
+    drop, square, known, unknown = 0.0, 0.0, False, dict[str, None]()
+    metric = ""
+    for knob in knobs:
+        entry = next((entry for entry in reversed(state.sensitivities) if entry.knob == knob.name), None)
+        counted: set[frozenset[str]] = set()
+        for layer in inspect.layers:
+            value = settings[layer.name].get(knob.name, knob.untouched)
+            if value == knob.untouched:
+                continue
+            found = None if entry is None else _single(entry, knob, layer.name, value)
+            if found is None:
+                unknown[layer.name] = None
+                continue
+            if found.together in counted:
+                continue
+            counted.add(found.together)
+            known, metric = True, entry.metric if entry is not None else metric
+            drop += found.drop
+            square += found.half**2
+    half = math.hypot(math.sqrt(square), _TOGETHER * drop)
+    return PlanForecast(
+        metric=metric,
+        drop=drop if known else None,
+        ci95=(drop - half, drop + half) if known else None,
+        unknown=tuple(unknown),
+        size_bytes=_size(inspect, settings),
+    )
+
+
+@dataclass(frozen=True)
+class _Single:
+    drop: float
+    half: float
+    together: frozenset[str]
+
+
+def _single(entry: Sensitivities, knob: Knob, layer: str, value: Setting) -> _Single | None:
+    """Return one layer's likely drop at a value, between measured ones by a straight line; None beyond them."""
+    points = [point for point in entry.points if point.layer == layer]
+    exact = next((point for point in points if point.value == value), None)
+    if exact is not None:
+        return _Single(exact.likely, _half(exact.likely_ci95), frozenset((layer, *exact.coupled)))
+    if isinstance(value, str) or isinstance(knob.untouched, str):
+        return None
+    places = [(float(point.value), point) for point in points if not isinstance(point.value, str)]
+    line = sorted([(float(knob.untouched), 0.0, 0.0), *((at, p.likely, _half(p.likely_ci95)) for at, p in places)])
+    for (left, before, narrow), (right, after, wide) in pairwise(line):
+        if left <= float(value) <= right and right > left:
+            share = (float(value) - left) / (right - left)
+            together = frozenset((layer, *(places[0][1].coupled if places else ())))
+            return _Single(before + share * (after - before), max(narrow, wide), together)
+    return None
+
+
+def _half(interval: Interval) -> float:
+    return (interval[1] - interval[0]) / 2
+
+
+def _size(inspect: InspectReport, settings: Mapping[str, Mapping[str, Setting]]) -> float:
+    """Return the file's size with narrower weights and without the channels that go, on both sides of each layer."""
+    ratio = {layer.name: float(settings.get(layer.name, {}).get(PRUNE_RATIO.name, 0.0)) for layer in inspect.layers}
+    enters: dict[str, float] = {}
+    leaves: dict[str, float] = {}
+    for group in inspect.groups:
+        gone = max((ratio.get(member.layer, 0.0) for member in group.layers if member.axis == "out"), default=0.0)
+        for member in group.layers:
+            (leaves if member.axis == "out" else enters)[member.layer] = gone
+    saved = 0.0
+    for layer in inspect.layers:
+        bits = float(settings.get(layer.name, {}).get(WEIGHT_BITS.name, _FULL_BITS))
+        stays = (1 - enters.get(layer.name, 0.0)) * (1 - leaves.get(layer.name, ratio[layer.name]))
+        # Containers are whole bytes; fewer bits than 8 lie in 8 unless the recipe stores them packed.
+        stored = max(bits, 8.0) / _FULL_BITS if bits < _FULL_BITS else 1.0
+        saved += layer.weight_bytes * (1 - stays * stored)
+    return inspect.model.size_bytes - saved
