@@ -15,9 +15,15 @@ from workbench.methods.search.space import Dimension, Proposal, Space
 from workbench.methods.search.strategy import SearchTask
 from workbench.worker.installed_methods import installed_methods
 
-NAMES = ("greedy", "nsga2", "random", "tpe")
+NAMES = ("amc", "greedy", "nsga2", "random", "tpe")
 BLOCKS = 8
-QUICK = {"nsga2": {"population": 12, "generations": 2}, "tpe": {"drawn": 8}, "greedy": {"targets": 8}, "random": {}}
+QUICK = {
+    "nsga2": {"population": 12, "generations": 2},
+    "tpe": {"drawn": 8},
+    "amc": {"episodes": 30},
+    "greedy": {"targets": 8},
+    "random": {},
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -108,13 +114,13 @@ def test_all_first_party_strategies_are_offered() -> None:
         make_strategy(StrategyChoice(name="greedy", parameters={"targets": 0}))
 
 
-@pytest.mark.parametrize("name", ["greedy", "nsga2", "tpe"])
+@pytest.mark.parametrize("name", ["amc", "greedy", "nsga2", "tpe"])
 def test_what_knows_sensitivities_beats_chance(name: str) -> None:
     chance = np.mean([searched("random", 8, seed).hypervolume() for seed in range(5)])
     assert searched(name, 8).hypervolume() > 1.02 * chance
 
 
-@pytest.mark.parametrize("name", ["greedy", "nsga2", "tpe"])
+@pytest.mark.parametrize("name", ["amc", "greedy", "nsga2", "tpe"])
 def test_the_cheapest_precision_alone_comes_first_and_what_saves_nothing_is_left_alone(name: str) -> None:
     task = searched(name, 6)
     assert task.finished[0].proposal == task.base
