@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.errors import BadInputError
@@ -35,9 +38,22 @@ def compared_costs(study: Study, limits: Mapping[str, float]) -> tuple[Cost, ...
 
 
 def take_prices(
-    space: Space, stand_ins: StandIns, costs: Sequence[Cost], progress: Progress, cancel: CancelToken
+    space: Space,
+    stand_ins: StandIns,
+    costs: Sequence[Cost],
+    seconds: float,
+    progress: Progress,
+    cancel: CancelToken,
 ) -> Prices:
     """Time and count a stand-in of every choice.
+
+    Args:
+        space: Of the study.
+        stand_ins: Make and time them.
+        costs: Objectives and budgets.
+        seconds: After so long the time of what is left is estimated from its multiplications.
+        progress: Of all.
+        cancel: Polled.
 
     Raises:
         CancelledError: `cancel` was set; what was timed is kept.
@@ -60,7 +76,7 @@ def take_prices(
         for proposal in singles.values()
         if (made := stand_ins.of(proposal, cancel)) is None or frozenset(made.left_out) > plain
     }
-    found = _shares([base, *singles.values()], stand_ins, progress.part(0.2, 1.0, "choices"), cancel)
+    found = _shares([base, *singles.values()], stand_ins, progress.part(0.2, 1.0, "choices"), cancel, seconds)
     savings: dict[str, dict[tuple[int, int], float]] = {}
     for name in costs:
         whole = found[base].get(name)
@@ -70,7 +86,30 @@ def take_prices(
                 for column, proposal in singles.items()
                 if name in found[proposal] and proposal not in unknown
             }
+    if "latency" in savings:
+        _estimate_rest(savings["latency"], found, base, {c: p for c, p in singles.items() if p not in unknown})
     return Prices(base, {name: share for name, share in found[base].items() if name in costs}, savings)
+
+
+def _estimate_rest(
+    saved: dict[tuple[int, int], float],
+    found: Mapping[Proposal, Mapping[str, float]],
+    base: Proposal,
+    singles: Mapping[tuple[int, int], Proposal],
+) -> None:
+    """Give choices that were not timed the saving that their multiplications promise by those that were."""
+
+    def promised(proposal: Proposal) -> float:
+        return found[base].get("macs", 0.0) - found[proposal].get("macs", found[base].get("macs", 0.0))
+
+    rates = [
+        saved[column] / promised(proposal)
+        for column, proposal in singles.items()
+        if column in saved and promised(proposal) > 1e-6
+    ]
+    if rates:
+        rate = float(np.median(rates))
+        saved.update({c: rate * promised(p) for c, p in singles.items() if c not in saved and "macs" in found[p]})
 
 
 def _uniform_precisions(space: Space) -> list[Proposal]:
@@ -84,7 +123,11 @@ def _uniform_precisions(space: Space) -> list[Proposal]:
 
 
 def _shares(
-    proposals: Sequence[Proposal], stand_ins: StandIns, progress: Progress, cancel: CancelToken
+    proposals: Sequence[Proposal],
+    stand_ins: StandIns,
+    progress: Progress,
+    cancel: CancelToken,
+    seconds: float = math.inf,
 ) -> dict[Proposal, dict[str, float]]:
     """Return shares of costs by proposal; without what can't be told."""
     found: dict[Proposal, dict[str, float]] = {}
@@ -93,7 +136,10 @@ def _shares(
         progress.update(0.5 * number / len(proposals), f"structure {number + 1} of {len(proposals)}")
         stand_in = stand_ins.of(proposal, cancel)
         found[proposal] = {} if stand_in is None else dict(stand_in.costs)
-    for proposal, ratio in stand_ins.timed(proposals, progress.part(0.5, 1.0), cancel).items():
+    # What changes most is timed first, the base before all.
+    ordered = sorted(proposals[1:], key=lambda proposal: found[proposal].get("macs", 1.0))
+    timed = stand_ins.timed([*proposals[:1], *ordered], progress.part(0.5, 1.0), cancel, seconds)
+    for proposal, ratio in timed.items():
         found[proposal]["latency"] = ratio.median
     return found
 

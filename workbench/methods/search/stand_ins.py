@@ -7,6 +7,8 @@ of the precision that is cheapest by itself, since most of the front will have t
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -30,6 +32,7 @@ from workbench.methods.search.template import Template
 
 # Stand-ins that are timed against the original in one run.
 _TOGETHER = 6
+_LARGE_BYTES = 64_000_000
 
 
 class Stopwatch(Protocol):
@@ -113,7 +116,8 @@ class StandIns:
                 graph = drop_traces(made.graph)
                 # Without its weights' values, which mean nothing, two of one structure are one.
                 stand_in = StandIn(self._counted(graph), self._signature(graph), made.left_out)
-                self.made[key] = (stand_in, graph)
+                waits = self.stopwatch is not None and stand_in.signature not in self.known
+                self.made[key] = (stand_in, graph if waits else None)
             except CancelledError:
                 raise
             except WorkbenchError as error:
@@ -121,8 +125,20 @@ class StandIns:
                 return None
         return self.made[key][0]
 
-    def timed(self, proposals: Sequence[Proposal], progress: Progress, cancel: CancelToken) -> dict[Proposal, Ratio]:
+    def timed(
+        self,
+        proposals: Sequence[Proposal],
+        progress: Progress,
+        cancel: CancelToken,
+        seconds: float = math.inf,
+    ) -> dict[Proposal, Ratio]:
         """Return the measured ratio of each proposal's stand-in; those without one are left out.
+
+        Args:
+            proposals: The most important ones first.
+            progress: Over the structures that are new.
+            cancel: Polled between runs.
+            seconds: After so long no further structure is timed.
 
         Raises:
             CancelledError: cancelled; what was timed is kept.
@@ -136,8 +152,11 @@ class StandIns:
             if stand_in is None or made is None or made[1] is None or stand_in.signature in self.known:
                 continue
             waiting.setdefault(stand_in.signature, made[1])
-        names = list(waiting)
+        names, began = list(waiting), time.monotonic()
         for begin in range(0, len(names), _TOGETHER):
+            if time.monotonic() - began > seconds:
+                self.log(f"{len(names) - begin} structures were not timed: their time is estimated from the others'.")
+                break
             part = names[begin : begin + _TOGETHER]
             progress.update(begin / len(names), f"timing structures {begin + 1} to {begin + len(part)} of {len(names)}")
             found = self.stopwatch.ratios([waiting[name] for name in part], cancel)
@@ -161,7 +180,7 @@ class StandIns:
         return {
             "macs": now.macs / max(before.macs, 1),
             "params": now.params / max(before.params, 1),
-            "size": len(graph.to_bytes()) / max(before.size, 1),
+            "size": _size(graph) / max(before.size, 1),
             "bitops": bit_operations(graph, sizes) / max(before.bitops, 1.0),
         }
 
@@ -169,7 +188,7 @@ class StandIns:
     def _original(self) -> _Original:
         sizes = self.study.dimensions
         cost = graph_cost(self.graph, sizes)
-        return _Original(cost.macs, cost.params, len(self.graph.to_bytes()), bit_operations(self.graph, sizes))
+        return _Original(cost.macs, cost.params, _size(self.graph), bit_operations(self.graph, sizes))
 
     def _signature(self, graph: ModelGraph) -> str:
         layers = {node.name: weight for node, weight in layer_nodes(graph)}
@@ -179,6 +198,11 @@ class StandIns:
             operators[node.op] = operators.get(node.op, 0) + 1
         others = sorted(str(weight.shape) for name, weight in layers.items() if name not in shapes)
         return json.dumps([sorted(shape.key for shape in shapes.values()), sorted(operators.items()), others])
+
+
+def _size(graph: ModelGraph) -> int:
+    """Return the bytes of a file; of a large one only its weights', which are nearly all of it."""
+    return graph.weight_bytes if graph.weight_bytes > _LARGE_BYTES else len(graph.to_bytes())
 
 
 def bit_operations(graph: ModelGraph, dimensions: Mapping[str, int] | None = None) -> float:

@@ -42,8 +42,8 @@ from workbench.methods.search.strategy import SearchTask
 from workbench.methods.search.template import Template, completed
 from workbench.methods.search.trials import TrialBuilder
 
-# Of the time that a study has, what sensitivities may take; without a limit, seconds.
-_SENSITIVITY_SHARE, _SENSITIVITY_SECONDS = 0.2, 900.0
+# Of the time that a study has, what timing structures and what sensitivities may take.
+_TIMING_SHARE, _SENSITIVITY_SHARE = 0.15, 0.2
 
 OnCandidate = Callable[[SearchReport], None]
 
@@ -165,7 +165,7 @@ class _Run:
             self._log,
         )
         costs = compared_costs(study, self._limits)
-        prices = take_prices(space, stand_ins, costs, progress.part(0.03, 0.06), cancel)
+        prices = take_prices(space, stand_ins, costs, self._seconds(_TIMING_SHARE), progress.part(0.03, 0.06), cancel)
         refuse_impossible(space, prices, self._limits, stand_ins, cancel)
         held_out, trains = self._held_out(), self._trains()
         sensitivities = None if held_out is None else self._sensitivities(*held_out)
@@ -292,7 +292,6 @@ class _Run:
             return data, self._test
 
     def _sensitivities(self, data: RecipeData | None, dataset: Dataset) -> SensitivityPass:
-        minutes = self._study.stop.minutes
         return SensitivityPass(
             self._graph,
             self._study,
@@ -304,8 +303,13 @@ class _Run:
             data,
             dataset,
             self._journal.sensitivities,
-            _SENSITIVITY_SECONDS if minutes is None else max(5.0, _SENSITIVITY_SHARE * minutes * 60),
+            self._seconds(_SENSITIVITY_SHARE),
         )
+
+    def _seconds(self, share: float) -> float:
+        """Return a share of the study's time, or of an hour where it has no end."""
+        minutes = self._study.stop.minutes
+        return max(5.0, share * 60 * (60.0 if minutes is None else minutes))
 
 
 def _description(study: Study) -> DataDescription:
