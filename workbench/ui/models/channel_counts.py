@@ -24,10 +24,15 @@ class Stratum:
 
 @dataclass(frozen=True)
 class ChannelCounts:
-    """A layer's channels; `multiple` is what the recipe rounds channel counts to."""
+    """A layer's channels; `multiple` is what the recipe rounds channel counts to.
+
+    Attributes:
+        edges: Counts that no larger one matches in time, where they were measured.
+    """
 
     strata: tuple[Stratum, ...]
     multiple: int = 1
+    edges: tuple[int, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -38,13 +43,42 @@ class ChannelCounts:
         """Return how many channels stay at a ratio."""
         return sum(s.channels * kept_units(s.units, ratio, s.step) for s in self.strata)
 
+    @property
+    def reachable_edges(self) -> tuple[int, ...]:
+        """Edges that some ratio leaves exactly, as the recipe rounds."""
+        most = PRUNE_RATIO.high or 1.0
+        return tuple(
+            edge
+            for edge in self.edges
+            if edge <= self.channels and (ratio := 1 - edge / self.channels) <= most and self.stay(ratio) == edge
+        )
+
     def text(self, ratio: float) -> str:
         """Return, for example, "24 of 64 channels stay, in multiples of 8"."""
         rounded = f", in multiples of {self.multiple}" if self.multiple > 1 else ""
-        return f"{self.stay(ratio)} of {self.channels} channels stay{rounded}"
+        told = f"{self.stay(ratio)} of {self.channels} channels stay{rounded}"
+        return told + self._steps(self.stay(ratio))
+
+    def _steps(self, count: int) -> str:
+        """Return what the staircase says of a count; "" where it was not measured."""
+        if not self.edges or count >= self.channels:
+            return ""
+        if len(self.edges) == 1:
+            return "; by itself this layer gets no faster with fewer"
+        if count in self.edges:
+            return ", the end of a step in its time"
+        below = [str(edge) for edge in self.edges if edge < count][-1:]
+        above = [str(edge) for edge in self.edges if edge > count][:1]
+        return f"; steps in its time end at {' and '.join([*below, *above])}"
 
     def snapped(self, ratio: float) -> float:
-        """Return the nearest ratio that leaves a multiple of channels; the ratio itself where any count will do."""
+        """Return the nearest ratio that leaves a count which pays, or else a multiple of channels.
+
+        The ratio itself where any count will do.
+        """
+        edges = self.reachable_edges
+        if len(edges) > 1:
+            return min((1 - edge / self.channels for edge in edges), key=lambda mark: (abs(mark - ratio), mark))
         if all(stratum.step == 1 for stratum in self.strata):
             return ratio
         marks = {
@@ -57,8 +91,17 @@ class ChannelCounts:
         return min(allowed, key=lambda mark: (abs(mark - ratio), mark))
 
 
-def channel_counts(report: InspectReport, layer: str, multiple: int = 1) -> ChannelCounts | None:
-    """Return the channels of a layer that its ratio reaches; None where it has no prunable group."""
+def channel_counts(
+    report: InspectReport, layer: str, multiple: int = 1, edges: tuple[int, ...] = ()
+) -> ChannelCounts | None:
+    """Return the channels of a layer that its ratio reaches; None where it has no prunable group.
+
+    Args:
+        report: Of the model.
+        layer: Its name.
+        multiple: What the recipe rounds to.
+        edges: Counts that no larger one matches in time.
+    """
     found = next((entry for entry in report.layers if entry.name == layer), None)
     group = next((group for group in report.groups if found is not None and group.id == found.group), None)
     if group is None or not group.prunable:
@@ -73,7 +116,7 @@ def channel_counts(report: InspectReport, layer: str, multiple: int = 1) -> Chan
         for place, units in enumerate(group.strata)
         if own.per_unit[place]
     )
-    return ChannelCounts(strata, multiple) if strata else None
+    return ChannelCounts(strata, multiple, edges) if strata else None
 
 
 def multiple_of(state: ProjectState, methods: Iterable[ParameterSchema]) -> int:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from workbench.domain.knobs import PRUNE_RATIO, Knob, Setting
 from workbench.domain.reports import InspectReport, LayerReport, ParameterSchema, TensorReport
+from workbench.project.staircases import paying_counts
 from workbench.project.state import Candidate, ProjectState
 from workbench.ui import colors
 from workbench.ui.models import numbers
@@ -193,7 +194,7 @@ def _layer(
         branch=branch_view(report, layer, labels),
         blocked=layer.blocked,
         limits=limits(report, layer, table.knobs),
-        knobs=_knobs(state, table, (layer.name,), channel_counts(report, layer.name, multiple_of(state, methods))),
+        knobs=_knobs(state, table, (layer.name,), _counts(state, report, table, layer.name, methods)),
         candidate=candidate.name if candidate is not None else "",
         changes=layer_changes(candidate, layer.name),
         importance=layer_importance(candidate, report, layer.name),
@@ -321,6 +322,14 @@ def _take_over(candidate: Candidate | None) -> str:
 
 def _summary(layer: LayerReport, geometry: str) -> str:
     return f"{layer.op} {geometry}".rstrip() + f"  {numbers.count_text(layer.macs, 'MACs')}"
+
+
+def _counts(
+    state: ProjectState, report: InspectReport, table: LayerTable, layer: str, methods: Iterable[ParameterSchema]
+) -> ChannelCounts | None:
+    row = next((row for row in table.rows if row.name == layer), None)
+    settings = {} if row is None else {k.name: cell.value for k, cell in zip(table.knobs, row.knobs, strict=True)}
+    return channel_counts(report, layer, multiple_of(state, methods), paying_counts(state, layer, settings))
 
 
 def _knobs(

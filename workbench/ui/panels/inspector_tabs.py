@@ -1,4 +1,4 @@
-"""The current layer's plots as tabs: sensitivity, weights, channels, importance; a worker reads weights when needed."""
+"""The current layer's plots as tabs: sensitivity, weights, channels, staircase; a worker reads weights when needed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from workbench.ui.panels.export import ask_path, copy_picture, copy_text, save_p
 from workbench.ui.panels.inspector_levels import LevelsView
 from workbench.ui.panels.inspector_plots import SmallPlot, series_color
 from workbench.ui.panels.inspector_stack import PlotStack
+from workbench.ui.panels.inspector_staircase import StaircasePanel
 from workbench.ui.panels.layer_menu import replace_menu, sweep_menu
 from workbench.ui.session import Session
 
-SENSITIVITY, WEIGHTS, CHANNELS, IMPORTANCE, LEVELS = range(5)
+SENSITIVITY, WEIGHTS, CHANNELS, IMPORTANCE, LEVELS, STAIRCASE = range(6)
 _SETTLE_MS = 120
 _MOST_DETAILS = 512
 
@@ -52,6 +53,7 @@ class LayerTabs(QWidget):
             ("Channels", "How much each output channel weighs"),
             ("Cut", "How the selected candidate's pruning ranked the channels, and where it cut"),
             ("Levels", "Weights and inputs before and after they are quantized, with levels and clip range"),
+            ("Staircase", "How long the layer takes with fewer output channels: which ratios are worth it"),
         ):
             self.tabs.setTabToolTip(self.tabs.addTab(title), tip)
         self.tabs.setTabVisible(IMPORTANCE, False)
@@ -71,6 +73,8 @@ class LayerTabs(QWidget):
         self.stack = PlotStack(session.theme)
         self.levels = LevelsView(session)
         self.levels.hide()
+        self.staircase = StaircasePanel(session)
+        self.staircase.hide()
         self._offered: object = None
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -80,6 +84,7 @@ class LayerTabs(QWidget):
         outer.addWidget(self.message)
         outer.addWidget(self.stack)
         outer.addWidget(self.levels)
+        outer.addWidget(self.staircase)
         outer.addWidget(self.measure, 0, Qt.AlignmentFlag.AlignLeft)
         outer.addWidget(self.more, 0, Qt.AlignmentFlag.AlignLeft)
         self._timer = QTimer(self)
@@ -89,13 +94,14 @@ class LayerTabs(QWidget):
         self.tabs.currentChanged.connect(self._tab_chosen)
         self.stack.menuAsked.connect(self._menu)
         self.levels.menuAsked.connect(self._menu)
+        self.staircase.menuAsked.connect(self._menu)
         session.jobs.jobChanged.connect(self._job_changed)
 
     @property
     def plots(self) -> list[SmallPlot]:
         """The plots that are shown."""
-        levels = self.levels.plot
-        return [levels] if levels is not None and levels.isVisibleTo(self) else self.stack.plots
+        own = [plot for plot in (self.levels.plot, self.staircase.plot) if plot is not None and plot.isVisibleTo(self)]
+        return own or self.stack.plots
 
     def show_layer(self, inspection: Inspection) -> None:
         """Show the plots of the snapshot's current layer."""
@@ -135,17 +141,21 @@ class LayerTabs(QWidget):
         self.more.hide()
         self.measure.hide()
         self.busy.hide()
-        looked_at = self.tabs.currentIndex() == LEVELS
-        self.levels.setVisible(looked_at)
+        tab = self.tabs.currentIndex()
+        looked_at = tab in (LEVELS, STAIRCASE)
+        self.levels.setVisible(tab == LEVELS)
+        self.staircase.setVisible(tab == STAIRCASE)
         self.message.setVisible(not looked_at and bool(self.message.text()))
         self.levels.show_layer(self._layer)
+        settings = {view.knob.name: view.value for view in self._inspection.knobs if view.reason is None}
+        self.staircase.show_layer(self._layer, settings)
         if self._layer is None:
             return
         if looked_at:
             self._show_nothing()
-        elif self.tabs.currentIndex() == SENSITIVITY:
+        elif tab == SENSITIVITY:
             self._show_curves(self._layer)
-        elif self.tabs.currentIndex() == IMPORTANCE:
+        elif tab == IMPORTANCE:
             self._show_importance()
         else:
             self._show_weights(self._layer)
