@@ -57,7 +57,7 @@ DATA = ROOT.parent / "shared" / "data"
 MODEL = DATA / "models" / "resnet20_cifar10_folded.onnx"
 SAMPLES = 512
 MINMAX = {"calibrator": "minmax", "weight_range": "minmax"}
-CORRECTED = {"bias_correction": True}
+UNCORRECTED = {"bias_correction": False}
 
 
 class Row(NamedTuple):
@@ -74,15 +74,15 @@ class Row(NamedTuple):
 ROWS = (
     Row("quantize.ptq W8A8", 8, 8, asked=0.917),
     *(Row(f"W8A8 {name}", 8, 8, {"calibrator": name}) for name in ("moving_average", "percentile", "mse", "entropy")),
-    Row("W8A8 corrected", 8, 8, CORRECTED),
-    Row("W4A8 minmax", 4, 8, MINMAX, asked=0.896),
-    Row("W4A8 minmax, equalized", 4, 8, MINMAX, equalized=True),
-    Row("W4A8 minmax, corrected", 4, 8, MINMAX | CORRECTED),
-    Row("W4A8 minmax, eq. + corr.", 4, 8, MINMAX | CORRECTED, equalized=True, asked=0.906),
+    Row("W4A8 minmax, uncorrected", 4, 8, MINMAX | UNCORRECTED, asked=0.896),
+    Row("W4A8 minmax", 4, 8, MINMAX),
+    Row("W4A8 minmax, equalized", 4, 8, MINMAX, equalized=True, asked=0.906),
+    Row("W4A8 uncorrected", 4, 8, UNCORRECTED),
     Row("W4A8", 4, 8),
-    Row("W4A8 eq. + corr.", 4, 8, CORRECTED, equalized=True, asked=0.906),
+    Row("W4A8 equalized", 4, 8, equalized=True, asked=0.906),
+    Row("W4A4 uncorrected", 4, 4, UNCORRECTED),
     Row("W4A4", 4, 4),
-    Row("W4A4 eq. + corr.", 4, 4, CORRECTED, equalized=True),
+    Row("W4A4 equalized", 4, 4, equalized=True),
 )
 
 
