@@ -260,5 +260,5 @@ class _Run:
         if not samples or self._settings.batch_norm != "train":
             return trained
         return self._tools.training.reestimate_batch_norm(
-            trained, self._training.data.calibration(samples), cancel=self._tools.cancel
+            trained, self._training.statistics_batches(samples), cancel=self._tools.cancel
         )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from workbench.domain.cancel import CancelToken
+from workbench.domain.data_description import Crop
 from workbench.domain.errors import CancelledError, DataError
 from workbench.engines.training_torch import TorchEngine
 from workbench.methods.method import Tools
-from workbench.methods.normalisation import ChannelMoments, give_back_normalisation
+from workbench.methods.normalisation import ChannelMoments, give_back_normalisation, with_new_statistics
 from workbench.methods.preparation import RecipeData
 
 
@@ -36,15 +39,23 @@ def test_it_is_given_back_and_the_function_stays(small_cnn, tools, outputs):
     assert not added
 
 
-def test_without_data_the_graph_stays(small_cnn, tools):
-    from dataclasses import replace
+def test_statistics_are_those_of_samples_as_they_are_trained_with(small_cnn, tools, labelled, engine):
+    restored, _ = give_back_normalisation(small_cnn, tools, samples=100)
+    (variance, *_) = [node.inputs[4] for node in restored.nodes if node.op == "BatchNormalization"]
+    found = {}
+    # Moved by as much as the pictures are wide, most of what a picture shows is its border.
+    for augment in ([], [{"crop": 8}]):
+        description = labelled.model_copy(update={"augment": tuple(Crop(**entry) for entry in augment)})
+        here = replace(tools, data=RecipeData(description, small_cnn.inputs, engine, small_cnn))
+        found[len(augment)] = with_new_statistics(restored, here, 100, []).constant(variance).mean()
+    assert found[1] < 0.7 * found[0]
 
+
+def test_without_data_the_graph_stays(small_cnn, tools):
     assert give_back_normalisation(small_cnn, replace(tools, data=None)) == (small_cnn, False)
 
 
 def test_it_can_be_cancelled(small_cnn, tools):
-    from dataclasses import replace
-
     token = CancelToken()
     token.cancel()
     with pytest.raises(CancelledError):

@@ -11,6 +11,7 @@ from workbench.graph.model import ModelGraph
 from workbench.graph.passes.restore_batch_norm import normalisable, restore_batch_norm
 from workbench.methods.calibration import observe_samples
 from workbench.methods.method import Tools
+from workbench.methods.training import statistics_batches
 
 # Fewer say too little about a channel's deviation.
 _LEAST_SAMPLES = 64
@@ -130,7 +131,7 @@ def with_new_statistics(graph: ModelGraph, tools: Tools, samples: int, notes: li
         return graph
     fresh = tools.training.reestimate_batch_norm(
         graph,
-        tools.data.calibration(samples),
+        statistics_batches(tools.data, samples, tools.seed),
         progress=tools.progress,
         total=samples,
         cancel=tools.cancel,

@@ -42,12 +42,19 @@ def methods() -> dict[str, type[Method]]:
 
 
 class Samples:
-    """Random images as calibration data."""
+    """Random images as calibration and training data; implements both."""
 
     task, metric = "classification", "top1"
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._shape = shape
+        self.training = self
+
+    def __len__(self) -> int:
+        return 10_000
+
+    def shuffled(self, batch_size: int, seed: int) -> Iterator[Batch]:
+        return self.calibration(len(self), batch_size)
 
     def calibration(self, samples: int, batch_size: int = 64) -> Iterator[Batch]:
         rng = np.random.default_rng(0)
