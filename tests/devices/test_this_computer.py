@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import math
 import multiprocessing
+import time
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 from workbench.devices import ThisComputer
 from workbench.devices.load import Load
+from workbench.devices.rounds import Timings, time_rounds, without_waits
 from workbench.devices.statistics import judge, summarize
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.errors import BadInputError, CancelledError, ModelFileError
@@ -43,7 +46,7 @@ def test_ratio_finds_the_slower_model_with_its_interval(graph_from, tmp_path):
     assert first.ratio_to_first.ci95 == (1.0, 1.0)
     assert 2.0 < second.ratio_to_first.median < 8.0
     assert second.ratio_to_first.ci95[0] <= second.ratio_to_first.median <= second.ratio_to_first.ci95[1]
-    assert first.latency_ms.ci95[0] <= first.latency_ms.median <= first.latency_ms.p90
+    assert first.latency_ms.ci95[0] <= first.latency_ms.median <= first.latency_ms.p90 <= first.latency_ms.p99
     assert first.batch == 16
     assert first.runs >= 10
     assert first.size_bytes == fast.stat().st_size
@@ -122,9 +125,57 @@ def test_bootstrap_interval_holds_the_true_ratio_most_of_the_time():
     for seed in range(40):
         common = rng.gamma(2.0, 0.05, size=60)
         rounds = np.stack([1.0 + common + rng.normal(0, 0.02, 60), 0.5 * (1.0 + common) + rng.normal(0, 0.01, 60)], 1)
-        ratio = summarize(rounds, (rounds[:, 0], rounds[:, 1]), seed)[1][1]
+        runs = (rounds[:, 0], rounds[:, 1])
+        ratio = summarize(Timings(rounds, runs, runs, 1.0), seed)[1][1]
         covered += ratio.ci95[0] <= 0.5 <= ratio.ci95[1]
     assert covered >= 35
+
+
+def test_a_neighbour_moves_the_ratio_little():
+    """Single runs take several times as long; the ratio is known to a hundredth all the same."""
+    rng = np.random.default_rng(0)
+    found = []
+    for seed in range(20):
+        runs = tuple(mean * (1 + 0.01 * rng.random((30, 6)) + 5 * (rng.random((30, 6)) < 0.4)) for mean in (1.0, 1.05))
+        rounds = np.stack([np.median(run, axis=1) for run in runs], axis=1)
+        flat = tuple(run.ravel() for run in runs)
+        found.append(summarize(Timings(rounds, flat, flat, 1.0), seed)[1][1])
+    assert all(1.04 < ratio.median < 1.06 for ratio in found)
+    assert all(ratio.ci95[0] > 1.0 for ratio in found)
+
+
+def test_processor_time_counts_only_where_it_says_something():
+    runs = (np.array([1.0, 8.0, 1.1]), np.array([9.0, 7.1, 9.0]))
+    busy = (np.array([0.99, 1.02, 1.05]), np.array([1.99, 2.05, 2.1]))
+    assert [list(each) for each in without_waits(busy, runs, (0, 0))] == [list(each) for each in busy]
+    for waits in ((0, 3), (math.nan, math.nan)):
+        assert without_waits(busy, runs, waits) == runs, "both sides of a ratio are taken alike"
+    coarse = (busy[0], np.array([0.0, 2.0, 15.6]))
+    assert without_waits(coarse, runs, (0, 0)) == runs
+
+
+def test_uncertain_ratios_are_measured_longer_but_not_for_ever():
+    clock = np.random.default_rng(0)
+
+    def spin(milliseconds: float) -> None:
+        end = time.perf_counter() + milliseconds / 1000
+        while time.perf_counter() < end:
+            pass
+
+    told: list[str] = []
+    steady = time_rounds(
+        [lambda: spin(1.0), lambda: spin(2.0)], seconds=0.3, seed=0, report=lambda done, text: told.append(text)
+    )
+    assert len(steady.runs_ms[0]) % len(steady.rounds_ms) == 0
+    assert [len(run) for run in steady.active_ms] == [len(run) for run in steady.runs_ms]
+    shaky = time_rounds(
+        [lambda: spin(1.0), lambda: spin(5.0 + 20 * clock.random())],
+        seconds=0.3,
+        seed=0,
+        report=lambda done, text: told.append(text),
+    )
+    assert 0.6 < shaky.busy_seconds < 3.0
+    assert "longer because the machine is busy" in told[-1]
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,7 @@ def latency(report: LatencyReport, *, operators: int = 12) -> str:
             f"{model.latency_ms.median:.3f}",
             f"{model.latency_ms.ci95[0]:.3f} to {model.latency_ms.ci95[1]:.3f}",
             f"{model.latency_ms.p90:.3f}",
+            "" if model.latency_ms.p99 is None else f"{model.latency_ms.p99:.3f}",
             f"{model.ratio_to_first.median:.3f}",
             f"{model.ratio_to_first.ci95[0]:.3f} to {model.ratio_to_first.ci95[1]:.3f}",
             size(model.size_bytes),
@@ -96,7 +97,9 @@ def latency(report: LatencyReport, *, operators: int = 12) -> str:
     lines = [
         f"{device.name}: {device.cpu}, {device.threads} thread(s), {device.runtime}, batch {report.models[0].batch}",
         table(
-            ["model", "median ms", "95 %", "p90 ms", "ratio", "95 %", "size", "runs"], rows, right=(1, 2, 3, 4, 5, 6, 7)
+            ["model", "median ms", "95 %", "p90 ms", "p99 ms", "ratio", "95 %", "size", "runs"],
+            rows,
+            right=range(1, 9),
         ),
     ]
     if not report.noise.quiet:

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from workbench.devices.load import Load
+from workbench.devices.rounds import Timings
 
 
 class RemoteFacts(BaseModel):
@@ -44,11 +45,12 @@ class RemoteTimes(RemoteAnswer):
 
     rounds_ms: tuple[tuple[float, ...], ...]
     runs_ms: tuple[tuple[float, ...], ...]
+    active_ms: tuple[tuple[float, ...], ...]
     load: Load
     operators: tuple[tuple[tuple[str, str, float], ...], ...]
     peak_memory_bytes: tuple[int | None, ...]
 
-    @field_validator("rounds_ms", "runs_ms")
+    @field_validator("rounds_ms", "runs_ms", "active_ms")
     @classmethod
     def _are_times(cls, rows: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
         if not rows or any(not row or not all(0 < time < math.inf for time in row) for row in rows):
@@ -60,11 +62,17 @@ class RemoteTimes(RemoteAnswer):
         """See RemoteAnswer."""
         counts = {len(row) for row in self.rounds_ms}
         counts |= {len(self.runs_ms), len(self.operators), len(self.peak_memory_bytes)}
-        return counts == {len(self.models)}
+        if counts != {len(self.models)}:
+            return False
+        lengths = [len(row) for row in self.runs_ms]
+        return [len(row) for row in self.active_ms] == lengths and not any(
+            length % len(self.rounds_ms) for length in lengths
+        )
 
-    def rounds(self) -> np.ndarray:
-        """Return the rounds as an array (rounds, models)."""
-        return np.array(self.rounds_ms)
+    def timings(self) -> Timings:
+        """Return what the rounds gave, as if they had been run here."""
+        runs, active = (tuple(np.array(row) for row in rows) for rows in (self.runs_ms, self.active_ms))
+        return Timings(np.array(self.rounds_ms), runs, active, sum(float(run.sum()) for run in runs) / 1000)
 
 
 class RemoteKernelTimes(RemoteAnswer):

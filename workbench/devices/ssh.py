@@ -208,10 +208,9 @@ class SshDevice:
         threads: int,
         seed: int,
     ) -> LatencyReport:
-        rounds = result.rounds()
-        runs = tuple(np.array(times) for times in result.runs_ms)
+        timings = result.timings()
         entries = []
-        for index, (latency, ratio) in enumerate(summarize(rounds, runs, seed)):
+        for index, (latency, ratio) in enumerate(summarize(timings, seed)):
             timed = {(name, op): median for name, op, median in result.operators[index]}
             operators: tuple[OperatorTime, ...] = joined(timed, graphs[index]) if timed else ()
             entries.append(
@@ -219,14 +218,14 @@ class SshDevice:
                     path=str(models[index]),
                     batch=batch,
                     latency_ms=latency,
-                    runs=len(runs[index]),
+                    runs=len(timings.runs_ms[index]),
                     size_bytes=model_size_bytes(models[index]),
                     peak_memory_bytes=result.peak_memory_bytes[index],
                     ratio_to_first=ratio,
                     operators=operators,
                 )
             )
-        noise = judge(rounds[:, 0], result.load, threads or result.device.cores)
+        noise = judge(timings.rounds_ms[:, 0], result.load, threads or result.device.cores)
         return LatencyReport(device=self._description(result.device, threads), models=tuple(entries), noise=noise)
 
 

@@ -1,6 +1,7 @@
 """Medians, intervals and ratios of interleaved timings, and whether the machine was quiet enough to believe them.
 
-Notation: t (rounds, models) milliseconds; r = median(t[:, i]) / median(t[:, 0]).
+Notation: t (rounds, models) milliseconds; q (rounds, models) the same of each burst's lower quartile, as far as the
+processor was not with others; r = median(q[:, i] / q[:, 0]).
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from workbench.devices.load import Load
+from workbench.devices.rounds import Timings, paired_ratios
 from workbench.domain.measurements import Latency, Noise, Ratio
 
 _RESAMPLES = 1000
@@ -16,28 +18,34 @@ _SPREAD_LIMIT = 0.15
 _STEAL_LIMIT = 0.02
 
 
-def summarize(rounds_ms: np.ndarray, runs_ms: tuple[np.ndarray, ...], seed: int) -> list[tuple[Latency, Ratio]]:
+def summarize(timings: Timings, seed: int) -> list[tuple[Latency, Ratio]]:
     """Return latency and ratio to the first model, for every model.
 
-    The bootstrap resamples whole rounds (percentile method; Efron, 1979), the same ones for all models, so that
-    what disturbed a round disturbs both sides of a ratio.
+    A latency is the median of what the clock said. A ratio is the median of the rounds' own ratios: the two sides of
+    each were taken within milliseconds of each other, and from each burst comes its lower quartile, so that a
+    neighbour on the machine, who makes single runs several times longer, moves it little.
+
+    The bootstrap resamples whole rounds (percentile method; Efron, 1979).
 
     Args:
-        rounds_ms: (rounds, models).
-        runs_ms: All timed runs of each model.
+        timings: Of the models, the reference first.
         seed: Of the bootstrap.
     """
+    rounds_ms = timings.rounds_ms
+    ratios = paired_ratios(timings.active_ms, len(rounds_ms))
     rng = np.random.default_rng(seed)
     count = len(rounds_ms)
     picks = rng.integers(0, count, size=(_RESAMPLES, count))
-    resampled = np.stack([np.median(rounds_ms[:, index][picks], axis=1) for index in range(rounds_ms.shape[1])], axis=1)
-    medians = np.median(rounds_ms, axis=0)
     results = []
-    for index, runs in enumerate(runs_ms):
+    for index, runs in enumerate(timings.runs_ms):
+        times, shares = rounds_ms[:, index], ratios[:, index]
         latency = Latency(
-            median=float(medians[index]), p90=float(np.percentile(runs, 90)), ci95=_interval(resampled[:, index])
+            median=float(np.median(times)),
+            p90=float(np.percentile(runs, 90)),
+            p99=float(np.percentile(runs, 99)),
+            ci95=_interval(np.median(times[picks], axis=1)),
         )
-        ratio = Ratio(median=float(medians[index] / medians[0]), ci95=_interval(resampled[:, index] / resampled[:, 0]))
+        ratio = Ratio(median=float(np.median(shares)), ci95=_interval(np.median(shares[picks], axis=1)))
         results.append((latency, ratio))
     return results
 

@@ -121,7 +121,7 @@ class ThisComputer:
             check=None if cancel is None else cancel.raise_if_cancelled,
         )
         noise = judge(timings.rounds_ms[:, 0], watch.read(), threads or available_cores())
-        summaries = summarize(timings.rounds_ms, timings.runs_ms, seed)
+        summaries = summarize(timings, seed)
         entries = []
         for index, path in enumerate(models):
             progress.update(0.8 + 0.2 * index / len(models), f"operators and memory of {path.name}")

@@ -58,15 +58,16 @@ class PairedDifference(_Value):
 
 
 class Latency(_Value):
-    """Wall time of one inference in milliseconds."""
+    """Wall time of one inference in milliseconds; `p99` is None where it was measured before there was one."""
 
     median: float
     p90: float
     ci95: Interval
+    p99: float | None = None
 
 
 class Ratio(_Value):
-    """A ratio of medians with the 95 % bootstrap interval of the ratio."""
+    """A median of ratios, each of one round of interleaved runs, with its 95 % bootstrap interval."""
 
     median: float
     ci95: Interval

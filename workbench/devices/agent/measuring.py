@@ -63,6 +63,7 @@ def measure(
         "models": [model["sha256"] for model in models],
         "rounds_ms": timings.rounds_ms.tolist(),
         "runs_ms": [run.tolist() for run in timings.runs_ms],
+        "active_ms": [run.tolist() for run in timings.active_ms],
         "load": others,
         "operators": operators,
         "peak_memory_bytes": peaks,
