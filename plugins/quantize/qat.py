@@ -37,6 +37,7 @@ _DAMPED_BITS = 3
 _DAMPING = 0.03
 # ResNet-20 at 0.01 with activations in float, 8 epochs of 19,000: 0.8858 without, 0.8870 with.
 _BINARY_MIXING = 0.5
+_STATISTICS_SAMPLES = 2048
 
 
 class QuantizationAwareTraining(Quantization):
@@ -201,7 +202,7 @@ class _Run:
             also_rate=settings.scale_rate,
             deployed=lambda trained: self._reached(trained).prepared.deployed(),
             zeros_of=form.source,
-            mixing=_BINARY_MIXING if form.binary else 0.0,
+            mixing=self._mixing(),
         )
         if result.stopped_early and not keep_best:
             self._tools.cancel.raise_if_cancelled()
@@ -255,8 +256,14 @@ class _Run:
         )
         return Begun(with_fine_biases(deployable), learned.source)
 
+    def _mixing(self) -> float:
+        chosen = self._settings.mixing
+        return chosen if chosen is not None else _BINARY_MIXING if self._form.binary else 0.0
+
     def _with_statistics(self, trained: ModelGraph) -> ModelGraph:
         samples = self._settings.statistics_samples
+        if samples is None:
+            samples = _STATISTICS_SAMPLES if self._mixing() else 0
         if not samples or self._settings.batch_norm != "train":
             return trained
         return self._tools.training.reestimate_batch_norm(

