@@ -181,3 +181,17 @@ def test_what_can_not_be_is_refused_before_anything_is_built(desk: Path, content
     with pytest.raises(BadInputError, match=said):
         searched(job(desk, **content), log=lines.append)
     assert not any(line.startswith("Building") for line in lines)
+
+
+def test_a_trial_that_takes_too_long_is_given_up_and_gone_on_with(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = {"method": "train.finetune", "parameters": {"epochs": 1000, "batch_size": 16, "threads": 1}}
+    pruning = {"method": "prune.l1", "parameters": {"statistics_samples": 0, "restore_batch_norm": False}}
+    monkeypatch.setattr("workbench.methods.search.loop._OVERTIME_SECONDS", 2.0)
+    spec = job(desk, steps=[pruning, training], strategy="random", stop={"minutes": 0.1})
+    lines: list[str] = []
+    report = searched(spec, log=lines.append)
+    assert not report.candidates
+    assert not report.failed
+    assert any(line.startswith("The time is over by far") for line in lines)
+    assert report.stopped == "0.1 minutes are over"
+    assert list((desk / "found" / "steps").glob("*.epochs"))

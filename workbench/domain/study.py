@@ -95,7 +95,8 @@ class Stop(_Value):
     """When a search ends, whatever comes first.
 
     Attributes:
-        minutes: Of wall time, sensitivities included; no candidate is begun that would probably end later.
+        minutes: Of wall time, sensitivities included; no candidate is begun that would probably end later, and one
+            that is not done a fifth (and half a minute) later is given up.
         candidates: Finished ones, counted over all runs of the study.
         stagnation: Candidates in a row that did not enlarge the front.
     """

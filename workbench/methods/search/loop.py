@@ -32,6 +32,8 @@ from workbench.methods.search.trials import Trial, TrialBuilder
 
 _SCREENED = 4
 _POLL_SECONDS = 0.2
+# A trial that was begun in time may end so much later; its finished epochs are kept for the next run.
+_OVERTIME, _OVERTIME_SECONDS = 1.2, 30.0
 _MOST_DISMISSED = 50
 _MOST_FAILED_IN_A_ROW = 10
 
@@ -121,6 +123,9 @@ class StudyLoop:
         """
         under_way: dict[Future[CandidateReport], _UnderWay] = {}
         failures = 0
+        # Cancels what is built: where the user does, and where the time is over by far.
+        building = CancelToken()
+        unhook = cancel.on_cancel(building.cancel)
         progress.update(self._share())
         try:
             while True:
@@ -133,21 +138,28 @@ class StudyLoop:
                     elif not self._fits(proposal):
                         reason = "what is left of the time is too short for another candidate"
                     else:
-                        future, waiting = self._begin(proposal, progress, cancel)
+                        future, waiting = self._begin(proposal, progress, building)
                         under_way[future] = waiting
                         reason = self._ended(len(under_way))
                 if not under_way:
                     return reason or "nothing is left"
+                if self._overdue() and not building.cancelled:
+                    self.log("The time is over by far: what is being built is given up; it is gone on with next time.")
+                    building.cancel()
                 done, _ = wait(under_way, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
                 for future in done:
                     waiting = under_way.pop(future)
-                    failures = 0 if self._end(future, waiting, cancel) else failures + 1
+                    if not self._end(future, waiting, cancel, overdue=building.cancelled):
+                        failures += 1
+                    else:
+                        failures = 0
                     if failures >= _MOST_FAILED_IN_A_ROW:
                         last = self.journal.failed[-1].reason
                         return f"{failures} trials in a row failed, the last one because: {last}"
                 if done:
                     progress.update(self._share(), f"{len(self.entries)} candidates, {len(self.journal.failed)} failed")
         finally:
+            unhook()
             for future, waiting in under_way.items():
                 future.cancel()
                 self.journal.drop(waiting.settings)
@@ -238,8 +250,8 @@ class StudyLoop:
         part = progress.part(share, min(1.0, share + self._step()), f"candidate {number}")
         return self.builder.submit(waiting.trial, part, cancel)
 
-    def _end(self, future: Future[CandidateReport], waiting: _UnderWay, cancel: CancelToken) -> bool:
-        """Take in a trial that ended; returns whether a candidate came of it.
+    def _end(self, future: Future[CandidateReport], waiting: _UnderWay, cancel: CancelToken, *, overdue: bool) -> bool:
+        """Take in a trial that ended; returns False where it failed.
 
         Raises:
             CancelledError, StorageError: see `run`.
@@ -251,8 +263,9 @@ class StudyLoop:
         except CancelledError:
             self.journal.drop(waiting.settings)
             cancel.raise_if_cancelled()
-            self._fail(waiting, "it was cancelled where it ran")
-            return False
+            if not overdue:
+                self._fail(waiting, "it was cancelled where it ran")
+            return overdue
         except StorageError:
             self.journal.drop(waiting.settings)
             raise
@@ -319,6 +332,10 @@ class StudyLoop:
         if stop.stagnation is not None and self._idle >= stop.stagnation:
             return f"{self._idle} candidates in a row did not enlarge the front"
         return None
+
+    def _overdue(self) -> bool:
+        minutes = self.study.stop.minutes
+        return minutes is not None and time.monotonic() - self.began > minutes * 60 * _OVERTIME + _OVERTIME_SECONDS
 
     def _fits(self, proposal: Proposal) -> bool:
         """Whether a candidate would probably be finished within the time."""
