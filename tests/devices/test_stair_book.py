@@ -12,15 +12,17 @@ from workbench.domain.cancel import CancelToken
 from workbench.domain.errors import CancelledError
 from workbench.domain.staircase import STAIR_FORMS, stair_counts
 from workbench.graph.kernel_graphs import KernelShape
+from workbench.graph.kernel_widths import narrowing
 
-WIDE = KernelShape("Gemm", (1, 1024), (1024, 1024), 1, True, (("transB", 1),))
-STACKED = KernelShape("MatMul", (2, 4, 8), (2, 8, 16), 1, False, ())
+WIDE = narrowing(KernelShape("Gemm", (1, 1024), (1024, 1024), 1, True, (("transB", 1),)), "out")
+STACKED = narrowing(KernelShape("MatMul", (2, 4, 8), (2, 8, 16), 1, False, ()), "out")
+SMALL = narrowing(KernelShape("Gemm", (1, 64), (32, 64), 1, True, (("transB", 1),)), "out")
 
 
 def test_a_staircase_rises_and_is_kept(tmp_path: Path) -> None:
     book = StairBook(tmp_path, threads=1)
     assert book.known(WIDE) is None
-    ((shape, curves),) = book.climb({"a": WIDE, "b": WIDE, "c": STACKED}, seconds=0.3)
+    ((shape, curves),) = book.climb([WIDE, WIDE, STACKED], seconds=0.3)
     assert shape == WIDE
     assert [curve.form for curve in curves] == list(STAIR_FORMS)
     for curve in curves:
@@ -30,32 +32,30 @@ def test_a_staircase_rises_and_is_kept(tmp_path: Path) -> None:
     assert plain.points[0].microseconds < plain.points[-1].microseconds
     again = StairBook(tmp_path, threads=1)
     assert again.known(WIDE) == curves
-    assert list(again.climb({"a": WIDE})) == []
+    assert list(again.climb([WIDE])) == []
     assert StairBook(tmp_path, threads=2).known(WIDE) is None
 
 
 def test_a_spoilt_file_is_made_again(tmp_path: Path) -> None:
-    small = KernelShape("Gemm", (1, 16), (8, 16), 1, True, (("transB", 1),))
-    list(StairBook(tmp_path, threads=1).climb({"a": small}, seconds=0.05))
+    list(StairBook(tmp_path, threads=1).climb([SMALL], seconds=0.05))
     (path,) = tmp_path.glob("*.stairs.json")
     path.write_text('{"x": [1]}')
     book = StairBook(tmp_path, threads=1)
-    assert book.known(small) is None
-    ((_, curves),) = book.climb({"a": small}, seconds=0.05)
-    assert StairBook(tmp_path, threads=1).known(small) == curves
+    assert book.known(SMALL) is None
+    ((_, curves),) = book.climb([SMALL], seconds=0.05)
+    assert StairBook(tmp_path, threads=1).known(SMALL) == curves
 
 
 def test_without_a_folder_nothing_is_kept_and_cancel_is_heard(tmp_path: Path) -> None:
     cancel = CancelToken()
     cancel.cancel()
     with pytest.raises(CancelledError):
-        list(StairBook(None, threads=1).climb({"a": WIDE}, cancel=cancel))
+        list(StairBook(None, threads=1).climb([WIDE], cancel=cancel))
 
 
 def test_another_device_is_climbed_there_and_kept_apart(settings, tmp_path: Path) -> None:
-    small = KernelShape("Gemm", (1, 64), (32, 64), 1, True, (("transB", 1),))
     device = SshDevice(settings())
-    ((_, curves),) = StairBook(tmp_path / "book", 1, device).climb({"a": small}, seconds=0.1)
+    ((_, curves),) = StairBook(tmp_path / "book", 1, device).climb([SMALL], seconds=0.1)
     assert [len(curve.points) for curve in curves] == [len(stair_counts(32))] * 2
-    assert StairBook(tmp_path / "book", 1, device).known(small) == curves
-    assert StairBook(tmp_path / "book", 1).known(small) is None
+    assert StairBook(tmp_path / "book", 1, device).known(SMALL) == curves
+    assert StairBook(tmp_path / "book", 1).known(SMALL) is None

@@ -57,3 +57,12 @@ def test_a_report_takes_newer_layers_and_survives_json() -> None:
     assert curve.edges == (4, 8)
     assert (curve.at(4), curve.at(5)) == (curve.points[0], None)
     assert new.curve("uint8") is None
+
+
+def test_what_others_save_counts_too() -> None:
+    own = Stairs.of("float32", points({8: 38.0, 16: 38.0}, half=0.3))
+    reader = Stairs.of("float32", points({8: 28.0, 16: 44.0}, half=0.4))
+    both = Stairs.sum((own, reader))
+    assert (own.edges, both.edges) == ((16,), (8, 16))
+    assert both.points[0].microseconds == 66.0
+    assert both.points[0].ci95 == pytest.approx((65.5, 66.5))

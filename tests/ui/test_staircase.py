@@ -23,7 +23,7 @@ from workbench.jobs.specs import StaircaseJob
 from workbench.project.commands import ReplacePlan, SetModel
 from workbench.project.document import Document
 from workbench.project.staircases import paying_counts, staircase_of, with_staircases
-from workbench.project.state import LatencySetting, ModelReference
+from workbench.project.state import Change, LatencySetting, ModelReference
 from workbench.ui.bridge import JobsBridge
 from workbench.ui.main_window import MainWindow
 from workbench.ui.models.channel_counts import channel_counts
@@ -90,6 +90,12 @@ def answer(desk: Desk, report: StaircaseReport) -> StaircaseJob:
     return desk.runner.specs[job]  # type: ignore[return-value]
 
 
+def record(desk: Desk, layer: LayerStaircase) -> None:
+    """Put another finding of the layer in the document."""
+    found = with_staircases(desk.session.state.staircases, REPORT.model_copy(update={"layers": (layer,)}))
+    desk.session.document.record(Change.STAIRCASE, staircases=found)
+
+
 def test_it_asks_once_what_is_known_and_one_button_measures(desk: Desk) -> None:
     view = desk.panel.tabs.staircase
     asked = answer(desk, REPORT.model_copy(update={"layers": ()}))
@@ -103,7 +109,7 @@ def test_it_asks_once_what_is_known_and_one_button_measures(desk: Desk) -> None:
     assert not view.measure.isVisible()
     job = answer(desk, REPORT)
     assert (job.layers, job.known_only, job.device, job.threads, job.batch) == ((INNER,), False, "local", 1, 1)
-    assert "steps end at 16, 32 channels" in view.message.text()
+    assert "In float: steps end at 16, 32 channels" in view.message.text()
     assert view.plot is not None
     assert view.plot.isVisible()
     assert not view.measure.isVisible()
@@ -112,6 +118,10 @@ def test_it_asks_once_what_is_known_and_one_button_measures(desk: Desk) -> None:
     rows = list(csv.DictReader(io.StringIO(view.plot.to_csv())))
     assert [row["channels"] for row in rows if row["form"] == "uint8" and row["edge"] == "1"] == ["16", "24", "32"]
     assert desk.panel.tabs.plots == [view.plot]
+    both = FOUND.model_copy(update={"together": (INTEGER,), "members": 2})
+    record(desk, both)
+    assert "this layer and 1 other that lose channels with it: steps end at 16, 24, 32" in view.message.text()
+    assert "2,uint8,16" in view.plot.to_csv()
     place = view.plot.box.mapViewToScene(view.plot.box.viewRect().center())
     assert isinstance(view.plot.text_at(place), str)
     desk.session.selection.set_layers((OTHER,))
@@ -132,7 +142,7 @@ def test_the_slider_stops_at_the_ends_of_steps(desk: Desk) -> None:
     assert "The plan's 16 take 77" in desk.panel.tabs.staircase.message.text()
     whole = {WEIGHT_BITS.name: 8, ACTIVATION_BITS.name: 8}
     desk.session.do(ReplacePlan(Plan(layers={INNER: whole})))
-    assert "In 8-bit integers, steps end at 16, 24, 32" in desk.panel.tabs.staircase.message.text()
+    assert "In 8-bit integers: steps end at 16, 24, 32" in desk.panel.tabs.staircase.message.text()
     desk.panel.knobs.editors["prune_ratio"].findChild(QSlider).setValue(300)
     assert desk.session.state.plan.layers[INNER][PRUNE_RATIO.name] == 0.25
 
@@ -150,7 +160,7 @@ def test_counts_follow_the_recipes_rounding_and_say_where_steps_end() -> None:
     alone = channel_counts(report, INNER, 8, (32,))
     assert alone is not None
     assert alone.snapped(0.3) == 0.25, "nothing pays, so that only the recipe's rounding counts"
-    assert "no faster" in alone.text(0.25)
+    assert "no faster here" in alone.text(0.25)
 
 
 def test_facts_belong_to_a_model_and_a_way_of_measuring() -> None:

@@ -38,7 +38,8 @@ def _text(report: StaircaseReport) -> str:
     device = report.device
     lines = [
         f"{device.name}: {device.cpu}, {device.threads} thread(s), {device.runtime}, batch {report.batch}",
-        "Microseconds of the layer's kernel; * marks counts that no larger one matches.",
+        "Microseconds of the layer's kernel, and of those of all layers that lose channels with it, by the number of",
+        "channels; * marks counts that no larger one matches.",
     ]
     return "\n".join([*lines, *(_layer(entry) for entry in report.layers)])
 
@@ -47,8 +48,10 @@ def _layer(entry: LayerStaircase) -> str:
     if not entry.curves:
         return f"\n{entry.layer} ({entry.op}): {entry.reason or 'not measured'}"
     counts = [point.channels for point in entry.curves[0].points]
-    rows = [[str(count), *(_cell(curve, count) for curve in entry.curves)] for count in counts]
+    shown = (*entry.curves, *entry.together)
+    rows = [[str(count), *(_cell(curve, count) for curve in shown)] for count in counts]
     heads = ["channels", *(STAIR_TITLES[curve.form] for curve in entry.curves)]
+    heads += [f"{STAIR_TITLES[curve.form]}, {entry.members} layers" for curve in entry.together]
     return f"\n{entry.layer} ({entry.op}), {entry.channels} channels\n" + table(heads, rows, right=range(len(heads)))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from workbench.devices._base import Device
@@ -17,11 +17,11 @@ from workbench.devices.this_computer import ThisComputer
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.measurements import DeviceDescription
 from workbench.domain.staircase import STAIR_FORMS, StairPoint, Stairs, stair_counts
-from workbench.graph.kernel_graphs import KernelShape, kernel_graph
-from workbench.graph.kernel_widths import output_channels, with_channels
+from workbench.graph.kernel_graphs import kernel_graph
+from workbench.graph.kernel_widths import Narrowing
 
 _SECONDS = 1.5
-_VERSION = 1
+_VERSION = 2
 
 Curves = tuple[Stairs, ...]
 
@@ -46,24 +46,24 @@ class StairBook:
         self._path = None if folder is None else folder / f"{name}.stairs.json"
         self._curves = _read(self._path)
 
-    def known(self, shape: KernelShape) -> Curves | None:
-        """Return a layer's curves where they were measured before."""
-        return self._curves.get(shape.key)
+    def known(self, wanted: Narrowing) -> Curves | None:
+        """Return the curves of a kernel where they were measured before."""
+        return self._curves.get(wanted.key)
 
     def climb(
         self,
-        shapes: Mapping[str, KernelShape],
+        wanted: Iterable[Narrowing],
         *,
         seconds: float = _SECONDS,
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
-    ) -> Iterator[tuple[KernelShape, Curves]]:
-        """Time what is not known yet, each shape once, and yield it as it comes; what was yielded is kept.
+    ) -> Iterator[tuple[Narrowing, Curves]]:
+        """Time what is not known yet, each once, and yield it as it comes; what was yielded is kept.
 
         Args:
-            shapes: By layer; those whose width can't be changed are left out.
-            seconds: Measuring time for each shape.
-            progress: Over the shapes that are new.
+            wanted: Those whose number of channels can't be changed are left out.
+            seconds: Measuring time for each.
+            progress: Over those that are new.
             cancel: Checked between rounds.
 
         Raises:
@@ -72,25 +72,25 @@ class StairBook:
             CancelledError: `cancel` was set.
         """
         new = {
-            shape.key: (shape, stair_counts(channels))
-            for shape in shapes.values()
-            if shape.key not in self._curves and (channels := output_channels(shape)) is not None
+            entry.key: (entry, stair_counts(entry.channels))
+            for entry in wanted
+            if entry.key not in self._curves and entry.channels is not None
         }
         groups = (
-            [kernel_graph(with_channels(shape, count), form) for count in counts for form in STAIR_FORMS]
-            for shape, counts in new.values()
+            [kernel_graph(entry.at(count), form) for count in counts for form in STAIR_FORMS]
+            for entry, counts in new.values()
         )
         timed = self._device.time_kernels(
             groups, count=len(new), threads=self._threads, seconds=seconds, progress=progress, cancel=cancel
         )
-        for (key, (shape, counts)), times in zip(new.items(), timed, strict=True):
+        for (key, (entry, counts)), times in zip(new.items(), timed, strict=True):
             points: dict[str, list[StairPoint]] = {form: [] for form in STAIR_FORMS}
             places = ((count, form) for count in counts for form in STAIR_FORMS)
             for (count, form), time in zip(places, times, strict=True):
                 points[form].append(StairPoint(channels=count, microseconds=time.microseconds, ci95=time.ci95))
             self._curves[key] = tuple(Stairs.of(form, points[form]) for form in STAIR_FORMS)
             self._keep()
-            yield shape, self._curves[key]
+            yield entry, self._curves[key]
 
     def _keep(self) -> None:
         if self._path is None:

@@ -53,6 +53,19 @@ class Stairs(_Value):
         ordered = tuple(sorted(points, key=lambda point: point.channels))
         return cls(form=form, points=ordered, edges=stair_edges(ordered))
 
+    @classmethod
+    def sum(cls, curves: Sequence[Stairs]) -> Stairs:
+        """Return the time of several kernels that lose the same channels; their errors are independent."""
+        points = []
+        for parts in zip(*(curve.points for curve in curves), strict=True):
+            middle = sum(part.microseconds for part in parts)
+            below = sum((part.microseconds - part.ci95[0]) ** 2 for part in parts) ** 0.5
+            above = sum((part.ci95[1] - part.microseconds) ** 2 for part in parts) ** 0.5
+            points.append(
+                StairPoint(channels=parts[0].channels, microseconds=middle, ci95=(middle - below, middle + above))
+            )
+        return cls.of(curves[0].form, points)
+
     def at(self, channels: int) -> StairPoint | None:
         """Return the point with so many channels."""
         return next((point for point in self.points if point.channels == channels), None)
@@ -64,19 +77,29 @@ class LayerStaircase(_Value):
     Attributes:
         layer, op: Its name and operator.
         channels: Output channels that it has.
-        curves: By form; empty where its width can't be changed alone.
-        reason: Why there are none.
+        curves: Of the layer by itself, by form; empty where its width can't be changed alone.
+        together: Of all layers that lose channels with it, those that read them too; empty where one of them can't be
+            timed.
+        members: How many layers these are.
+        reason: Why there are no curves.
     """
 
     layer: str
     op: str
     channels: int
     curves: tuple[Stairs, ...] = ()
+    together: tuple[Stairs, ...] = ()
+    members: int = 0
     reason: str = ""
 
+    @property
+    def decisive(self) -> tuple[Stairs, ...]:
+        """The curves that say what removing channels saves: of all that lose them, or else of the layer by itself."""
+        return self.together or self.curves
+
     def curve(self, form: KernelForm) -> Stairs | None:
-        """Return the curve of a form."""
-        return next((curve for curve in self.curves if curve.form == form), None)
+        """Return the decisive curve of a form."""
+        return next((curve for curve in self.decisive if curve.form == form), None)
 
 
 class StaircaseReport(_Value):

@@ -1,4 +1,4 @@
-"""The job that times layers at every width, and tells the search which widths pay."""
+"""The job that times layers at every width, with those that lose channels with them: which widths pay."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 
 from workbench.devices.stair_book import Curves, StairBook
 from workbench.domain.errors import BadInputError
-from workbench.domain.staircase import LayerStaircase, StaircaseReport
-from workbench.graph.kernel_graphs import INTEGER_OPERATORS, KernelShape, kernel_shapes
-from workbench.graph.kernel_widths import output_channels
+from workbench.domain.staircase import LayerStaircase, StaircaseReport, Stairs
+from workbench.graph.channels import layer_groups
+from workbench.graph.kernel_graphs import INTEGER_OPERATORS, kernel_shapes
+from workbench.graph.kernel_widths import Narrowing, Side, narrowing
 from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph, Node
 from workbench.jobs.context import JobContext
@@ -28,59 +29,34 @@ def climb(spec: StaircaseJob, context: JobContext) -> dict[str, Any]:
     began = time.perf_counter()
     graph = runnable_model(onnx_file(spec.model, context, spec.model_sha256))
     nodes = _chosen(graph, spec)
-    shapes = _shapes(graph, nodes, spec.batch, spec.dimensions)
     context.progress.update(0.0, "asking the device")
     book = StairBook(_folder() if spec.remember else None, spec.threads, device_named(spec.device))
-    found: dict[str, Curves] = {shape.key: known for shape in shapes.values() if (known := book.known(shape))}
     report = StaircaseReport(device=book.description, threads=spec.threads, batch=spec.batch, layers=())
-
-    def told(key: str) -> None:
-        """Hand over the layers of a shape."""
-        for name, shape in shapes.items():
-            if shape.key == key:
-                layer = _layer(nodes[name], shape, found)
-                partial = report.model_copy(update={"layers": (layer,)})
-                context.partial("staircase", partial.model_dump(mode="json"))
-
+    own, together = _wanted(graph, nodes, spec)
+    needed = {name: {entry.key for entry in (shape, *together.get(name, ()))} for name, shape in own.items()}
+    wanted = {entry.key: entry for name, shape in own.items() for entry in (shape, *together.get(name, ()))}
+    found: dict[str, Curves] = {key: known for key, entry in wanted.items() if (known := book.known(entry))}
     measured = 0
     if not spec.known_only:
-        for shape, curves in book.climb(shapes, seconds=spec.seconds, progress=context.progress, cancel=context.cancel):
-            found[shape.key] = curves
+        told = {name for name, keys in needed.items() if keys <= found.keys()}
+        for entry, curves in book.climb(
+            wanted.values(), seconds=spec.seconds, progress=context.progress, cancel=context.cancel
+        ):
+            found[entry.key] = curves
             measured += 1
-            told(shape.key)
+            for name, keys in needed.items():
+                if name not in told and keys <= found.keys():
+                    told.add(name)
+                    layer = _layer(nodes[name], own[name], together.get(name, ()), found)
+                    partial = report.model_copy(update={"layers": (layer,)})
+                    context.partial("staircase", partial.model_dump(mode="json"))
     context.progress.update(1.0)
-    layers = tuple(_layer(node, shapes.get(name), found) for name, node in nodes.items())
+    layers = tuple(_layer(node, own.get(name), together.get(name, ()), found) for name, node in nodes.items())
     if spec.known_only:
-        layers = tuple(layer for layer in layers if layer.curves)
+        layers = tuple(layer for layer in layers if layer.curves and needed[layer.layer] <= found.keys())
     return report.model_copy(
         update={"layers": layers, "measured": measured, "seconds": time.perf_counter() - began}
     ).model_dump(mode="json")
-
-
-def known_edges(
-    graph: ModelGraph, *, device: str, threads: int, batch: int, dimensions: Mapping[str, int], integers: bool
-) -> dict[str, tuple[int, ...]]:
-    """Return the channel counts that pay, by layer, of those layers whose staircase was measured before.
-
-    Args:
-        graph: The model.
-        device: Name of where it is to run.
-        threads: Of the runtime there.
-        batch: Samples in one inference.
-        dimensions: Sizes of dynamic dimensions besides the batch.
-        integers: Whether the layers will be quantized.
-
-    Raises:
-        DeviceError: there is no such device, or it can't be reached.
-    """
-    nodes = {node.name: node for node, _ in layer_nodes(graph)}
-    book = StairBook(_folder(), threads, device_named(device))
-    edges = {}
-    for name, shape in _shapes(graph, nodes, batch, dimensions).items():
-        for curve in book.known(shape) or ():
-            if curve.form == ("uint8" if integers else "float32"):
-                edges[name] = curve.edges
-    return edges
 
 
 def _folder() -> Path:
@@ -102,19 +78,48 @@ def _chosen(graph: ModelGraph, spec: StaircaseJob) -> dict[str, Node]:
     return {name: node for name, node in nodes.items() if any(name == g or fnmatchcase(name, g) for g in spec.layers)}
 
 
-def _shapes(
-    graph: ModelGraph, nodes: Mapping[str, Node], batch: int, dimensions: Mapping[str, int]
-) -> dict[str, KernelShape]:
-    layers = {node.name: weight for node, weight in layer_nodes(graph) if node.name in nodes}
-    return kernel_shapes(graph, layers, batch, dimensions)
+def _wanted(
+    graph: ModelGraph, nodes: Mapping[str, Node], spec: StaircaseJob
+) -> tuple[dict[str, Narrowing], dict[str, tuple[Narrowing, ...]]]:
+    """Return for each layer what it loses by itself, and what all layers lose that lose channels with it."""
+    weights = {node.name: weight for node, weight in layer_nodes(graph)}
+    shapes = kernel_shapes(graph, weights, spec.batch, spec.dimensions)
+    own = {name: narrowing(shapes[name], "out") for name in nodes if name in shapes}
+    together: dict[str, tuple[Narrowing, ...]] = {}
+    groups = layer_groups(graph)
+    for name, entry in own.items():
+        mine = groups.get(name, ())
+        if len(mine) != 1 or entry.channels is None or not mine[0].prunable:
+            continue
+        sides: dict[str, set[Side]] = {}
+        for member in mine[0].members:
+            sides.setdefault(member.layer, set()).add(member.axis)
+        # A layer without a kernel of its own here, or of another width, leaves the sum unknown.
+        if all(layer in shapes for layer in sides):
+            found = tuple(narrowing(shapes[layer], *which) for layer, which in sides.items())
+            if all(part.channels == entry.channels for part in found):
+                together[name] = found
+    return own, together
 
 
-def _layer(node: Node, shape: KernelShape | None, found: Mapping[str, Curves]) -> LayerStaircase:
-    channels = None if shape is None else output_channels(shape)
-    if shape is None:
+def _layer(
+    node: Node, own: Narrowing | None, together: tuple[Narrowing, ...], found: Mapping[str, Curves]
+) -> LayerStaircase:
+    channels = None if own is None else own.channels
+    if own is None:
         known = node.op in INTEGER_OPERATORS
         reason = "the size of what it reads is not known" if known else f"{node.op} can't be timed by itself"
     else:
         reason = "" if channels else "its output channels can't be changed alone"
-    curves = found.get(shape.key, ()) if shape is not None else ()
-    return LayerStaircase(layer=node.name, op=node.op, channels=channels or 0, curves=curves, reason=reason)
+    curves = () if own is None else found.get(own.key, ())
+    parts = [found[entry.key] for entry in together if entry.key in found]
+    whole = parts and len(parts) == len(together)
+    return LayerStaircase(
+        layer=node.name,
+        op=node.op,
+        channels=channels or 0,
+        curves=curves,
+        together=tuple(Stairs.sum(same) for same in zip(*parts, strict=True)) if whole else (),
+        members=len(together),
+        reason=reason,
+    )

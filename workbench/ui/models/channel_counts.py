@@ -64,7 +64,7 @@ class ChannelCounts:
         if not self.edges or count >= self.channels:
             return ""
         if len(self.edges) == 1:
-            return "; by itself this layer gets no faster with fewer"
+            return "; no faster here with fewer"
         if count in self.edges:
             return ", the end of a step in its time"
         below = [str(edge) for edge in self.edges if edge < count][-1:]

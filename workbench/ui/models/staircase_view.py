@@ -73,13 +73,16 @@ def _planned(
 def _text(found: LayerStaircase, form: KernelForm, planned: int) -> str:
     if not found.curves:
         return f"This layer has no staircase: {found.reason}."
-    curve = found.curve(form) or found.curves[0]
+    curve = found.curve(form) or found.decisive[0]
     title = STAIR_TITLES[curve.form]
+    others = found.members - 1 if found.together else 0
+    if others > 0:
+        title = f"{title}, this layer and {numbers.plural(others, 'other')} that lose channels with it"
     if len(curve.edges) < 2:
-        told = f"In {title}, this layer by itself gets no faster with fewer channels."
+        told = f"In {title}: no faster with fewer channels."
     else:
         ends = ", ".join(map(str, curve.edges))
-        told = f"In {title}, steps end at {ends} channels: no larger count that was timed is as fast."
+        told = f"In {title}: steps end at {ends} channels; no larger count that was timed is as fast."
     now, own = curve.at(planned), curve.at(found.channels)
     if planned < found.channels and now is not None and own is not None and own.microseconds > 0:
         share = numbers.fixed(100 * now.microseconds / own.microseconds, 0)
@@ -104,9 +107,10 @@ def staircase_csv(found: LayerStaircase) -> str:
     """Return the points as CSV with exact numbers."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["form", "channels", "microseconds", "ci95_low", "ci95_high", "edge"])
-    for curve in found.curves:
-        for point in curve.points:
-            edge = int(point.channels in curve.edges)
-            writer.writerow([curve.form, point.channels, point.microseconds, *point.ci95, edge])
+    writer.writerow(["layers", "form", "channels", "microseconds", "ci95_low", "ci95_high", "edge"])
+    for layers, curves in ((1, found.curves), (found.members, found.together)):
+        for curve in curves:
+            for point in curve.points:
+                edge = int(point.channels in curve.edges)
+                writer.writerow([layers, curve.form, point.channels, point.microseconds, *point.ci95, edge])
     return out.getvalue()

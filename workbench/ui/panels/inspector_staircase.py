@@ -124,7 +124,7 @@ class StaircasePanel(QWidget):
         keys = [
             f'<span style="color:{series_color(place, self._session.theme).name()}">●</span>&nbsp;'
             f"{STAIR_TITLES[curve.form].replace(' ', '&nbsp;')}"
-            for place, curve in enumerate(view.found.curves)
+            for place, curve in enumerate(view.found.decisive)
         ]
         self.key.setText(f"{' &nbsp; '.join(keys)} &nbsp; large&nbsp;dots:&nbsp;ends&nbsp;of&nbsp;steps")
 

@@ -28,7 +28,7 @@ class StaircasePlot(SmallPlot):
         """See SmallPlot."""
         theme, view = self._theme, self._view
         top = 0.0
-        for place, curve in enumerate(view.found.curves):
+        for place, curve in enumerate(view.found.decisive):
             color = series_color(place, theme)
             faint = QColor(color)
             faint.setAlphaF(0.45)
@@ -71,7 +71,7 @@ class StaircasePlot(SmallPlot):
     def text_at(self, place: QPointF) -> str:
         """See SmallPlot."""
         nearest: tuple[float, str] = (_REACH, "")
-        for curve in self._view.found.curves:
+        for curve in self._view.found.decisive:
             for point in curve.points:
                 away = self.box.mapViewToScene(QPointF(point.channels, point.microseconds)) - place
                 distance = float((away.x() ** 2 + away.y() ** 2) ** 0.5)
