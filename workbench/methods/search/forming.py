@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import product
@@ -24,24 +24,31 @@ _MOST_COUNTS = 4
 _WIDE, _MULTIPLE, _NARROW_MULTIPLE = 32, 16, 8
 
 
-def form_space(graph: ModelGraph, study: Study, registry: MethodRegistry) -> Space:
+def form_space(
+    graph: ModelGraph, study: Study, registry: MethodRegistry, paying: Mapping[str, Collection[int]] | None = None
+) -> Space:
     """Return what a study chooses from on a model.
 
     Args:
         graph: The original.
         study: With its steps and knobs filled in (see `template.completed`).
         registry: The known methods.
+        paying: By layer, the channel counts that were measured to be faster than all larger ones, where that is known;
+            others are not tried, unless the study names values.
 
     Raises:
         RecipeError: an unknown knob, a value out of range, a glob that matches no layer, tied layers that share no
             value, or nothing that is in play.
     """
-    return _Forming(graph, study, registry).space()
+    return _Forming(graph, study, registry, paying or {}).space()
 
 
 class _Forming:
-    def __init__(self, graph: ModelGraph, study: Study, registry: MethodRegistry) -> None:
-        self._graph, self._study, self._registry = graph, study, registry
+    def __init__(
+        self, graph: ModelGraph, study: Study, registry: MethodRegistry, paying: Mapping[str, Collection[int]]
+    ) -> None:
+        self._graph, self._study, self._registry, self._paying = graph, study, registry, paying
+        self._wasteful = 0
         self._layers = described_layers(graph, registry)
         self._names = [layer.name for layer in self._layers]
         self._order = {name: place for place, name in enumerate(self._names)}
@@ -90,6 +97,8 @@ class _Forming:
         for pattern, (_, line) in pins.items():
             earlier = lines.pop(pattern, {})
             lines[pattern] = {**earlier, **line}
+        if self._wasteful:
+            self._notes.append(f"{self._wasteful} channel count(s) are left out, which are no faster than larger ones")
         plan = Plan(default=study.plan.default, layers=lines)
         return Space(tuple(found), plan, tuple(pinned), tuple(self._notes))
 
@@ -180,6 +189,10 @@ class _Forming:
             counts = [kept_units(group.units, ratio, step if group.units > step else 1) for ratio in given]
         else:
             counts = list(range(group.units - step, 0, -step)) if group.units > step else []
+            known = self._paying.get(layer)
+            if known is not None and per_unit == 1:
+                tried, counts = counts, [count for count in counts if count in known]
+                self._wasteful += len(tried) - len(counts)
             while len(counts) > _MOST_COUNTS:
                 counts = counts[::2]
         most = PRUNE_RATIO.high or 1.0

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from workbench.data.metrics.registry import metric_named
 from workbench.domain.errors import JobError
 from workbench.domain.measurements import MetricMeasurement, is_share
 from workbench.domain.reports import CandidateReport
@@ -106,6 +107,8 @@ def reference_of(study: Study, original: Original) -> tuple[float, ...]:
         drop = 1.0
     elif worst is not None:
         drop = metric.value - worst if metric.higher_is_better else worst - metric.value
+    elif metric_named(metric.metric).against == "reference":
+        drop = max(abs(metric.value), 1e-9)  # likeness to the original is at its best, and may be lost wholly
     else:
         drop = _DROP_OF_INTEREST if is_share(metric.metric) else _DROP_OF_INTEREST * max(abs(metric.value), 1e-9)
     found = [drop, *(study.reference.get(name, 1.0) for name in study.costs)]

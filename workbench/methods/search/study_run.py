@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -58,6 +58,7 @@ class Means:
         builder: Builds candidates.
         stopwatch: Times stand-ins on the study's device.
         measure: Measures files on the study's device.
+        paying: By layer, channel counts that are known to be faster than all larger ones.
     """
 
     registry: MethodRegistry
@@ -66,6 +67,7 @@ class Means:
     builder: TrialBuilder
     stopwatch: Stopwatch
     measure: MeasureLatency
+    paying: Mapping[str, Collection[int]] = field(default_factory=dict)
 
 
 def run_study(
@@ -123,7 +125,7 @@ class _Run:
         self._test = _split(self._data, "test", self._graph)
         checked_metric(self._test)
         self._study = completed(study, self._graph, means.registry)
-        self._space = form_space(self._graph, self._study, means.registry)
+        self._space = form_space(self._graph, self._study, means.registry, means.paying)
         self._template = Template(self._study, self._graph, means.registry, self._space)
         self._strategy = make_strategy(self._study.strategy)
         # A first recipe that can't be run at all is better known before any work.
