@@ -13,10 +13,12 @@ import pytest
 from workbench.api import ModelGraph
 from workbench.domain.errors import BadInputError
 from workbench.domain.staircase import StaircaseReport
+from workbench.domain.study import Study
 from workbench.graph.storage import save_model
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import StaircaseJob
 from workbench.worker.dispatch import run_job
+from workbench.worker.staircase_jobs import paying_counts
 
 
 @pytest.fixture
@@ -52,6 +54,10 @@ def test_layers_are_timed_once_and_told_as_they_come(model: str, small_cnn: Mode
             assert one.channels == two.channels
             assert one.microseconds < two.microseconds
     assert first.decisive == first.together
+    plain = Study.model_validate({"knobs": {"prune_ratio": {}}})
+    edges = {entry.layer: frozenset(entry.together[0].edges) for entry in report.layers if entry.together}
+    assert paying_counts(Path(model), plain) == edges
+    assert paying_counts(Path(model), plain.model_copy(update={"threads": 2})) == {}
     assert last.decisive == last.curves
     assert second.channels == 8
 

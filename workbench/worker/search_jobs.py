@@ -26,6 +26,7 @@ from workbench.worker.installed_methods import loaded_methods
 from workbench.worker.local_trials import LocalTrials
 from workbench.worker.measuring_jobs import check_measurable
 from workbench.worker.model_jobs import onnx_file
+from workbench.worker.staircase_jobs import paying_counts
 
 _STAND_IN_SECONDS = 0.8
 
@@ -50,6 +51,7 @@ def search(spec: SearchJob, context: JobContext) -> dict[str, Any]:
                     builder,
                     DeviceStopwatch(path, lambda: device_named(study.device), study),
                     _measure(study),
+                    paying_counts(path, study),
                 ),
                 on_candidate=lambda so_far: context.partial("candidate", so_far.model_dump(mode="json")),
                 progress=context.progress,

@@ -10,7 +10,9 @@ from typing import Any
 
 from workbench.devices.stair_book import Curves, StairBook
 from workbench.domain.errors import BadInputError
+from workbench.domain.knobs import ACTIVATION_BITS, WEIGHT_BITS
 from workbench.domain.staircase import LayerStaircase, StaircaseReport, Stairs
+from workbench.domain.study import Study
 from workbench.graph.channels import layer_groups
 from workbench.graph.kernel_graphs import INTEGER_OPERATORS, kernel_shapes
 from workbench.graph.kernel_widths import Narrowing, Side, narrowing
@@ -57,6 +59,36 @@ def climb(spec: StaircaseJob, context: JobContext) -> dict[str, Any]:
     return report.model_copy(
         update={"layers": layers, "measured": measured, "seconds": time.perf_counter() - began}
     ).model_dump(mode="json")
+
+
+def paying_counts(path: Path, study: Study) -> dict[str, frozenset[int]]:
+    """Return by layer the channel counts that pay in a format that the study has in play, where they were measured.
+
+    Only layers of which all that lose channels with them were measured are in it.
+
+    Args:
+        path: The model.
+        study: Says which device, and how it is measured there.
+
+    Raises:
+        DeviceError: there is no such device, or it can't be reached.
+    """
+    spec = StaircaseJob(
+        model=str(path), device=study.device, threads=study.threads, batch=study.batch, dimensions=study.dimensions
+    )
+    graph = runnable_model(path)
+    book = StairBook(_folder(), spec.threads, device_named(spec.device))
+    _, together = _wanted(graph, _chosen(graph, spec), spec)
+    # Without any knobs named, a study puts bits in play.
+    integers = not study.knobs or {WEIGHT_BITS.name, ACTIVATION_BITS.name} <= study.knobs.keys()
+    found: dict[str, frozenset[int]] = {}
+    for name, parts in together.items():
+        known = [curves for entry in parts if (curves := book.known(entry))]
+        if parts and len(known) == len(parts):
+            sums = [Stairs.sum(same) for same in zip(*known, strict=True)]
+            edges = [curve.edges for curve in sums if integers or curve.form == "float32"]
+            found[name] = frozenset().union(*edges)
+    return found
 
 
 def _folder() -> Path:

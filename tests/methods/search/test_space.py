@@ -77,6 +77,20 @@ def test_what_is_coupled_is_one_dimension_and_counts_are_multiples_of_sixteen(ch
     assert coupled["prune_ratio Conv_0"] == ("Conv_0", "Conv_4")
 
 
+def test_counts_that_were_measured_to_be_no_faster_are_left_out(chain, registry) -> None:
+    study = completed(Study.model_validate({"steps": STEPS}), chain, registry)
+    space = form_space(chain, study, registry, {"Conv_0": {32, 64}, "Conv_2": {64}})
+    found = by_id(space)
+    assert found["prune_ratio Conv_0"] == ({}, {"prune_ratio": 0.5})
+    assert "prune_ratio Conv_2" not in found
+    assert any("5 channel count(s)" in note for note in space.notes)
+    named = completed(
+        Study.model_validate({"steps": STEPS, "knobs": {"prune_ratio": {"values": [0.25]}}}), chain, registry
+    )
+    found = by_id(form_space(chain, named, registry, {"Conv_0": {64}}))
+    assert found["prune_ratio Conv_0"] == ({}, {"prune_ratio": 0.25}), "what the study names is tried"
+
+
 def test_ratios_that_are_named_go_to_the_nearest_fast_count(chain, registry) -> None:
     space, _ = formed(chain, registry, knobs={"prune_ratio": [0.3, 0.45, 0.5]})
     assert by_id(space)["prune_ratio Conv_2"] == ({}, {"prune_ratio": 0.25}, {"prune_ratio": 0.5})
