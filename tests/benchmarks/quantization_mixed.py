@@ -2,14 +2,18 @@
 
 usage: python tests/benchmarks/quantization_mixed.py [--only NAME …] [--sensitivity output]
 
-Every row is a recipe of one step without training that runs through the command line's own job, 8-bit activations; top1
-is that of the exported file in ONNX Runtime on all 10,000 test images of CIFAR-10. Latest figures, sensitivity
-"output", 1 thread; seconds are those of the step, with other work beside:
+Every row is a recipe of one step without training that runs through the command line's own job; top1 is that of the
+exported file in ONNX Runtime on all 10,000 test images of CIFAR-10. Latest figures, sensitivity "output", biases
+corrected, 8-bit activations unless said, 1 thread; seconds are those of the step, on a busy machine:
 
-    uniform 4   0.9033
-    mixed 4     0.9127   68 s   (2 layers with 3 bits, 11 with 4, 4 with 5, 3 with 6)     above uniform 4
-    uniform 3   0.5758
-    mixed 3     0.7141   48 s   (1 layer with 2 bits, 15 with 3, 2 with 4, 2 with 5)      3 points above uniform 3
+    uniform 4          0.9119   14 s
+    mixed 4            0.9134  159 s   (2 layers with 3 bits, 11 with 4, 4 with 5, 3 with 6)   asked: above uniform 4
+    uniform 3          0.7868    8 s
+    mixed 3            0.8227   63 s   (1 layer with 2 bits, 15 with 3, 2 with 4, 2 with 5)    asked: 3 points above
+    uniform 3, GPTQ    0.9092   28 s
+    mixed 3, GPTQ      0.9106  176 s   (the same bits)
+    W4A5               0.9053   20 s
+    mixed, W4A5's bit operations: see --only mixed-4-5
 """
 
 from __future__ import annotations
