@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -168,13 +168,14 @@ class TrialRun:
                         waiting[pool.submit(self._run, trial, chunks)] = trial
                     for future in [future for future in waiting if future.done()]:
                         future.result()
-                        waiting.pop(future)
+                        self._look(waiting.pop(future))
                     finished += 1
                     # Making graphs goes ahead of running them; the bar shows the middle of the two.
                     share = (finished - len(waiting) / 2) / len(lacking)
                     progress.update(share, f"{trial.reported[0]}, {trial.value}, {until} samples")
                 for number, future in enumerate(as_completed(waiting)):
                     future.result()
+                    self._look(waiting[future])
                     progress.update(1 - (len(waiting) - number - 1) / 2 / len(lacking))
             except BaseException:
                 for future in waiting:
@@ -250,7 +251,14 @@ class TrialRun:
         drops, errors, divergences = (np.array([getattr(drop, name) for drop in found]) for name in _FIGURES)
         return expected_drops(drops, errors, divergences, self._resolution / 3)
 
-    def _points(self, trial: Trial, expected: float, error: float) -> Iterator[SensitivityPoint]:
+    def _look(self, trial: Trial) -> None:
+        """Hand on what a trial's first samples say by themselves, before those of the others are known."""
+        if trial.taken == 0 and trial.failed is None and trial.have:
+            seen = replace(trial, taken=trial.have)
+            for point in self._points(seen, None, 0.0):
+                self._emit(point)
+
+    def _points(self, trial: Trial, expected: float | None, error: float) -> Iterator[SensitivityPoint]:
         records, divergences = trial.counted()
         drop = self._original.drop(records, divergences)
         for layer in trial.reported:
@@ -263,6 +271,6 @@ class TrialRun:
                 samples=len(records),
                 coupled=tuple(member for member in trial.members if member != layer) if layer in trial.members else (),
                 expected=expected,
-                expected_ci95=interval(expected, error, Z95),
+                expected_ci95=None if expected is None else interval(expected, error, Z95),
                 provisional=not trial.done,
             )
