@@ -24,6 +24,7 @@ from workbench.methods.method import Requirement
 from workbench.methods.preparation import RecipeData
 from workbench.methods.sensitivity import sweep
 from workbench.methods.sweep_setup import Swept, Watched
+from workbench.methods.sweep_store import SweepStore
 
 
 def swept(graph: ModelGraph, description: DataDescription, engine: OrtEngine, **changes: Any) -> SweepReport:
@@ -105,6 +106,11 @@ def test_a_killed_sweep_goes_on_where_it_was(
         swept(small_cnn, labelled, engine, known=known, store=store, cancel=token, progress=Progress(report))
     finished = len(store.read_text().splitlines())
     assert 2 <= finished < 6
+    lines = [json.loads(line) for line in store.read_text().splitlines()]
+    kept = SweepStore(store, lines[0]["key"])
+    # A trial that the cancel broke off has some of its 200 samples.
+    records = [kept.get(line["layer"], line["value"]) for line in lines]
+    finished = sum(found is not None and len(found[0]) == 200 for found in records)
     with store.open("a") as stream:
         stream.write('{"key": "half a li')
     runs, seen = RoundWeights.runs, []
