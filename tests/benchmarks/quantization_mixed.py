@@ -13,7 +13,7 @@ corrected, 8-bit activations unless said, 1 thread; seconds are those of the ste
     uniform 3, GPTQ    0.9092   28 s
     mixed 3, GPTQ      0.9106  176 s   (the same bits)
     W4A5               0.9053   20 s
-    mixed, W4A5's bit operations: see --only mixed-4-5
+    mixed, as many     0.9116  153 s   (bit operations; activations: 12 with 4 bits, 5 with 5, 1 with 6, 2 with 8)
 """
 
 from __future__ import annotations
