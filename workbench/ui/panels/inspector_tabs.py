@@ -53,7 +53,7 @@ class LayerTabs(QWidget):
             ("Channels", "How much each output channel weighs"),
             ("Cut", "How the selected candidate's pruning ranked the channels, and where it cut"),
             ("Levels", "Weights and inputs before and after they are quantized, with levels and clip range"),
-            ("Staircase", "How long the layer takes with fewer output channels: which ratios are worth it"),
+            ("Stairs", "How long the layer takes with fewer output channels: which ratios are worth it"),
         ):
             self.tabs.setTabToolTip(self.tabs.addTab(title), tip)
         self.tabs.setTabVisible(IMPORTANCE, False)
