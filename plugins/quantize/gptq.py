@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from workbench.api import LayerSettings, MethodResult, ModelGraph, Parameters, Tools
 
@@ -29,6 +30,7 @@ class Gptq(Quantization):
     summary: ClassVar[str] = "Integers whose rounding errors make up for each other in the layer's output; no training."
     source: ClassVar[str] = "Frantar et al., 2023, GPTQ; Hassibi & Stork, 1993, Optimal Brain Surgeon"
     Parameters: ClassVar[type[Parameters]] = GptqParameters
+    in_sweeps: ClassVar[Mapping[str, Any]] = {"bias_correction": False}
 
     def apply(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> MethodResult:
         """Calibrate, round in turn, insert the quantizers.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -47,6 +48,7 @@ class PostTrainingQuantization(Quantization):
     summary: ClassVar[str] = "Integers for weights and activations, with ranges from calibration samples; no training."
     source: ClassVar[str] = "Jacob et al., 2018; Nagel et al., 2019 (bias correction), 2021"
     Parameters: ClassVar[type[Parameters]] = PtqParameters
+    in_sweeps: ClassVar[Mapping[str, Any]] = {"bias_correction": False}
     least_bits: ClassVar[int] = 1
 
     def check(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:

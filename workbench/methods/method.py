@@ -125,6 +125,8 @@ class Method(ABC):
         stage: Where it usually stands in a recipe.
         knobs: The knobs it reads from the plan.
         needs_data: Whether it needs training or calibration samples.
+        in_sweeps: Parameters that sweeps take unless they are told otherwise: without what mends a whole model's damage
+            at a cost that a single trial does not bear.
         version: Part of the cache key; raise it when the same input gives another result.
     """
 
@@ -135,6 +137,7 @@ class Method(ABC):
     stage: ClassVar[Stage]
     knobs: ClassVar[tuple[Knob, ...]] = ()
     needs_data: ClassVar[bool] = False
+    in_sweeps: ClassVar[Mapping[str, Any]] = {}
     version: ClassVar[int] = 1
     Parameters: ClassVar[type[BaseModel]] = Parameters
 

@@ -13,7 +13,7 @@ import numpy as np
 from workbench.data.statistics import Z95
 
 # Of a drop of 20 points nobody needs to know whether it is 17.
-_RELATIVE = 0.2
+_RELATIVE = 0.15
 
 
 def settled(

@@ -44,14 +44,14 @@ class Swept:
         dataset: Samples that the metric is taken on.
         inference: Engine that evaluates.
         training: Engine that methods may use.
-        parameters: Of the method.
+        parameters: Of the method, beside those that it takes in sweeps (Method.in_sweeps).
         layers: Names; all layers without any.
         samples: How many samples, evenly spread, or "all".
         data: Calibration samples for methods that need them.
         seed: Of the method and of the samples' order.
         threads: Trials that run at the same time, one thread each; 0 takes all cores.
         store: JSON-lines file that the records are appended to and resumed from.
-        early: End a trial as soon as its rank is settled, it is known to 0.3 points (or a fifth of itself), or it is
+        early: End a trial as soon as its rank is settled, it is known to 0.3 points (or a seventh of itself), or it is
             certainly useless; all samples are run otherwise.
     """
 
@@ -106,7 +106,8 @@ class Setup:
     def __init__(self, swept: Swept, values: Sequence[Setting], kind: str, watched: Watched) -> None:
         graph, registry, method = swept.graph, swept.registry, swept.method
         self._swept, self._watched = swept, watched
-        applied = registry.instantiate(Step(method=method, parameters=dict(swept.parameters)))
+        given = {**registry.get(method).method.in_sweeps, **swept.parameters}
+        applied = registry.instantiate(Step(method=method, parameters=given))
         self._knob = _knob_of(applied, registry, swept.knob)
         _refuse_what_needs_more(applied, graph, swept.data)
         self.values = tuple(self._knob.check(value, "values") for value in (values or self._knob.sweep))
