@@ -149,6 +149,9 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--candidate", metavar="NAME", help="name or id (default: the latest)")
     export.add_argument("--out", metavar="OUT.onnx", required=True)
     export.add_argument("--recipe", metavar="OUT.yaml", help="write the recipe here too")
+    report = actions.add_parser("report", help="write the project as one page of HTML", parents=[common])
+    report.add_argument("file", metavar="FILE.mcw")
+    report.add_argument("--out", metavar="OUT.html", required=True)
 
     plugin = verb("plugin", "for plugin authors")
     actions = plugin.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)

@@ -86,7 +86,11 @@ def train(methods, network, tools):
 
 def rounded_alone(methods, graph, tools, bits):
     method = methods["quantize.ptq"]
-    return method(method.Parameters(calibration_samples=128, bias_correction=False)).apply(graph, settings(graph, bits), tools).graph
+    return (
+        method(method.Parameters(calibration_samples=128, bias_correction=False))
+        .apply(graph, settings(graph, bits), tools)
+        .graph
+    )
 
 
 def test_it_beats_rounding_alone(methods, train, tools, network):

@@ -86,7 +86,11 @@ def deployed_run(graph):
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_every_estimator_beats_rounding_alone_and_reports_the_file_s_score(methods, train, tools, network, estimator):
     ptq = methods["quantize.ptq"]
-    alone = ptq(ptq.Parameters(calibration_samples=128, bias_correction=False)).apply(network, settings(network), tools).graph
+    alone = (
+        ptq(ptq.Parameters(calibration_samples=128, bias_correction=False))
+        .apply(network, settings(network), tools)
+        .graph
+    )
     # Patchworks of noise teach nothing in so few steps.
     result = train(binary=estimator, epochs=12, mixing=0.0)
     (stage,) = result.details["stages"]
