@@ -34,6 +34,17 @@ class Pictures:
             classes = session.run({"x": images})["y"].argmax(axis=1)
             yield Batch({"x": images}, classes if self._labels else None)
 
+    @property
+    def training(self) -> Pictures:
+        """The same pictures, for statistics of batch norm."""
+        return self
+
+    def __len__(self) -> int:
+        return 2000
+
+    def shuffled(self, batch_size: int, seed: int) -> Iterator[Batch]:
+        return self.calibration(len(self), batch_size)
+
 
 @pytest.fixture(scope="session")
 def methods() -> dict[str, type[Method]]:
