@@ -112,7 +112,7 @@ def test_plugins_metrics_stand_beside_the_programs_own(desk):
 
 def test_what_was_chosen_stays_when_the_plugins_are_read(desk):
     form = desk.wizard.form
-    form.show_description(CIFAR.model_copy(update={"metric": "balanced"}), desk.session._scratch)
+    form.show_description(CIFAR.model_copy(update={"metric": "balanced"}), desk.session.scratch)
     desk.asked()
     asked = desk.wizard._asked
     listed(desk)
@@ -145,7 +145,7 @@ def test_a_plugins_reader_has_a_form_for_its_settings(desk):
 def test_the_programs_readers_have_their_settings_too(desk):
     listed(desk)
     description = DataDescription(task="language", test=Split(reader="text", path="a.txt", length=64))
-    desk.wizard.form.show_description(description, desk.session._scratch)
+    desk.wizard.form.show_description(description, desk.session.scratch)
     split = desk.wizard.form.test
     assert split.settings.values == {"length": 64}
     assert split.content() == {"reader": "text", "path": "a.txt", "length": 64}
@@ -209,7 +209,7 @@ def test_arrays_are_offered_in_the_fields(desk):
 
 def test_what_a_file_says_is_not_guessed_over(desk):
     description = DataDescription(task="outputs", metric="sqnr", test=Split(reader="npz", path="t.npz", inputs="z"))
-    desk.wizard.form.show_description(description, desk.session._scratch)
+    desk.wizard.form.show_description(description, desk.session.scratch)
     desk.asked()
     assert "list_arrays" not in [spec.kind for spec in desk.runner.specs.values()]
     assert desk.wizard.form.test.content() == {"reader": "npz", "path": "t.npz", "inputs": "z"}
