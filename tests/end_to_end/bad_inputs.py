@@ -360,7 +360,7 @@ BAD_INPUTS: dict[str, BadInput] = {
     "unknown device of a recipe": BadInput(
         recipe("seed: 3", "seed: 3\ndevice: moon"),
         COMPRESS[:-1],
-        "bad_input",
+        "device",
         ("no device 'moon'", "local"),
         spec=lambda desk: CompressJob(
             model=str(desk / "model.onnx"), recipe=read_recipe(desk / "recipe.yaml"), out=str(desk / "out.onnx")
@@ -368,6 +368,6 @@ BAD_INPUTS: dict[str, BadInput] = {
         worker_only=True,
     ),
     "unknown device": BadInput(
-        nothing, ("profile", "model.onnx", "--device", "moon"), "bad_input", ("no device 'moon'", "local")
+        nothing, ("profile", "model.onnx", "--device", "moon"), "device", ("no device 'moon'", "local")
     ),
 }
