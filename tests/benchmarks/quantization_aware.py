@@ -14,7 +14,7 @@ batch 1 with 1 thread, measured for a second:
     w3a3               6 epochs, batch norm stays folded    top1 0.9056   ratio 0.534    864 s   >= 0.900
     w2a2              15 epochs, batch norm given back      top1 0.8808   ratio 0.527   2928 s   >= 0.875
     binary-w1a8-brief  4 epochs, statistics taken anew      top1 0.8782   ratio 0.471    872 s   >= 0.885 missed
-    binary-w1a8       20 epochs, averages as statistics     top1 0.8844   ratio 0.471   2407 s   >= 0.885 missed
+    binary-w1a8       30 epochs, averages as statistics     top1 0.8927   ratio 0.473   2217 s   >= 0.885
     w3a3-brief         6,000 images, batch norm given back  top1 0.8850
     w3a3-brief-folded  the same, it stays folded            top1 0.8939   (at a learning rate of 0.002: 0.1713)
 
@@ -32,7 +32,7 @@ statistics by averages: 0.8858 without, 0.8870 with, which is within noise (0.3 
 0.8833 outside of the job, where binary-w1a8-brief has 0.8782 with statistics taken anew: the gain at 2 epochs was not
 seen again, in another training, and more epochs with them were not measured. The test images were looked at meanwhile.
 
-binary-w1a8: simulated 0.8844, literal 0.8842, deployed 0.8844. binary-w1a8-irnet was stopped after 22 of its 24
+binary-w1a8: simulated 0.8930, literal 0.8931, deployed 0.8927; with 20 epochs 0.8844, 0.8842, 0.8844. binary-w1a8-irnet was stopped after 22 of its 24
 epochs at 0.850 of the 1,000 images that choose the epoch. Those 1,000 images are from the training split, which the
 original was trained on: they choose, they do not foretell the figure. Two epochs of 5,000 images, by the same 1,000: at
 a learning rate of 0.01 xnor 0.810, irnet 0.822, recu 0.502, at 0.03 0.617, 0.635, 0.315. binary-w1a1 was not measured;
@@ -84,7 +84,7 @@ ROWS = {
     "w3a3": Row(3, 3, ">= 0.900", {**_FOLDED, "learning_rate": 0.0005}, 6),
     "w2a2": Row(2, 2, ">= 0.875"),
     "binary-w1a8-brief": Row(1, 8, ">= 0.885", {"statistics_samples": 2048}, 4),
-    "binary-w1a8": Row(1, 8, ">= 0.885", {"statistics_samples": 0}, 20),
+    "binary-w1a8": Row(1, 8, ">= 0.885", {"statistics_samples": 0}, 30),
     "binary-w1a8-irnet": Row(1, 8, "against binary-w1a8", {"binary": "irnet", "mixing": 0}, 24),
     "binary-w1a1": Row(1, 1, "no wish", {"binary": "irnet", "stages": "w8"}, 24),
     "w3a3-brief": Row(3, 3, "against w3a3-brief-folded", {"samples": 6000}, 1),
