@@ -33,11 +33,11 @@ statistics by averages: 0.8858 without, 0.8870 with, which is within noise (0.3 
 seen again, in another training, and more epochs with them were not measured. The test images were looked at meanwhile.
 
 binary-w1a8: simulated 0.8930, literal 0.8931, deployed 0.8927; with 20 epochs 0.8844, 0.8842, 0.8844.
-binary-w1a8-irnet was stopped after 22 of its 24 epochs at 0.850 of the 1,000 images that choose the epoch. Those 1,000 images are from the training split, which the
-original was trained on: they choose, they do not foretell the figure. Two epochs of 5,000 images, by the same 1,000: at
-a learning rate of 0.01 xnor 0.810, irnet 0.822, recu 0.502, at 0.03 0.617, 0.635, 0.315. binary-w1a1 was not measured;
-one epoch of 4,000 images at 1 bit each, without stages, scored 0.448 with the clipped slope and 0.245 with the
-polynomial one.
+binary-w1a8-irnet was stopped after 22 of its 24 epochs at 0.850 of the 1,000 images that choose the epoch. Those
+1,000 images are from the training split, which the original was trained on: they choose, they do not foretell the
+figure. Two epochs of 5,000 images, by the same 1,000: at a learning rate of 0.01 xnor 0.810, irnet 0.822, recu 0.502,
+at 0.03 0.617, 0.635, 0.315. binary-w1a1 was not measured; one epoch of 4,000 images at 1 bit each, without stages,
+scored 0.448 with the clipped slope and 0.245 with the polynomial one.
 """
 
 from __future__ import annotations
