@@ -65,7 +65,7 @@ def interactions(swept: Swept, value: Setting, *, watched: Watched | None = None
         baseline=setup.original.measurement,
         points=tuple(run.points(list(alone.values()))),
         pairs=tuple(found),
-        evaluations=run.evaluations + 1,
+        evaluations=run.evaluations([*alone.values(), *paired.values()]),
         seconds=time.perf_counter() - began,
         skipped=setup.skipped,
     )

@@ -71,10 +71,9 @@ class OriginalRun:
         progress: Progress,
         cancel: CancelToken,
     ) -> None:
-        self._engine, self._cancel, self.workers = engine, cancel, workers
-        self.graph = graph
-        checked_metric(dataset)
-        self._dataset = dataset
+        self.workers = workers
+        # Of outputs that are no scores of classes, neither margins nor probabilities mean anything.
+        self._scores = dataset.description.task == "classification"
         plain = engine.replay(graph, _reader(dataset), len(dataset), cancel=cancel)
         metric = checked_metric(dataset)
         outputs: list[np.ndarray | None] = [None] * plain.chunks
@@ -86,7 +85,8 @@ class OriginalRun:
             own = checked_metric(dataset)
             targets = None if dataset.targets is None else dataset.targets[where]
             own.update(output, output if own.against == "reference" else _present(targets, dataset))
-            records[chunk], margins[chunk], outputs[chunk] = own.per_sample, _margins(output), output
+            records[chunk], outputs[chunk] = own.per_sample, output
+            margins[chunk] = _margins(output) if self._scores else None
             return output.nbytes
 
         kept = 0
@@ -121,7 +121,7 @@ class OriginalRun:
         original = self._output(chunk)
         targets = None if self._ordered.targets is None else self._ordered.targets[where]
         metric.update(output, original if metric.against == "reference" else _present(targets, self._ordered))
-        return metric.per_sample, divergences(original, output)
+        return metric.per_sample, divergences(original, output, scores=self._scores)
 
     def divergence_of(self, part: ReplayedPart, chunks: Iterable[int], free: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return how far a variant's outputs are from the original's on some chunks (n,); `free` are its weights.
@@ -130,10 +130,10 @@ class OriginalRun:
             JobError: the runtime failed.
             CancelledError: cancelled.
         """
-        found = [
-            divergences(self._output(chunk), chosen_output(self.replay.run(part, chunk, free), self._ordered.output))
-            for chunk in chunks
-        ]
+        found = []
+        for chunk in chunks:
+            output = chosen_output(self.replay.run(part, chunk, free), self._ordered.output)
+            found.append(divergences(self._output(chunk), output, scores=self._scores))
         return np.concatenate(found)
 
     def _output(self, chunk: int) -> np.ndarray:
@@ -196,17 +196,17 @@ def _margins(output: np.ndarray) -> np.ndarray | None:
     return np.asarray(np.nan_to_num(best[:, -1] - best[:, -2]))
 
 
-def divergences(original: np.ndarray, output: np.ndarray) -> np.ndarray:
+def divergences(original: np.ndarray, output: np.ndarray, *, scores: bool) -> np.ndarray:
     """Return how far each sample's output is from the original's (n,).
 
-    For scores of classes (n, C) the Kullback-Leibler divergence of their probabilities, else the energy of the
+    For `scores` of classes (n, C) the Kullback-Leibler divergence of their probabilities, else the energy of the
     difference over that of the original's outputs.
     """
     count = len(original)
     if original.shape != output.shape or original.dtype.kind != "f" or not count:
         return np.full(len(output), np.nan)
     first, second = original.astype(np.float64), output.astype(np.float64)
-    if first.ndim == 2 and first.shape[1] > 1:
+    if scores and first.ndim == 2 and first.shape[1] > 1:
         before, after = _log_probabilities(first), _log_probabilities(second)
         return np.asarray((np.exp(before) * (before - after)).sum(axis=1))
     energy = np.square(first).reshape(count, -1).mean()

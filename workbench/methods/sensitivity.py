@@ -71,7 +71,7 @@ def sweep(
         baseline=setup.original.measurement,
         points=tuple(run.points(trials)),
         everything=tuple(run.points(whole)),
-        evaluations=run.evaluations + 1,
+        evaluations=run.evaluations([*whole, *trials]),
         seconds=time.perf_counter() - began,
         skipped=setup.skipped,
     )

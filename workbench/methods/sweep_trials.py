@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from workbench.engines.contracts import ReplayedPart
 from workbench.graph.model import ModelGraph
 from workbench.methods.evaluation import measured
 from workbench.methods.expected_drops import ExpectedDrops, expected_drops
-from workbench.methods.original_run import OriginalRun
+from workbench.methods.original_run import Drop, OriginalRun
 from workbench.methods.sampling import interval
 from workbench.methods.settling import settled
 from workbench.methods.sweep_store import SweepStore
@@ -44,6 +44,8 @@ class Trial:
         divergences: (m,) of the outputs from the original's; NaN where that means nothing.
         taken: How many of them count so far.
         done: Whether no more are wanted.
+        ran: Whether a graph was made and run for it.
+        known: How many samples counted when its drop was last worked out, and that drop.
         failed: Why there is no result.
     """
 
@@ -57,6 +59,8 @@ class Trial:
     part: ReplayedPart | None = None
     taken: int = 0
     done: bool = False
+    ran: bool = False
+    known: tuple[int, Drop] | None = None
     failed: WorkbenchError | None = None
 
     @property
@@ -100,7 +104,10 @@ class TrialRun:
         self._hopeless = _HOPELESS_SHARE * value
         replay = original.replay
         self._ends = [replay.samples(chunk).stop for chunk in range(replay.chunks)]
-        self.evaluations = 0
+
+    def evaluations(self, trials: Sequence[Trial]) -> int:
+        """Return how many graphs were run, the original included."""
+        return 1 + sum(trial.ran for trial in trials)
 
     def run(self, trials: Sequence[Trial], values: Sequence[str], progress: Progress) -> None:
         """Run all trials to their end; those with records from an earlier run go on after them.
@@ -166,7 +173,10 @@ class TrialRun:
                         chunks = [chunk for chunk in wanted if self._original.replay.samples(chunk).start >= trial.have]
                         self._original.replay.keep(trial.part.fed, chunks)
                         waiting[pool.submit(self._run, trial, chunks)] = trial
-                    for future in [future for future in waiting if future.done()]:
+                    # Graphs that wait to be run take memory.
+                    full = len(waiting) >= 2 * self._original.workers
+                    ended = wait(waiting, return_when=FIRST_COMPLETED).done if full else ()
+                    for future in [*ended, *(future for future in waiting if future.done() and future not in ended)]:
                         future.result()
                         self._look(waiting.pop(future))
                     finished += 1
@@ -194,7 +204,7 @@ class TrialRun:
             except WorkbenchError as error:
                 self._fail(trial, error)
                 return False
-            self.evaluations += 1
+            trial.ran = True
         return True
 
     def _run(self, trial: Trial, chunks: Sequence[int]) -> None:
@@ -236,6 +246,8 @@ class TrialRun:
         for index, trial in enumerate(tried):
             if trial in active:
                 trial.done = bool(done[index]) or until >= self._ends[-1]
+                if trial.done:
+                    trial.part = None  # with its graph
                 for point in self._points(trial, float(expected.values[index]), float(expected.errors[index])):
                     self._emit(point)
 
@@ -247,9 +259,15 @@ class TrialRun:
             self._emit(point)
 
     def _expected(self, trials: Sequence[Trial]) -> ExpectedDrops:
-        found = [self._original.drop(*trial.counted()) for trial in trials]
+        found = [self._drop(trial) for trial in trials]
         drops, errors, divergences = (np.array([getattr(drop, name) for drop in found]) for name in _FIGURES)
         return expected_drops(drops, errors, divergences, self._resolution / 3)
+
+    def _drop(self, trial: Trial) -> Drop:
+        """Return a trial's drop; intervals of some metrics are bootstrapped, which is not done twice."""
+        if trial.known is None or trial.known[0] != trial.taken:
+            trial.known = trial.taken, self._original.drop(*trial.counted())
+        return trial.known[1]
 
     def _look(self, trial: Trial) -> None:
         """Hand on what a trial's first samples say by themselves, before those of the others are known."""
@@ -259,8 +277,7 @@ class TrialRun:
                 self._emit(point)
 
     def _points(self, trial: Trial, expected: float | None, error: float) -> Iterator[SensitivityPoint]:
-        records, divergences = trial.counted()
-        drop = self._original.drop(records, divergences)
+        drop = self._drop(trial)
         for layer in trial.reported:
             yield SensitivityPoint(
                 layer=layer,
@@ -268,7 +285,7 @@ class TrialRun:
                 metric=drop.metric,
                 drop=drop.drop,
                 ci95=drop.ci95,
-                samples=len(records),
+                samples=trial.taken,
                 coupled=tuple(member for member in trial.members if member != layer) if layer in trial.members else (),
                 expected=expected,
                 expected_ci95=None if expected is None else interval(expected, error, Z95),
