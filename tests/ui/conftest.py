@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
 
 from tests.fakes.projects import methods, resnet20_state
 from tests.fakes.runner import FakeRunner
 from workbench.app import make_window
+from workbench.graph.model import ModelGraph
 from workbench.project.document import Document
 from workbench.project.recent import RecentFiles
 from workbench.project.state import ProjectState
@@ -20,6 +22,8 @@ from workbench.ui.main_window import MainWindow
 from workbench.ui.preferences import Preferences
 from workbench.ui.session import Session
 from workbench.ui.theme import Theme
+
+_JOB_MS = 120_000
 
 
 @pytest.fixture
@@ -115,3 +119,19 @@ def labelled_data(tmp_path: Path, small_cnn: object) -> Path:
         f"task: classification\nmetric: top1\ntrain: {split.format('train')}\ntest: {split.format('test')}\n"
     )
     return path
+
+
+@pytest.fixture
+def measured_window(
+    real_window: Callable[[], MainWindow], small_cnn: ModelGraph, labelled_data: Path, tmp_path: Path, qtbot: QtBot
+) -> MainWindow:
+    """A window on a real worker, with the small network, its data and the baseline."""
+    path = tmp_path / "small.onnx"
+    path.write_bytes(small_cnn.to_bytes())
+    made = real_window()
+    made.open_file(path)
+    made.session.list_methods()
+    qtbot.waitUntil(lambda: made.session.state.inspect is not None and bool(made.session.methods), timeout=_JOB_MS)
+    made.open_file(labelled_data)
+    qtbot.waitUntil(lambda: made.session.state.baseline is not None, timeout=_JOB_MS)
+    return made

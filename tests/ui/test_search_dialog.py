@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
-import pytest
 from pytestqt.qtbot import QtBot
 
 from tests.fakes.projects import resnet20_state
 from workbench.domain.data_description import DataDescription
 from workbench.domain.plan import Plan
-from workbench.graph.model import ModelGraph
 from workbench.ui.main_window import MainWindow
 from workbench.ui.models.search_form import SearchForm
 from workbench.ui.panels.search_dialog import SearchDialog
@@ -20,22 +17,8 @@ from workbench.ui.search import search_of
 JOB_MS = 120_000
 
 
-@pytest.fixture
-def window(
-    real_window: Callable[[], MainWindow], small_cnn: ModelGraph, labelled_data: Path, tmp_path: Path, qtbot: QtBot
-) -> MainWindow:
-    path = tmp_path / "small.onnx"
-    path.write_bytes(small_cnn.to_bytes())
-    made = real_window()
-    made.open_file(path)
-    made.session.list_methods()
-    qtbot.waitUntil(lambda: made.session.state.inspect is not None and bool(made.session.methods), timeout=JOB_MS)
-    made.open_file(labelled_data)
-    qtbot.waitUntil(lambda: made.session.state.baseline is not None, timeout=JOB_MS)
-    return made
-
-
-def test_candidates_come_one_by_one_and_a_stopped_search_goes_on(window: MainWindow, qtbot: QtBot) -> None:
+def test_candidates_come_one_by_one_and_a_stopped_search_goes_on(measured_window: MainWindow, qtbot: QtBot) -> None:
+    window = measured_window
     window.actions_.trigger("compress.search")
     dialog, session = window.findChild(SearchDialog), window.session
     qtbot.addWidget(dialog)

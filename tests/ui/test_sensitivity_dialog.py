@@ -5,33 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
-from pathlib import Path
 
-import pytest
 from PySide6.QtGui import QGuiApplication
 from pytestqt.qtbot import QtBot
 
-from workbench.graph.model import ModelGraph
 from workbench.ui.main_window import MainWindow
 from workbench.ui.models.sensitivity_table import Kind
 from workbench.ui.panels.sensitivity_dialog import SensitivityDialog
 
 JOB_MS = 60_000
-
-
-@pytest.fixture
-def window(
-    real_window: Callable[[], MainWindow], small_cnn: ModelGraph, labelled_data: Path, tmp_path: Path, qtbot: QtBot
-) -> MainWindow:
-    path = tmp_path / "small.onnx"
-    path.write_bytes(small_cnn.to_bytes())
-    made = real_window()
-    made.open_file(path)
-    made.session.list_methods()
-    qtbot.waitUntil(lambda: made.session.state.inspect is not None and bool(made.session.methods), timeout=JOB_MS)
-    made.open_file(labelled_data)
-    qtbot.waitUntil(lambda: made.session.state.baseline is not None, timeout=JOB_MS)
-    return made
 
 
 def opened(window: MainWindow, qtbot: QtBot) -> SensitivityDialog:
@@ -45,17 +27,17 @@ def measure(dialog: SensitivityDialog, qtbot: QtBot, kind: Kind) -> list[list[st
     """Ask for a kind and return its rows."""
     dialog.kind.setCurrentIndex(dialog.kind.findData(kind))
     before = dialog.report
-    dialog.start_button.click()
+    dialog.check.click()
     assert dialog.busy.isVisible()
-    assert not dialog.start_button.isEnabled()
+    assert not dialog.check.isEnabled()
     qtbot.waitUntil(lambda: dialog.report is not before and not dialog.busy.isVisible(), timeout=JOB_MS)
     items = [dialog.tree.topLevelItem(row) for row in range(dialog.tree.topLevelItemCount())]
     return [[item.text(column) for column in range(dialog.tree.columnCount())] for item in items]
 
 
-def test_all_kinds_on_a_worker(window: MainWindow, qtbot: QtBot) -> None:
-    dialog = opened(window, qtbot)
-    session = window.session
+def test_all_kinds_on_a_worker(measured_window: MainWindow, qtbot: QtBot) -> None:
+    dialog = opened(measured_window, qtbot)
+    session = measured_window.session
     assert dialog.sweep.currentData() == ("weight_bits", "quantize.ptq")
     assert not dialog.tree.isVisible()
     assert not dialog.copy.isEnabled()
@@ -91,5 +73,5 @@ def test_without_a_model_it_says_what_is_missing(real_window: Callable[[], MainW
     qtbot.addWidget(dialog)
     dialog.show()
     assert dialog.blocked.isVisible()
-    assert not dialog.start_button.isEnabled()
-    assert dialog.start_button.toolTip() == dialog.blocked.text()
+    assert not dialog.check.isEnabled()
+    assert dialog.check.toolTip() == dialog.blocked.text()

@@ -29,6 +29,8 @@ from workbench.ui.session import Session
 
 _MARGIN_PX = 28
 _ROW_MARGIN_PX = 8
+_STRETCH, _BY_HAND = QHeaderView.ResizeMode.Stretch, QHeaderView.ResizeMode.Interactive
+_WORD = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 _NUMBER = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
@@ -63,7 +65,7 @@ class ReportDialog(QDialog):
 
     def __init__(self, session: Session, columns: Columns, export: Export, parent: QWidget | None) -> None:
         super().__init__(parent)
-        self._session, self._columns, self._exported = session, columns, export
+        self._session, self._exported = session, export
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setMinimumSize(640, 420)
         self.busy = QProgressBar()
@@ -71,6 +73,7 @@ class ReportDialog(QDialog):
         self.busy.setTextVisible(False)
         self.busy.setMaximumHeight(4)
         self.tree = self._table()
+        self.set_columns(columns)
         self.check = QPushButton()
         self.check.setProperty("role", "primary")
         self.copy = QPushButton("Copy as CSV")
@@ -113,10 +116,10 @@ class ReportDialog(QDialog):
         for button in (self.copy, self.export):
             button.setEnabled(found)
 
-    def row(self, cells: tuple[str, ...], subject: str) -> QTreeWidgetItem:
-        """Return a row about a layer or node, which is not in the list yet."""
+    def row(self, cells: tuple[str, ...], *subjects: str) -> QTreeWidgetItem:
+        """Return a row about layers or nodes, which is not in the list yet."""
         item = QTreeWidgetItem(list(cells))
-        item.setData(0, Qt.ItemDataRole.UserRole, subject)
+        item.setData(0, Qt.ItemDataRole.UserRole, subjects)
         item.setSizeHint(0, QSize(0, self.tree.fontMetrics().height() + _ROW_MARGIN_PX))
         for column in range(self._columns.first_number, len(cells)):
             item.setTextAlignment(column, _NUMBER)
@@ -128,29 +131,35 @@ class ReportDialog(QDialog):
         font.setWeight(QFont.Weight.DemiBold)
         return font
 
-    def _table(self) -> QTreeWidget:
-        columns, tree = self._columns, QTreeWidget()
+    def set_columns(self, columns: Columns) -> None:
+        """Empty the list and give it columns."""
+        self._columns, tree = columns, self.tree
+        tree.clear()
+        tree.setColumnCount(len(columns.headings))
         tree.setHeaderLabels(list(columns.headings))
+        for column, tooltip in enumerate(columns.tooltips):
+            tree.headerItem().setToolTip(column, tooltip)
+            tree.headerItem().setTextAlignment(column, _NUMBER if column >= columns.first_number else _WORD)
+        header = tree.header()
+        header.setStretchLastSection(False)
+        for column, heading in enumerate(columns.headings):
+            stretched = column == columns.stretched
+            header.setSectionResizeMode(column, _STRETCH if stretched else _BY_HAND)
+            if not stretched:
+                tree.setColumnWidth(column, tree.fontMetrics().horizontalAdvance(heading) + _MARGIN_PX)
+
+    def _table(self) -> QTreeWidget:
+        tree = QTreeWidget()
         tree.setRootIsDecorated(False)
         tree.setUniformRowHeights(True)
         tree.setAlternatingRowColors(True)
         tree.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        for column, tooltip in enumerate(columns.tooltips):
-            tree.headerItem().setToolTip(column, tooltip)
-            if column >= columns.first_number:
-                tree.headerItem().setTextAlignment(column, _NUMBER)
-        header = tree.header()
-        header.setStretchLastSection(False)
-        header.setSectionResizeMode(columns.stretched, QHeaderView.ResizeMode.Stretch)
-        for column, heading in enumerate(columns.headings):
-            if column != columns.stretched:
-                tree.setColumnWidth(column, tree.fontMetrics().horizontalAdvance(heading) + _MARGIN_PX)
         tree.itemDoubleClicked.connect(lambda item, _: self._show(item))
         tree.itemActivated.connect(lambda item, _: self._show(item))
         return tree
 
     def _show(self, item: QTreeWidgetItem) -> None:
-        self._session.selection.set_layers((item.data(0, Qt.ItemDataRole.UserRole),))
+        self._session.selection.set_layers(tuple(item.data(0, Qt.ItemDataRole.UserRole)))
 
     def _copy(self) -> None:
         text = self.csv()

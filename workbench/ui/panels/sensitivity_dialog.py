@@ -3,26 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QFont, QKeySequence, QShortcut
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QComboBox,
-    QDialog,
-    QDialogButtonBox,
-    QFormLayout,
-    QHeaderView,
-    QLabel,
-    QProgressBar,
-    QPushButton,
-    QTreeWidget,
-    QTreeWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton, QWidget
 
 from workbench.domain.reports import SweepReport
 from workbench.domain.sensitivity_reports import EstimateReport, InteractionsReport
@@ -32,27 +16,20 @@ from workbench.ui.models import numbers
 from workbench.ui.models.layer_table import layer_labels
 from workbench.ui.models.method_choices import recommended_first
 from workbench.ui.models.sensitivity_table import EXPLAINED, Kind, Report, csv_of, table_of
-from workbench.ui.panels.export import ask_path, copy_text, save_text
+from workbench.ui.panels.report_dialog import Columns, Export, ReportDialog
 from workbench.ui.session import Session
 
-_MARGIN_PX = 28
-_WIDEST_PX = 280
-_STRETCH, _BY_HAND = QHeaderView.ResizeMode.Stretch, QHeaderView.ResizeMode.Interactive
-_WORD = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-_NUMBER = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+_EXPORT = Export("the sensitivities", "Export sensitivities", "sensitivities.csv")
 
 
-class SensitivityDialog(QDialog):
+class SensitivityDialog(ReportDialog):
     """Stays open beside the window; double-click on a row selects its layers."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._session = session
+        super().__init__(session, Columns(("Layer",), (), 0, 1), _EXPORT, parent)
         self._job: str | None = None
         self.report: Report | None = None
-        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("Sensitivity in other ways")
-        self.setMinimumSize(640, 460)
         self.resize(860, 600)
         self.kind, self.sweep, self.value, self.layers = (QComboBox() for _ in range(4))
         for kind in Kind:
@@ -61,9 +38,7 @@ class SensitivityDialog(QDialog):
         for label in (self.explained, self.summary, self.blocked):
             label.setWordWrap(True)
             label.setTextFormat(Qt.TextFormat.PlainText)
-        strong = QFont(self.summary.font())
-        strong.setWeight(QFont.Weight.DemiBold)
-        self.summary.setFont(strong)
+        self.summary.setFont(self.strong())
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.FieldsStayAtSizeHint)
         form.addRow("&Measure", self.kind)
@@ -72,46 +47,17 @@ class SensitivityDialog(QDialog):
         form.addRow("&Layers", self.layers)
         self.value.setToolTip("All values of the sweep, or the one that both layers of a pair take")
         self.layers.setToolTip("All layers, or those that are selected in the layer table or the graph")
-        self.busy = QProgressBar()
         self.busy.setRange(0, 1000)
-        self.busy.setTextVisible(True)
-        self.tree = QTreeWidget()
-        self.tree.setRootIsDecorated(False)
-        self.tree.setUniformRowHeights(True)
-        self.tree.setAlternatingRowColors(True)
-        self.tree.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.tree.itemDoubleClicked.connect(lambda item, _: self._show_layers(item))
-        self.tree.itemActivated.connect(lambda item, _: self._show_layers(item))
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        self.start_button, self.cancel_button = QPushButton("Measure"), QPushButton("Cancel")
-        self.start_button.setProperty("role", "primary")
-        self.copy, self.export = QPushButton("Copy as CSV"), QPushButton("Export as CSV…")
-        for button in (self.start_button, self.cancel_button, self.copy, self.export):
-            buttons.addButton(button, QDialogButtonBox.ButtonRole.ActionRole)
-        buttons.rejected.connect(self.reject)
-        self.start_button.clicked.connect(self.start)
-        self.cancel_button.clicked.connect(self._cancel)
-        self.copy.clicked.connect(self._copy)
-        self.export.clicked.connect(
-            lambda: ask_path(self, "Export sensitivities", "sensitivities.csv", "CSV (*.csv)", self._export)
-        )
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(16, 16, 16, 16)
-        outer.setSpacing(12)
-        outer.addWidget(self.explained)
-        outer.addLayout(form)
-        for widget in (self.blocked, self.busy, self.summary):
-            outer.addWidget(widget)
-        outer.addWidget(self.tree, 1)
-        outer.addStretch()
-        outer.addWidget(buttons)
+        self.check.setText("Measure")
+        self.stop = QPushButton("Cancel")
+        self.stop.clicked.connect(self._cancel)
+        self.lay_out((self.explained, form, self.blocked, self.busy, self.summary), (self.stop,))
         self.kind.currentIndexChanged.connect(self._choices_changed)
         self.sweep.currentIndexChanged.connect(self._choices_changed)
         session.methodsChanged.connect(self._fill_sweeps)
         session.selection.layersChanged.connect(self._fill_layers)
         session.jobs.jobChanged.connect(self._job_changed)
-        session.theme.themeChanged.connect(self._show)
-        QShortcut(QKeySequence.StandardKey.Copy, self.tree, self._copy, context=Qt.ShortcutContext.WidgetShortcut)
+        session.theme.themeChanged.connect(self.refresh)
         self._fill_sweeps()
         self._fill_layers()
 
@@ -148,7 +94,7 @@ class SensitivityDialog(QDialog):
             spec = SweepJob(values=values, direction="all but", store=store, **common)
         title = f"{kind.value}: {self.sweep.currentText()}"
         self._job = self._session.jobs.submit(spec, title, "batch", on_result=partial(self._arrived, kind))
-        self._show()
+        self.refresh()
 
     def _values(self) -> tuple[Any, ...]:
         chosen = self.value.currentData()
@@ -161,7 +107,7 @@ class SensitivityDialog(QDialog):
             Kind.ALL_BUT: SweepReport,
         }
         self.report = reports[kind].model_validate(payload)
-        self._show()
+        self.refresh()
 
     def _fill_sweeps(self) -> None:
         before = self.sweep.currentData()
@@ -198,25 +144,23 @@ class SensitivityDialog(QDialog):
                 self.value.addItem(", ".join(numbers.setting_text(value, knob.unit) for value in values), values)
             for value in values:
                 self.value.addItem(numbers.setting_text(value, knob.unit), value)
-        self._show()
+        self.refresh()
 
     def _record(self) -> Any:
         return next((record for record in self._session.jobs.active if record.id == self._job), None)
 
-    def _show(self) -> None:
+    def refresh(self) -> None:
+        """Show how far the job is, and what was found."""
         record, reason = self._record(), self._session.missing("model", "data", "methods")
         self.blocked.setVisible(reason is not None)
         self.blocked.setText(reason or "")
-        self.busy.setVisible(record is not None)
+        self.show_busy(record is not None, self.report is not None)
         if record is not None:
             self.busy.setValue(round(1000 * record.fraction))
-        self.start_button.setEnabled(record is None and reason is None and self.sweep.currentData() is not None)
-        self.start_button.setToolTip(reason or "Have a worker measure what is chosen")
-        self.cancel_button.setVisible(record is not None)
-        for widget in (self.tree, self.summary):
-            widget.setVisible(self.report is not None)
-        for button in (self.copy, self.export):
-            button.setEnabled(self.report is not None)
+        self.check.setEnabled(record is None and reason is None and self.sweep.currentData() is not None)
+        self.check.setToolTip(reason or "Have a worker measure what is chosen")
+        self.stop.setVisible(record is not None)
+        self.summary.setVisible(self.report is not None)
         if self.report is not None:
             self._fill(self.report)
 
@@ -226,36 +170,21 @@ class SensitivityDialog(QDialog):
         skipped = f" {numbers.plural(len(report.skipped), 'setting')} skipped." if report.skipped else ""
         self.summary.setText(table.summary + skipped)
         self.summary.setToolTip("\n".join(f"{layer}: {reason}" for layer, reason in report.skipped.items()))
-        self.tree.clear()
-        self.tree.setColumnCount(len(table.headings))
-        self.tree.setHeaderLabels(list(table.headings))
-        strong = QFont(self.tree.font())
-        strong.setWeight(QFont.Weight.DemiBold)
-        height = QSize(0, self.tree.fontMetrics().height() + 8)
-        items = []
+        self.set_columns(Columns(table.headings, (), table.texts - 1, table.texts))
+        strong, items = self.strong(), []
         for row in table.rows:
-            item = QTreeWidgetItem(list(row.cells))
-            item.setData(0, Qt.ItemDataRole.UserRole, row.layers)
-            item.setSizeHint(0, height)
-            for column in range(len(row.cells)):
-                item.setToolTip(column, row.cells[column])
-                if column >= table.texts:
-                    item.setTextAlignment(column, _NUMBER)
+            item = self.row(row.cells, *row.layers)
             if row.sure:
                 item.setFont(len(row.cells) - 1, strong)
             items.append(item)
         self.tree.addTopLevelItems(items)
         for column in range(len(table.headings)):
-            self.tree.headerItem().setTextAlignment(column, _NUMBER if column >= table.texts else _WORD)
-            self.tree.resizeColumnToContents(column)
-            self.tree.setColumnWidth(column, min(self.tree.columnWidth(column) + _MARGIN_PX, _WIDEST_PX))
-        header = self.tree.header()
-        header.setStretchLastSection(False)
-        for column in range(len(table.headings)):
-            header.setSectionResizeMode(column, _STRETCH if column == table.texts - 1 else _BY_HAND)
+            if column != table.texts - 1:
+                self.tree.resizeColumnToContents(column)
 
-    def _show_layers(self, item: QTreeWidgetItem) -> None:
-        self._session.selection.set_layers(tuple(item.data(0, Qt.ItemDataRole.UserRole)))
+    def csv(self) -> str | None:
+        """Return the figures as comma-separated values; None where nothing was found yet."""
+        return None if self.report is None else csv_of(self.report)
 
     def _job_changed(self, job: str) -> None:
         if job == self._job:
@@ -263,19 +192,11 @@ class SensitivityDialog(QDialog):
             if record is not None and self.busy.isVisible():
                 self.busy.setValue(round(1000 * record.fraction))
             else:
-                self._show()
+                self.refresh()
 
     def _cancel(self) -> None:
         if self._job is not None:
             self._session.jobs.cancel(self._job)
-
-    def _copy(self) -> None:
-        if self.report is not None:
-            copy_text(self._session, csv_of(self.report), "the sensitivities")
-
-    def _export(self, path: Path) -> None:
-        if self.report is not None:
-            save_text(self._session, path, csv_of(self.report))
 
 
 def show_sensitivities(session: Session, parent: QWidget) -> SensitivityDialog:
