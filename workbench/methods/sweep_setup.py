@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from workbench.data.dataset import Dataset
 from workbench.domain.cancel import CancelToken, Progress
+from workbench.domain.cores import available_cores
 from workbench.domain.errors import RecipeError
 from workbench.domain.knobs import Knob, Setting
 from workbench.domain.measurements import SensitivityPoint
@@ -130,7 +130,7 @@ class Setup:
             swept.inference,
             part,
             seed=seed,
-            workers=swept.threads or _cores(),
+            workers=swept.threads or available_cores(),
             progress=watched.progress.part(0.0, 0.05),
             cancel=watched.cancel,
         )
@@ -219,12 +219,6 @@ class Maker:
         tools = replace(self.tools, rng=np.random.default_rng(self.tools.seed))
         changed = apply_method(self.method, entry, where, self.graph, settings, tools).graph
         return fold_given_back(changed, self.graph)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _inputs_of(graph: ModelGraph, layers: Collection[str]) -> list[str]:

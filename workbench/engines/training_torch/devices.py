@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import torch
 
+from workbench.domain.cores import available_cores
 from workbench.engines.contracts import TrainingSettings
 
 Precision = Literal["float32", "bfloat16"]
@@ -24,11 +25,7 @@ def training_device() -> torch.device:
 
 def thread_count(asked: int) -> int:
     """Return how many threads torch gets; 0 asks for every core this process may use."""
-    if asked > 0:
-        return asked
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return asked if asked > 0 else available_cores()
 
 
 @contextmanager
