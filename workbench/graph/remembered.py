@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from typing import TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from workbench.graph.model import ModelGraph
 
@@ -18,7 +18,7 @@ def once_per_graph(function: Callable[[ModelGraph], _Result]) -> Callable[[Model
     A result must not hold the graph that it is kept for, or neither would ever be given back; the graph itself is fine.
     """
     kept: WeakKeyDictionary[ModelGraph, _Result] = WeakKeyDictionary()
-    same: WeakKeyDictionary[ModelGraph, bool] = WeakKeyDictionary()
+    same: WeakSet[ModelGraph] = WeakSet()
 
     @wraps(function)
     def remembered(graph: ModelGraph) -> _Result:
@@ -27,7 +27,7 @@ def once_per_graph(function: Callable[[ModelGraph], _Result]) -> Callable[[Model
         if graph not in kept:
             result = function(graph)
             if result is graph:
-                same[graph] = True
+                same.add(graph)
                 return result
             kept[graph] = result
         return kept[graph]
