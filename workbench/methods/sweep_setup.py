@@ -106,7 +106,11 @@ class Setup:
     def __init__(self, swept: Swept, values: Sequence[Setting], kind: str, watched: Watched) -> None:
         graph, registry, method = swept.graph, swept.registry, swept.method
         self._swept, self._watched = swept, watched
-        given = {**registry.get(method).method.in_sweeps, **swept.parameters}
+        own = registry.get(method).method.in_sweeps
+        given = {**own, **swept.parameters}
+        for name in own.keys() - swept.parameters.keys():
+            # Drops are larger than those of a recipe that leaves the parameter to its default.
+            watched.log(f"Sweeps take {method} with {name} {own[name]}, unless they are given it.")
         applied = registry.instantiate(Step(method=method, parameters=given))
         self._knob = _knob_of(applied, registry, swept.knob)
         _refuse_what_needs_more(applied, graph, swept.data)

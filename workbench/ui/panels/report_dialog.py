@@ -116,6 +116,13 @@ class ReportDialog(QDialog):
         for button in (self.copy, self.export):
             button.setEnabled(found)
 
+    def fit_columns(self) -> None:
+        """Make columns as wide as what stands in them."""
+        for column in range(len(self._columns.headings)):
+            if column != self._columns.stretched:
+                self.tree.resizeColumnToContents(column)
+                self.tree.setColumnWidth(column, self.tree.columnWidth(column) + _MARGIN_PX // 2)
+
     def row(self, cells: tuple[str, ...], *subjects: str) -> QTreeWidgetItem:
         """Return a row about layers or nodes, which is not in the list yet."""
         item = QTreeWidgetItem(list(cells))
@@ -139,10 +146,10 @@ class ReportDialog(QDialog):
         tree.setHeaderLabels(list(columns.headings))
         for column, tooltip in enumerate(columns.tooltips):
             tree.headerItem().setToolTip(column, tooltip)
-            tree.headerItem().setTextAlignment(column, _NUMBER if column >= columns.first_number else _WORD)
         header = tree.header()
         header.setStretchLastSection(False)
         for column, heading in enumerate(columns.headings):
+            tree.headerItem().setTextAlignment(column, _NUMBER if column >= columns.first_number else _WORD)
             stretched = column == columns.stretched
             header.setSectionResizeMode(column, _STRETCH if stretched else _BY_HAND)
             if not stretched:

@@ -178,9 +178,7 @@ class SensitivityDialog(ReportDialog):
                 item.setFont(len(row.cells) - 1, strong)
             items.append(item)
         self.tree.addTopLevelItems(items)
-        for column in range(len(table.headings)):
-            if column != table.texts - 1:
-                self.tree.resizeColumnToContents(column)
+        self.fit_columns()
 
     def csv(self) -> str | None:
         """Return the figures as comma-separated values; None where nothing was found yet."""
