@@ -65,6 +65,29 @@ def changed_part(original: ModelGraph, changed: ModelGraph) -> ChangedPart:
     return ChangedPart(changed, fed, runs=not outputs <= untouched)
 
 
+def values_ahead(graph: ModelGraph, layers: Collection[str]) -> tuple[str, ...]:
+    """Return the inner values that all which lies behind a layer reads besides itself, for every layer, in graph order.
+
+    Args:
+        graph: Whole.
+        layers: Names of nodes.
+    """
+    wanted: set[str] = set()
+    for place, layer in enumerate(graph.nodes):
+        if layer.name not in layers:
+            continue
+        behind = set(layer.outputs)
+        wanted.update(reads(layer))
+        for node in graph.nodes[place + 1 :]:
+            read = reads(node)
+            if not behind.isdisjoint(read):
+                behind.update(node.outputs)
+                wanted.update(name for name in read if name not in behind)
+    return tuple(
+        name for node in graph.nodes for name in node.outputs if name in wanted and not graph.is_constant(name)
+    )
+
+
 def _same(node: Node, original: ModelGraph, changed: ModelGraph, untouched: set[str], equal: dict[str, bool]) -> bool:
     other = original.producer(node.outputs[0]) if node.outputs else None
     if other is None or (node.op, node.domain, node.inputs, node.outputs) != (

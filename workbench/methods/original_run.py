@@ -72,6 +72,7 @@ class OriginalRun:
         cancel: CancelToken,
     ) -> None:
         self.workers = workers
+        self._engine, self._cancel = engine, cancel
         # Of outputs that are no scores of classes, neither margins nor probabilities mean anything.
         self._scores = dataset.description.task == "classification"
         plain = engine.replay(graph, _reader(dataset), len(dataset), cancel=cancel)
@@ -103,7 +104,15 @@ class OriginalRun:
         self._ordered = dataset.subset(self.plan.order)
         whole = [output for output in outputs if output is not None]
         self._outputs = np.concatenate(whole)[self.plan.order] if len(whole) == len(outputs) else None
-        self.replay: Replay = engine.replay(graph, _reader(self._ordered), len(dataset), cancel=cancel)
+        self._own = self._replay_of(graph)
+        self.replay = self._own
+
+    def _replay_of(self, graph: ModelGraph) -> Replay:
+        return self._engine.replay(graph, _reader(self._ordered), len(self._ordered), cancel=self._cancel)
+
+    def feed_from(self, graph: ModelGraph) -> None:
+        """Feed variants with the inner values of this graph, which has more in common with them than the original."""
+        self.replay = self._replay_of(graph)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -140,7 +149,7 @@ class OriginalRun:
         """Return the original's output on a chunk."""
         if self._outputs is not None:
             return np.asarray(self._outputs[self.replay.samples(chunk)])
-        return chosen_output(self.replay.outputs(chunk), self._ordered.output)
+        return chosen_output(self._own.outputs(chunk), self._ordered.output)
 
     def drop(self, records: np.ndarray, divergence: np.ndarray) -> Drop:
         """Return what the metric loses by a variant, from its records (n, k) of the first n samples of the plan."""

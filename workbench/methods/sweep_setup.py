@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,12 +12,13 @@ import numpy as np
 from workbench.data.dataset import Dataset
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.cores import available_cores
-from workbench.domain.errors import RecipeError
+from workbench.domain.errors import CancelledError, RecipeError, StorageError, WorkbenchError
 from workbench.domain.knobs import Knob, Setting
 from workbench.domain.measurements import SensitivityPoint
 from workbench.domain.plan import LayerSettings
 from workbench.domain.recipe import Step
 from workbench.engines.contracts import InferenceEngine, TrainingEngine
+from workbench.graph.changed_part import values_ahead
 from workbench.graph.model import ModelGraph
 from workbench.methods.applicability import coupled_layers, layer_knobs, obstacles
 from workbench.methods.evaluation import chosen_samples
@@ -176,9 +177,11 @@ class Setup:
             WorkbenchError: not one trial could be run; the first one's error.
         """
         watched = self._watched
+        last, reference = self._last_changed(trials)
+        self.original.feed_from(reference)
         run = TrialRun(
             self.original,
-            self._maker.make,
+            lambda trial: reference if trial is last else self._maker.make(trial),
             self._store,
             on_point,
             early=self._swept.early,
@@ -186,7 +189,7 @@ class Setup:
             log=watched.log,
         )
         layers = {layer for trial in trials for layer in trial.members}
-        run.run(trials, _inputs_of(self._swept.graph, layers), watched.progress.part(0.05, 1.0))
+        run.run(trials, values_ahead(reference, layers), watched.progress.part(0.05, 1.0))
         failed = [trial for trial in trials if trial.failed is not None]
         self.skipped.update(
             {f"{layer} at {trial.value}": str(trial.failed) for trial in failed for layer in trial.reported}
@@ -195,6 +198,23 @@ class Setup:
             assert failed[0].failed is not None
             raise failed[0].failed
         return run
+
+    def _last_changed(self, trials: Sequence[Trial]) -> tuple[Trial | None, ModelGraph]:
+        """Return the trial that changes the graph last, and its graph; the original where it has none.
+
+        Methods tidy a graph before they change it; compared with the original, all behind the first thing that was
+        tidied would differ. A trial has everything ahead of its own layers in common with this graph.
+        """
+        original, order = self._swept.graph, {node.name: place for place, node in enumerate(self._swept.graph.nodes)}
+        last = max(trials, key=lambda trial: min(order.get(name, 0) for name in trial.members), default=None)
+        if last is None or all(trial.have >= len(self.original) for trial in trials):
+            return None, original
+        try:
+            return last, self._maker.make(last)
+        except (CancelledError, StorageError):
+            raise
+        except WorkbenchError:
+            return None, original  # the trial will fail again, and be recorded
 
 
 @dataclass(frozen=True)
@@ -223,13 +243,6 @@ class Maker:
         tools = replace(self.tools, rng=np.random.default_rng(self.tools.seed))
         changed = apply_method(self.method, entry, where, self.graph, settings, tools).graph
         return fold_given_back(changed, self.graph)
-
-
-def _inputs_of(graph: ModelGraph, layers: Collection[str]) -> list[str]:
-    """Return the values that the layers read: a trial that changes a layer is nearly always fed with these."""
-    names = [name for node in graph.nodes if node.name in layers for name in node.inputs[:1]]
-    fed = {info.name for info in graph.inputs}
-    return [name for name in names if name and name not in fed and not graph.is_constant(name)]
 
 
 def _refuse_what_needs_more(method: Method, graph: ModelGraph, data: RecipeData | None) -> None:

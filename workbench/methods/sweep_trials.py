@@ -160,8 +160,9 @@ class TrialRun:
         """Run trials on the samples up to `until`: each in a thread, while the next one's graph is made."""
         wanted = [chunk for chunk, end in enumerate(self._ends) if end <= until]
         lacking = [trial for trial in active if trial.have < until]
-        if lacking and values:
-            self._original.replay.keep(values, wanted)
+        # Computed for all trials in one go; each by itself would run the original once more.
+        known = [name for trial in lacking if trial.part is not None for name in trial.part.fed]
+        self._original.replay.keep([*(values if lacking else ()), *known], wanted)
         waiting: dict[Future[None], Trial] = {}
         finished = 0
         with ThreadPoolExecutor(self._original.workers, thread_name_prefix="trial") as pool:

@@ -29,7 +29,7 @@ def cut_out(
         outputs: Names of values, in order.
         ranks: Number of axes of inputs whose shape the file does not state.
         like: Arrays as computed values among the inputs will be fed: their element types and numbers of axes hold,
-            whatever the file states.
+            whatever the file states; so do sizes beyond the first axis in which they and the file agree.
 
     Raises:
         KeyError: a name is not a value of the graph.
@@ -50,7 +50,7 @@ def cut_out(
         # Runtimes refuse an input without a type; inner values of files that state none are nearly always float32.
         kind, shape = value.type or ir.TensorType(ir.DataType.FLOAT), value.shape
         if like is not None and name in like:
-            kind, shape = ir.TensorType(ir.DataType.from_numpy(like[name].dtype)), ir.Shape([None] * like[name].ndim)
+            kind, shape = ir.TensorType(ir.DataType.from_numpy(like[name].dtype)), _common_shape(shape, like[name])
         elif shape is None and ranks is not None and name in ranks:
             shape = ir.Shape([None] * ranks[name])
         given = ir.Value(name=name, type=kind, shape=shape)
@@ -72,3 +72,13 @@ def cut_out(
     inner.inputs.clear()
     inner.inputs.extend([*fed, *needed])
     return graph.edited(model)
+
+
+def _common_shape(stated: ir.Shape | None, like: np.ndarray) -> ir.Shape:
+    """Return what is sure of a fed value: without sizes, runtimes leave out their fastest layouts behind it."""
+    if stated is None or len(stated) != like.ndim or not like.ndim:
+        return ir.Shape([None] * like.ndim)
+    # A name says that two first axes are equally long; a number would say how many samples are fed.
+    first = stated[0].value if isinstance(stated[0], ir.SymbolicDim) else None
+    sizes = zip(stated[1:], like.shape[1:], strict=True)
+    return ir.Shape([first, *(size if isinstance(size, int) and size == found else None for size, found in sizes)])
