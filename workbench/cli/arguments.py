@@ -76,10 +76,30 @@ def parser() -> argparse.ArgumentParser:
     ladder.add_argument("--samples", default="all", help="number of test samples for the metric, or all (default)")
     ladder.add_argument("--compared", type=int, default=64, help="samples to compare inner values on (default: 64)")
 
+    compare = verb("compare", "compare models on the same samples: by class, by layer, and which samples changed")
+    compare.add_argument("models", metavar="MODEL", nargs="+", help="the original first")
+    compare.add_argument("--data", metavar="DATA.yaml", required=True)
+    compare.add_argument("--samples", default="all", help="number of test samples, or all (default)")
+    compare.add_argument(
+        "--compared", type=int, default=64, help="samples to compare layers on; 0 for none (default: %(default)s)"
+    )
+    compare.add_argument(
+        "--pictures",
+        type=int,
+        default=0,
+        help="samples that come with a picture, for each model and verdict (default: %(default)s)",
+    )
+
     profile = verb("profile", "measure latency, models interleaved in one process", project=True)
     profile.add_argument("models", metavar="MODEL", nargs="+")
     _latency_arguments(profile)
     profile.add_argument("--seconds", type=float, default=5.0, help="how long to measure (default: %(default)s)")
+    profile.add_argument("--roofline", action="store_true", help="place layers under the device's measured roofs")
+    profile.add_argument("--fresh", action="store_true", help="measure the device's roofs anew, and keep nothing")
+    profile.add_argument("--throughput", action="store_true", help="count samples a second, too")
+    profile.add_argument("--streams", type=int, default=1, help="sessions that run at the same time (default: 1)")
+    profile.add_argument("--energy", action="store_true", help="measure energy, or else estimate it")
+    profile.add_argument("--coefficients", metavar="FILE", help="picojoules a MAC and a byte, as YAML or JSON")
 
     sweep = verb("sweep", "measure the sensitivity of every layer to a knob", project=True)
     sweep.add_argument("model", metavar="MODEL")

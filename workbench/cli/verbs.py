@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from workbench.cli import formats
+from workbench.cli.compare_verb import compare
 from workbench.cli.console import Console, table
 from workbench.cli.demo import demo
 from workbench.cli.device_verbs import device
 from workbench.cli.option_values import MOST_BATCH, MOST_THREADS, absolute, context, samples, within
+from workbench.cli.profile_verb import profile
 from workbench.cli.project_verbs import project
 from workbench.cli.recording import Recording, dimensions_of, require_writable
 from workbench.cli.search_verb import search
@@ -23,7 +25,7 @@ from workbench.domain.cancel import CancelToken
 from workbench.domain.data_description import DataDescription
 from workbench.domain.errors import BadInputError, WorkbenchError
 from workbench.domain.ladder import LadderReport
-from workbench.domain.measurements import LatencyReport, MetricMeasurement
+from workbench.domain.measurements import MetricMeasurement
 from workbench.domain.preflight import Preflight
 from workbench.domain.recipe import Recipe
 from workbench.domain.remote_device import LOCAL
@@ -37,7 +39,6 @@ from workbench.jobs.specs import (
     LadderJob,
     ListMethodsJob,
     PreflightJob,
-    ProfileJob,
 )
 from workbench.methods.candidate import require_model_name
 from workbench.methods.recipe_file import read_recipe
@@ -91,24 +92,6 @@ def _ladder(options: argparse.Namespace, console: Console, cancel: CancelToken) 
     )
     payload = run_job(spec, context(console, cancel))
     console.result(payload, formats.ladder(LadderReport.model_validate(payload)))
-    return 0
-
-
-def _profile(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
-    if not options.seconds > 0:
-        raise BadInputError(f"--seconds is {options.seconds}", expected="a positive number")
-    spec = ProfileJob(
-        models=tuple(absolute(model) for model in options.models),
-        device=options.device,
-        threads=within(options.threads, 1, MOST_THREADS, "--threads"),
-        batch=within(options.batch, 1, MOST_BATCH, "--batch"),
-        seconds=options.seconds,
-    )
-    with Recording(options) as recording:
-        payload = run_job(spec.model_copy(update={"dimensions": recording.dimensions}), context(console, cancel))
-        report = LatencyReport.model_validate(payload)
-        recording.profiled(report)
-    console.result(payload, formats.latency(report))
     return 0
 
 
@@ -217,7 +200,8 @@ VERBS: dict[str, Verb] = {
     "inspect": _inspect,
     "evaluate": _evaluate,
     "ladder": _ladder,
-    "profile": _profile,
+    "compare": compare,
+    "profile": profile,
     "sweep": sweep,
     "staircase": staircase,
     "preflight": _preflight,

@@ -73,6 +73,11 @@ class Dataset:
         return len(self.source) if self._indices is None else len(self._indices)
 
     @property
+    def positions(self) -> np.ndarray:
+        """Of these samples in the split (N,), in order."""
+        return self._positions(np.arange(len(self)))
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Class names by label, from the source or from `options.classes`; () if nobody names them."""
         named = self.description.options.get("classes", ())

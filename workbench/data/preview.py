@@ -58,14 +58,19 @@ def sample_preview(dataset: Dataset, index: int, prediction: np.ndarray | None =
     targets = dataset.targets
     label = None if targets is None else targets[index]
     predicted = None if prediction is None or dataset.description.task != "classification" else int(prediction.argmax())
-    raw = dataset.raw(index)
     return SamplePreview(
         index=index,
-        image_png_base64=png_base64(raw, height_axis((1, *raw.shape), dataset.description.preprocess) - 1),
+        image_png_base64=sample_picture(dataset, index),
         label=None if label is None else label_text(label, dataset.classes),
         prediction=None if predicted is None else label_text(np.asarray(predicted), dataset.classes),
         correct=None if predicted is None or label is None else bool(predicted == int(label)),
     )
+
+
+def sample_picture(dataset: Dataset, index: int, side: int = _SIDE_PIXELS) -> str | None:
+    """Return one sample before preprocessing as PNG in base64, or None if it is no picture."""
+    raw = dataset.raw(index)
+    return png_base64(raw, height_axis((1, *raw.shape), dataset.description.preprocess) - 1, side)
 
 
 def label_text(label: np.ndarray, classes: Sequence[str]) -> str:
@@ -78,12 +83,13 @@ def label_text(label: np.ndarray, classes: Sequence[str]) -> str:
     return f"{float(array):.4g}"
 
 
-def png_base64(raw: np.ndarray, rows: int = 0) -> str | None:
+def png_base64(raw: np.ndarray, rows: int = 0, side: int = _SIDE_PIXELS) -> str | None:
     """Return a raw sample as PNG in base64, or None if it is no picture.
 
     Args:
         raw: (H, W), (H, W, C) with rows 0, or (C, H, W) with rows 1; one, three or four channels.
         rows: Axis of the rows.
+        side: Most pixels of a side; larger pictures are made smaller.
     """
     if raw.ndim not in (2, 3) or raw.dtype.kind not in "uif" or min(raw.shape) == 0:
         return None
@@ -101,7 +107,7 @@ def png_base64(raw: np.ndarray, rows: int = 0) -> str | None:
         )
         pixels = np.clip((values - low) / (high - low) * 255.0, 0, 255).astype(np.uint8)
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    image.thumbnail((_SIDE_PIXELS, _SIDE_PIXELS))
+    image.thumbnail((side, side))
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode("ascii")

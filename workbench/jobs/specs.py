@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from workbench.domain.data_description import DataDescription
+from workbench.domain.energy import EnergyCoefficients
 from workbench.domain.knobs import Setting
 from workbench.domain.measurements import SensitivityPoint
 from workbench.domain.recipe import Recipe, Step
@@ -134,6 +135,25 @@ class LadderJob(_MeasuringSpec):
     original: str | None = None
     samples: int | Literal["all"] = "all"
     compared_samples: int = 64
+
+
+class CompareJob(_Spec):
+    """Run models on the same samples, and find where they differ → ComparisonReport.
+
+    Attributes:
+        models: The original first.
+        model_sha256s: Hashes that the files must still have, in the same order; () for any.
+        pictures: Samples that come with a picture, for each model and verdict.
+        layer_samples: For the errors of layers; 0 leaves them out.
+    """
+
+    kind: Literal["compare"] = "compare"
+    models: tuple[str, ...]
+    model_sha256s: tuple[str, ...] = ()
+    data: DataDescription
+    samples: int | Literal["all"] = "all"
+    pictures: int = Field(default=36, ge=0)
+    layer_samples: int = Field(default=64, ge=0)
 
 
 class ProfileJob(_Spec):
@@ -293,6 +313,55 @@ class StaircaseJob(_MeasuringSpec):
     remember: bool = True
 
 
+class RooflineJob(_MeasuringSpec):
+    """Place a model's layers under the roofs of a device: arithmetic and memory → RooflineReport.
+
+    Attributes:
+        dimensions: Sizes of dynamic dimensions besides the batch.
+        seconds: Measuring time for the model's latency, beside that for its operators.
+        remember: Whether the device's peaks are kept for the next time, and taken from the last.
+    """
+
+    kind: Literal["roofline"] = "roofline"
+    device: str = LOCAL
+    threads: int = 1
+    batch: int = 1
+    dimensions: dict[str, int] = Field(default_factory=dict)
+    seconds: float = Field(default=1.0, gt=0)
+    remember: bool = True
+
+
+class ThroughputJob(_Spec):
+    """Interleaved samples a second of models that several streams ask at once → ThroughputReport.
+
+    Attributes:
+        threads: Of each stream's own session.
+        streams: Sessions that run at the same time.
+    """
+
+    kind: Literal["throughput"] = "throughput"
+    models: tuple[str, ...]
+    device: str = LOCAL
+    threads: int = 1
+    batch: int = 1
+    streams: int = Field(default=1, ge=1, le=64)
+    seconds: float = Field(default=5.0, gt=0)
+    dimensions: dict[str, int] = Field(default_factory=dict)
+
+
+class EnergyJob(_Spec):
+    """Energy of one inference, measured where counters can be read, and estimated in any case → EnergyReport."""
+
+    kind: Literal["energy"] = "energy"
+    models: tuple[str, ...]
+    device: str = LOCAL
+    threads: int = 1
+    batch: int = 1
+    seconds: float = Field(default=10.0, gt=0)
+    dimensions: dict[str, int] = Field(default_factory=dict)
+    coefficients: EnergyCoefficients = EnergyCoefficients()
+
+
 class ImportJob(_Spec):
     """Turn a torch.export archive or a Python factory into ONNX → ModelSummary."""
 
@@ -334,6 +403,7 @@ JobSpec = Annotated[
     | PreviewDataJob
     | EvaluateJob
     | LadderJob
+    | CompareJob
     | ProfileJob
     | SweepJob
     | InteractionsJob
@@ -342,6 +412,9 @@ JobSpec = Annotated[
     | SearchJob
     | PreflightJob
     | StaircaseJob
+    | RooflineJob
+    | ThroughputJob
+    | EnergyJob
     | ImportJob
     | ListMethodsJob
     | ListArraysJob

@@ -8,9 +8,11 @@ from workbench.jobs.context import JobContext
 from workbench.jobs.specs import (
     CheckDeviceJob,
     CheckPluginJob,
+    CompareJob,
     CompressJob,
     DistributionJob,
     DrawJob,
+    EnergyJob,
     EstimateJob,
     EvaluateJob,
     ImportJob,
@@ -24,20 +26,26 @@ from workbench.jobs.specs import (
     PreflightJob,
     PreviewDataJob,
     ProfileJob,
+    RooflineJob,
     SearchJob,
     StaircaseJob,
     SweepJob,
+    ThroughputJob,
 )
 from workbench.worker import (
+    comparison_jobs,
     compression_jobs,
     device_jobs,
     distribution_jobs,
+    energy_jobs,
     measuring_jobs,
     model_jobs,
     plugin_jobs,
     preflight_jobs,
+    roofline_jobs,
     search_jobs,
     staircase_jobs,
+    throughput_jobs,
 )
 
 
@@ -66,6 +74,8 @@ def run_job(spec: JobSpec, context: JobContext) -> dict[str, Any]:
             return measuring_jobs.evaluate_file(spec, context)
         case LadderJob():
             return measuring_jobs.climb_ladder(spec, context)
+        case CompareJob():
+            return comparison_jobs.compare(spec, context)
         case ProfileJob():
             return measuring_jobs.profile(spec, context)
         case SweepJob():
@@ -82,6 +92,12 @@ def run_job(spec: JobSpec, context: JobContext) -> dict[str, Any]:
             return preflight_jobs.foretell(spec, context)
         case StaircaseJob():
             return staircase_jobs.climb(spec, context)
+        case RooflineJob():
+            return roofline_jobs.place_layers(spec, context)
+        case ThroughputJob():
+            return throughput_jobs.count_samples(spec, context)
+        case EnergyJob():
+            return energy_jobs.take_energy(spec, context)
         case ListMethodsJob():
             return plugin_jobs.list_methods(spec, context)
         case CheckDeviceJob():

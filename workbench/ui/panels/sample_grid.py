@@ -9,6 +9,7 @@ from PySide6.QtGui import QIcon, QPixmap
 from PySide6.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem, QWidget
 
 from workbench.domain.data_reports import SamplePreview
+from workbench.ui.models.compared_samples import Thumbnail
 from workbench.ui.theme import Theme
 
 _SIDE = 72
@@ -32,18 +33,38 @@ class SampleGrid(QListWidget):
         self.setSpacing(4)
 
     def show_samples(self, samples: tuple[SamplePreview, ...]) -> None:
+        """Replace the thumbnails with samples, their labels and predictions."""
+        self.show_thumbnails(
+            tuple(
+                Thumbnail(
+                    sample.image_png_base64,
+                    _caption(sample),
+                    f"Sample {sample.index}\nLabel: {sample.label}\nPrediction: {sample.prediction or 'none'}",
+                    bad=sample.correct is False,
+                )
+                for sample in samples
+            )
+        )
+
+    def show_thumbnails(self, thumbnails: tuple[Thumbnail, ...]) -> None:
         """Replace the thumbnails."""
         self.clear()
-        for sample in samples:
-            item = QListWidgetItem(_caption(sample))
+        for entry in thumbnails:
+            item = QListWidgetItem(self._fitting(entry.caption))
             # Without a size of its own an item gets one line, and the prediction would be cut off.
             item.setSizeHint(self._cell - QSize(8, 4))
             item.setTextAlignment(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop)
-            item.setIcon(QIcon(_picture(sample)))
-            item.setToolTip(f"Sample {sample.index}\nLabel: {sample.label}\nPrediction: {sample.prediction or 'none'}")
-            if sample.correct is False:
+            item.setIcon(QIcon(_picture(entry.picture)))
+            item.setToolTip(entry.tip)
+            if entry.bad:
                 item.setForeground(self._theme.color("error"))
             self.addItem(item)
+
+    def _fitting(self, caption: str) -> str:
+        """Shorten lines that would be broken, which would push the last one out of the cell."""
+        room = self._cell.width() - 16
+        metrics = self.fontMetrics()
+        return "\n".join(metrics.elidedText(line, Qt.TextElideMode.ElideMiddle, room) for line in caption.split("\n"))
 
 
 def _caption(sample: SamplePreview) -> str:
@@ -53,12 +74,12 @@ def _caption(sample: SamplePreview) -> str:
     return f"✓ {label}" if sample.correct else label
 
 
-def _picture(sample: SamplePreview) -> QPixmap:
+def _picture(png_base64: str | None) -> QPixmap:
     pixmap = QPixmap(_SIDE, _SIDE)
     pixmap.fill(Qt.GlobalColor.transparent)
-    if sample.image_png_base64 is not None:
+    if png_base64 is not None:
         loaded = QPixmap()
-        loaded.loadFromData(base64.b64decode(sample.image_png_base64), "PNG")
+        loaded.loadFromData(base64.b64decode(png_base64), "PNG")
         if not loaded.isNull():
             mode = Qt.TransformationMode.FastTransformation
             return loaded.scaled(_SIDE, _SIDE, Qt.AspectRatioMode.KeepAspectRatio, mode)
