@@ -7,34 +7,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from workbench.domain.data_description import DataDescription
 from workbench.domain.energy import EnergyCoefficients
 from workbench.domain.knobs import Setting
-from workbench.domain.measurements import SensitivityPoint
 from workbench.domain.recipe import Recipe, Step
 from workbench.domain.remote_device import LOCAL, RemoteDevice
 from workbench.domain.reports import Drawing
 from workbench.domain.study import Study
+from workbench.jobs.spec_base import MeasuringSpec, Spec
+from workbench.jobs.sweep_specs import EstimateJob as EstimateJob
+from workbench.jobs.sweep_specs import InteractionsJob as InteractionsJob
+from workbench.jobs.sweep_specs import SweepJob as SweepJob
 
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _MeasuringSpec(_Spec):
-    """A job about a model file that something is known of already.
-
-    Attributes:
-        model_sha256: Hash that the file must still have (`graph.storage.model_sha256`), or None for any.
-    """
-
-    model: str
-    model_sha256: str | None = None
-
-
-class InspectJob(_Spec):
+class InspectJob(Spec):
     """Open a model and describe it → InspectReport."""
 
     kind: Literal["inspect"] = "inspect"
@@ -43,7 +31,7 @@ class InspectJob(_Spec):
     dimensions: dict[str, int] = Field(default_factory=dict)
 
 
-class LayerDetailJob(_Spec):
+class LayerDetailJob(Spec):
     """Weight statistics of one layer → LayerDetail."""
 
     kind: Literal["layer_detail"] = "layer_detail"
@@ -51,7 +39,7 @@ class LayerDetailJob(_Spec):
     layer: str
 
 
-class DistributionJob(_MeasuringSpec):
+class DistributionJob(MeasuringSpec):
     """Count how a layer's weights, or what it reads, are spread, and what a quantizer makes of it → DistributionReport.
 
     The levels are those of `candidate`, or else what `step` makes of this layer alone, everything else left in float.
@@ -80,7 +68,7 @@ class DistributionJob(_MeasuringSpec):
     seed: int = 0
 
 
-class DrawJob(_Spec):
+class DrawJob(Spec):
     """Place the boxes of a graph of which blocks are closed → Drawing; for graphs too large to place in the window.
 
     Attributes:
@@ -93,7 +81,7 @@ class DrawJob(_Spec):
     closed: tuple[str, ...]
 
 
-class PreviewDataJob(_Spec):
+class PreviewDataJob(Spec):
     """Look at data with a model → DataPreview."""
 
     kind: Literal["preview_data"] = "preview_data"
@@ -103,14 +91,14 @@ class PreviewDataJob(_Spec):
     metric_samples: int = 500
 
 
-class ListArraysJob(_Spec):
+class ListArraysJob(Spec):
     """Read names, types and shapes of the arrays of an .npz or .npy file, or of a folder of .npy → ArraysReport."""
 
     kind: Literal["list_arrays"] = "list_arrays"
     path: str
 
 
-class EvaluateJob(_MeasuringSpec):
+class EvaluateJob(MeasuringSpec):
     """Metric of a model file, run on a device → MetricMeasurement."""
 
     kind: Literal["evaluate"] = "evaluate"
@@ -121,7 +109,7 @@ class EvaluateJob(_MeasuringSpec):
     device: str = LOCAL
 
 
-class LadderJob(_MeasuringSpec):
+class LadderJob(MeasuringSpec):
     """Simulate a file in torch, execute it literally and as deployed, and compare → LadderReport.
 
     Attributes:
@@ -137,7 +125,7 @@ class LadderJob(_MeasuringSpec):
     compared_samples: int = 64
 
 
-class CompareJob(_Spec):
+class CompareJob(Spec):
     """Run models on the same samples, and find where they differ → ComparisonReport.
 
     Attributes:
@@ -156,7 +144,7 @@ class CompareJob(_Spec):
     layer_samples: int = Field(default=64, ge=0)
 
 
-class ProfileJob(_Spec):
+class ProfileJob(Spec):
     """Interleaved latency of models → LatencyReport; `dimensions` are sizes of dynamic ones besides the batch."""
 
     kind: Literal["profile"] = "profile"
@@ -169,73 +157,7 @@ class ProfileJob(_Spec):
     dimensions: dict[str, int] = Field(default_factory=dict)
 
 
-class SweepJob(_MeasuringSpec):
-    r"""Sensitivities over layers and values → SweepReport; every point also comes as a partial result.
-
-    Attributes:
-        direction: Set one layer and leave the others, or set all others.
-        early: End trials as soon as their rank is settled; all samples are run otherwise.
-        done: Points that an earlier run finished, as "layer\tvalue", which are not repeated.
-        store: JSON-lines file that what was run is appended to and resumed from, or None.
-    """
-
-    kind: Literal["sweep"] = "sweep"
-    data: DataDescription
-    method: str
-    parameters: dict[str, object] = Field(default_factory=dict)
-    knob: str
-    values: tuple[Setting, ...]
-    layers: tuple[str, ...] = ()
-    samples: int | Literal["all"] = 2000
-    seed: int = 0
-    direction: Literal["only", "all but"] = "only"
-    early: bool = True
-    done: tuple[str, ...] = ()
-    store: str | None = None
-
-
-class InteractionsJob(_MeasuringSpec):
-    """What two layers lose together beyond what each loses alone → InteractionsReport.
-
-    Attributes:
-        value: Of the knob, set on both.
-        layers: To pair; all without any.
-        store: As in SweepJob.
-    """
-
-    kind: Literal["interactions"] = "interactions"
-    data: DataDescription
-    method: str
-    parameters: dict[str, object] = Field(default_factory=dict)
-    knob: str
-    value: Setting
-    layers: tuple[str, ...] = ()
-    samples: int | Literal["all"] = 2000
-    seed: int = 0
-    early: bool = True
-    store: str | None = None
-
-
-class EstimateJob(_MeasuringSpec):
-    """Rank layers by what the outputs do, in seconds → EstimateReport.
-
-    Attributes:
-        measured: What a sweep has found so far, to compare with.
-    """
-
-    kind: Literal["estimate"] = "estimate"
-    data: DataDescription
-    method: str
-    parameters: dict[str, object] = Field(default_factory=dict)
-    knob: str
-    values: tuple[Setting, ...]
-    layers: tuple[str, ...] = ()
-    samples: int = 48
-    seed: int = 0
-    measured: tuple[SensitivityPoint, ...] = ()
-
-
-class CompressJob(_MeasuringSpec):
+class CompressJob(MeasuringSpec):
     """Run a recipe, export, measure → CandidateReport.
 
     Attributes:
@@ -256,7 +178,7 @@ class CompressJob(_MeasuringSpec):
     dimensions: dict[str, int] = Field(default_factory=dict)
 
 
-class SearchJob(_MeasuringSpec):
+class SearchJob(MeasuringSpec):
     """Make many candidates under objectives and budgets → SearchReport; each one also comes as a partial result.
 
     Attributes:
@@ -271,7 +193,7 @@ class SearchJob(_MeasuringSpec):
     scheduler: str | None = None
 
 
-class PreflightJob(_MeasuringSpec):
+class PreflightJob(MeasuringSpec):
     """Foretell what a recipe will take, and which precisions this device is fast at → Preflight.
 
     Attributes:
@@ -289,7 +211,7 @@ class PreflightJob(_MeasuringSpec):
     remember: bool = True
 
 
-class StaircaseJob(_MeasuringSpec):
+class StaircaseJob(MeasuringSpec):
     """Time layers against their number of output channels → StaircaseReport.
 
     Each layer also comes as a partial result "staircase", a report of that layer alone.
@@ -313,7 +235,7 @@ class StaircaseJob(_MeasuringSpec):
     remember: bool = True
 
 
-class RooflineJob(_MeasuringSpec):
+class RooflineJob(MeasuringSpec):
     """Place a model's layers under the roofs of a device: arithmetic and memory → RooflineReport.
 
     Attributes:
@@ -331,7 +253,7 @@ class RooflineJob(_MeasuringSpec):
     remember: bool = True
 
 
-class ThroughputJob(_Spec):
+class ThroughputJob(Spec):
     """Interleaved samples a second of models that several streams ask at once → ThroughputReport.
 
     Attributes:
@@ -349,7 +271,7 @@ class ThroughputJob(_Spec):
     dimensions: dict[str, int] = Field(default_factory=dict)
 
 
-class EnergyJob(_Spec):
+class EnergyJob(Spec):
     """Energy of one inference, measured where counters can be read, and estimated in any case → EnergyReport."""
 
     kind: Literal["energy"] = "energy"
@@ -362,7 +284,7 @@ class EnergyJob(_Spec):
     coefficients: EnergyCoefficients = EnergyCoefficients()
 
 
-class ImportJob(_Spec):
+class ImportJob(Spec):
     """Turn a torch.export archive or a Python factory into ONNX → ModelSummary."""
 
     kind: Literal["import"] = "import"
@@ -371,13 +293,13 @@ class ImportJob(_Spec):
     trusted: bool = False
 
 
-class ListMethodsJob(_Spec):
+class ListMethodsJob(Spec):
     """Load all plugins → list of ParameterSchema under "methods" and load failures under "failures"."""
 
     kind: Literal["list_methods"] = "list_methods"
 
 
-class CheckDeviceJob(_Spec):
+class CheckDeviceJob(Spec):
     """Find out whether a device can measure → DeviceCheck.
 
     Attributes:
@@ -388,7 +310,7 @@ class CheckDeviceJob(_Spec):
     device: RemoteDevice | str
 
 
-class CheckPluginJob(_Spec):
+class CheckPluginJob(Spec):
     """Run the compliance checks on a plugin folder → {"plugin", "checks": [{"name", "passed", "message"}]}."""
 
     kind: Literal["check_plugin"] = "check_plugin"
