@@ -1,4 +1,4 @@
-"""What if: what a plan is likely to lose and to weigh, from single sensitivities, before anything runs.
+"""What if: what a plan is likely to lose, to take and to weigh, from what single layers do, before anything runs.
 
 Drops of single layers are added up. Layers together may lose more or less than that, so that the interval is widened
 by a quarter of the sum; what no sensitivity tells is named instead of guessed.
@@ -17,6 +17,7 @@ from workbench.domain.reports import InspectReport
 from workbench.project.state import ProjectState, Sensitivities
 from workbench.ui.models import numbers
 from workbench.ui.models.layer_settings import not_settable, resolve_settings
+from workbench.ui.models.time_forecast import TimeForecast, time_forecast
 
 # How far the sum of exact single drops may be off, as a share of it: an assumption, on the wide side.
 _TOGETHER = 0.25
@@ -33,6 +34,7 @@ class PlanForecast:
         ci95: Its interval.
         unknown: Layers with settings that no sensitivity tells of.
         size_bytes: Of the weights and all else in the file.
+        time: Of an inference, None where no staircase was measured.
     """
 
     metric: str
@@ -40,6 +42,7 @@ class PlanForecast:
     ci95: Interval | None
     unknown: tuple[str, ...]
     size_bytes: float
+    time: TimeForecast | None = None
 
     @property
     def text(self) -> str:
@@ -48,6 +51,8 @@ class PlanForecast:
         if self.drop is not None:
             missing = f" and {numbers.plural(len(self.unknown), 'unmeasured layer')}" if self.unknown else ""
             parts.append(f"{numbers.drop_text(self.drop, self.ci95, self.metric)}{missing}")
+        if self.time is not None:
+            parts.append(self.time.text)
         parts.append(f"about {numbers.size_text(self.size_bytes)}")
         return ", ".join(parts)
 
@@ -59,6 +64,12 @@ class PlanForecast:
             lines.append("Measure sensitivity (F6), and the likely change of the metric is told too.")
         else:
             lines.append("Drops of single layers added up; together they may lose more or less.")
+        if self.time is None:
+            lines.append("Measure latency and the layers' stairs (inspector), and the likely time is told too.")
+        else:
+            lines.append("The time is the original's less what each layer saves by its stairs.")
+            if self.time.unknown:
+                lines.append(f"No stairs of: {', '.join(self.time.unknown[:8])}")
         if self.unknown:
             lines.append(f"No sensitivity tells of: {', '.join(self.unknown[:8])}")
         return "\n".join(lines)
@@ -69,7 +80,8 @@ def forecast(state: ProjectState, knobs: Sequence[Knob]) -> PlanForecast | None:
     inspect = state.inspect
     if inspect is None or not state.plan.knobs():
         return None
-    in_force, _ = resolve_settings(state.plan, inspect, knobs, {})
+    names = {layer.name: layer.name for layer in inspect.layers}
+    in_force, _ = resolve_settings(state.plan, inspect, knobs, names)
     settings = {
         layer.name: {
             knob.name: in_force[layer.name][knob.name].value
@@ -104,6 +116,7 @@ def forecast(state: ProjectState, knobs: Sequence[Knob]) -> PlanForecast | None:
         ci95=(drop - half, drop + half) if known else None,
         unknown=tuple(unknown),
         size_bytes=_size(inspect, settings),
+        time=time_forecast(state, settings),
     )
 
 
