@@ -146,7 +146,7 @@ def test_candidates_and_the_original_are_compared_on_every_axis():
     assert "W4A8" not in {names[id] for id in table.on_front("macs")}
     assert table.rows[4].noise == "load rose to 1.9"
     assert table.baseline is not None
-    assert table.baseline.cost("size") == pytest.approx(1.153715)
+    assert table.baseline.value("size") == pytest.approx(1.153715)
     assert table.point(table.rows[1], "ratio") == pytest.approx((0.446, 91.72))
 
 

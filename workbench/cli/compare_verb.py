@@ -16,7 +16,7 @@ from workbench.domain.ladder import IDENTICAL_DB
 from workbench.jobs.specs import CompareJob
 from workbench.worker.dispatch import run_job
 
-_MOST_SHOWN = 12
+_MOST_SHOWN, _LONGEST_NAME = 12, 32
 
 
 def compare(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
@@ -96,7 +96,8 @@ def as_text(report: ComparisonReport) -> str:
 def _names(report: ComparisonReport) -> list[str]:
     """Return the files' names, with their folders where they would be the same."""
     paths = [Path(model.path) for model in report.models]
-    short = [path.stem for path in paths]
+    # Artifacts of projects are named by their hash, of which the beginning says as much.
+    short = [path.stem if len(path.stem) <= _LONGEST_NAME else f"{path.stem[:10]}…" for path in paths]
     return short if len(set(short)) == len(short) else [str(path) for path in paths]
 
 

@@ -26,7 +26,11 @@ ShapeReport = tuple[Dimension, ...]
 
 
 class ModelSummary(_Report):
-    """A model file at a glance; `macs` for one sample, `size_bytes` with external data."""
+    """A model file at a glance; `macs` for one sample, `size_bytes` with external data.
+
+    Attributes:
+        bit_operations: MACs times weight bits times activation bits, where they were counted.
+    """
 
     path: str
     sha256: str
@@ -34,6 +38,7 @@ class ModelSummary(_Report):
     params: int
     macs: int
     size_bytes: int
+    bit_operations: float | None = None
 
 
 class TensorReport(_Report):
@@ -242,6 +247,7 @@ class CandidateFile(_Report):
         size_bytes: Of the file, as measured.
         packed_bytes: What it would take with every weight's bits packed without gaps, counted; None where its
             containers are no wider than the bits.
+        bit_operations: MACs times weight bits times activation bits, where they were counted.
     """
 
     path: str
@@ -249,6 +255,7 @@ class CandidateFile(_Report):
     size_bytes: int
     params: int
     macs: int
+    bit_operations: float | None = None
     packed_bytes: int | None = None
 
 

@@ -16,6 +16,7 @@ from workbench.domain.measurements import LatencyReport, MetricMeasurement, Pair
 from workbench.domain.recipe import Recipe
 from workbench.domain.reports import CandidateFile, CandidateReport, ModelSummary
 from workbench.engines.contracts import InferenceEngine, TrainingEngine
+from workbench.graph.bit_operations import bit_operations
 from workbench.graph.check import require_runtime_support
 from workbench.graph.diff import layer_changes, new_layers, operator_changes
 from workbench.graph.inspection import summary
@@ -128,8 +129,8 @@ def make_candidate(
     file = summary(exported, out_path, dimensions=dimensions)
     progress.update(1.0)
     return CandidateReport(
-        model=summary(original, model_path, dimensions=dimensions),
-        candidate=_file_report(file, exported),
+        model=_with_bits(summary(original, model_path, dimensions=dimensions), original, dimensions),
+        candidate=_file_report(_with_bits(file, exported, dimensions), exported),
         metric=accuracy.candidate,
         baseline_metric=accuracy.baseline,
         difference=accuracy.difference,
@@ -145,6 +146,10 @@ def make_candidate(
     )
 
 
+def _with_bits(model: ModelSummary, graph: ModelGraph, dimensions: Mapping[str, int] | None) -> ModelSummary:
+    return model.model_copy(update={"bit_operations": bit_operations(graph, dimensions)})
+
+
 def _file_report(file: ModelSummary, exported: ModelGraph) -> CandidateFile:
     packed = packed_size_bytes(exported, file.size_bytes)
     return CandidateFile(
@@ -153,6 +158,7 @@ def _file_report(file: ModelSummary, exported: ModelGraph) -> CandidateFile:
         size_bytes=file.size_bytes,
         params=file.params,
         macs=file.macs,
+        bit_operations=file.bit_operations,
         packed_bytes=packed if packed < file.size_bytes else None,
     )
 

@@ -19,10 +19,10 @@ from workbench.domain.errors import CancelledError, WorkbenchError
 from workbench.domain.measurements import Ratio
 from workbench.domain.study import Study
 from workbench.engines.contracts import InferenceEngine, TrainingEngine
+from workbench.graph.bit_operations import bit_operations as bit_operations
 from workbench.graph.cost import graph_cost
-from workbench.graph.diff import layer_states
 from workbench.graph.kernel_graphs import kernel_shapes
-from workbench.graph.layers import find_layers, layer_nodes
+from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph
 from workbench.graph.passes.drop_traces import drop_traces
 from workbench.methods.outline import outline
@@ -203,13 +203,3 @@ class StandIns:
 def _size(graph: ModelGraph) -> int:
     """Return the bytes of a file; of a large one only its weights', which are nearly all of it."""
     return graph.weight_bytes if graph.weight_bytes > _LARGE_BYTES else len(graph.to_bytes())
-
-
-def bit_operations(graph: ModelGraph, dimensions: Mapping[str, int] | None = None) -> float:
-    """Return the sum over layers of MACs times weight bits times activation bits (BitOPs)."""
-    states = layer_states(graph)
-    return sum(
-        layer.macs * states[layer.name].bits * states[layer.name].activation_bits
-        for layer in find_layers(graph, dimensions)
-        if layer.name in states
-    )

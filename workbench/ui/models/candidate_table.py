@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from workbench.domain.dimensions import free_dimensions
 from workbench.domain.measurements import Interval, Latency, MetricMeasurement, PairedDifference, Ratio
@@ -16,39 +16,14 @@ from workbench.methods.search.front import Point, on_front
 from workbench.project.state import Candidate, ProjectState
 from workbench.ui.models import numbers
 from workbench.ui.models.device_words import device_words
+from workbench.ui.models.measures import AXES as AXES
+from workbench.ui.models.measures import MEASURES, SCALE, Key
+from workbench.ui.models.measures import Axis as Axis
 
 BASELINE = ""
 """Id of the original model's row."""
 
-Cost = Literal["ratio", "latency", "size", "macs", "params"]
-
-
-@dataclass(frozen=True)
-class Axis:
-    """A measure that candidates are compared on; lower is better."""
-
-    key: Cost
-    title: str
-    unit: str
-
-    def label(self, table: CandidateTable) -> str:
-        """Return the axis label: what, in which unit, and how it was taken."""
-        how = f" (batch {table.batch}, {numbers.plural(table.threads, 'thread')})"
-        if self.key == "ratio":
-            return f"Latency, ratio to the original{how}"
-        if self.key == "latency":
-            return f"Median latency, ms{how}"
-        return f"{self.title}, {self.unit}" if self.unit else self.title
-
-
-AXES: tuple[Axis, ...] = (
-    Axis("ratio", "Latency ratio", ""),
-    Axis("latency", "Latency", "ms"),
-    Axis("size", "File size", "MB"),
-    Axis("macs", "MACs", "M"),
-    Axis("params", "Parameters", "k"),
-)
-_SCALE = {"ratio": 1.0, "latency": 1.0, "size": 1e6, "macs": 1e6, "params": 1e3}
+Cost = Key
 
 
 @dataclass(frozen=True)
@@ -81,29 +56,42 @@ class CandidateRow:
     created: str = ""
     packed_bytes: int | None = None
     deleted: bool = False
+    tags: tuple[str, ...] = ()
+    memory_bytes: int | None = None
+    bit_operations: float | None = None
 
     @property
     def is_baseline(self) -> bool:
         """Whether this is the original model."""
         return self.id == BASELINE
 
-    def cost(self, axis: Cost) -> float | None:
-        """Return the value on an axis, in the axis' unit; None if it was not measured."""
-        raw: dict[Cost, float | None] = {
+    def value(self, key: Key) -> float | None:
+        """Return the value of a measure, in the unit that its axis shows; None if it was not measured."""
+        factor = 1.0 if self.metric is None else numbers.metric_factor(self.metric.metric)
+        raw: dict[Key, float | None] = {
+            "metric": self.metric.value * factor if self.metric else None,
+            "drop": self.difference.value * factor if self.difference else 0.0 if self.is_baseline else None,
             "ratio": self.ratio.median if self.ratio else None,
             "latency": self.latency.median if self.latency else None,
             "size": self.size_bytes,
+            "packed": self.packed_bytes if self.packed_bytes is not None else self.size_bytes,
             "macs": self.macs,
             "params": self.params,
+            "memory": self.memory_bytes,
+            "bitops": self.bit_operations,
         }
-        value = raw[axis]
-        return None if value is None else value / _SCALE[axis]
+        value = raw[key]
+        return None if value is None else value / SCALE.get(key, 1.0)
 
-    def cost_interval(self, axis: Cost) -> Interval | None:
-        """Return the 95 % interval on an axis; None for exact figures."""
-        if axis == "ratio":
+    def interval(self, key: Key) -> Interval | None:
+        """Return the 95 % interval of a measure in its axis' unit; None for exact figures."""
+        if key in ("metric", "drop"):
+            found = self.metric if key == "metric" else self.difference
+            factor = 1.0 if self.metric is None else numbers.metric_factor(self.metric.metric)
+            return None if found is None else (found.ci95[0] * factor, found.ci95[1] * factor)
+        if key == "ratio":
             return self.ratio.ci95 if self.ratio else None
-        return self.latency.ci95 if axis == "latency" and self.latency else None
+        return self.latency.ci95 if key == "latency" and self.latency else None
 
 
 @dataclass(frozen=True)
@@ -131,30 +119,43 @@ class CandidateTable:
         """The original's row, or None."""
         return self.row(BASELINE)
 
-    def point(self, row: CandidateRow, axis: Cost) -> tuple[float, float] | None:
-        """Return (cost, metric as shown) of a row; None if one of the two is missing or it is another metric."""
-        cost = row.cost(axis)
-        if cost is None or row.metric is None or row.metric.metric != self.metric:
+    def value(self, row: CandidateRow, key: Key) -> float | None:
+        """Return a row's value on a measure; None if there is none, or if it was taken with another metric."""
+        if key in ("metric", "drop") and row.metric is not None and row.metric.metric != self.metric:
             return None
-        return cost, row.metric.value * numbers.metric_factor(self.metric)
+        return row.value(key)
 
-    def on_front(self, axis: Cost) -> frozenset[str]:
+    def point(self, row: CandidateRow, axis: Key, score: Key = "metric") -> tuple[float, float] | None:
+        """Return a row's values on two measures as shown; None if one of them is missing."""
+        x, y = self.value(row, axis), self.value(row, score)
+        return None if x is None or y is None else (x, y)
+
+    def on_front(self, axis: Key, score: Key = "metric") -> frozenset[str]:
         """Return the ids of the rows that nothing else beats beyond the intervals; stale rows take no part."""
-        rows = [(row, self.point(row, axis)) for row in self.rows if not row.stale]
+        rows = [(row, self.point(row, axis, score)) for row in self.rows if not row.stale]
         placed = [(row, point) for row, point in rows if point is not None]
-        sign = -1.0 if self.higher_is_better else 1.0
-        best = on_front([Point((cost, sign * score), self._halves(row, axis)) for row, (cost, score) in placed])
+        x_sign, y_sign = self._sign(axis), self._sign(score)
+        best = on_front(
+            [Point((x_sign * x, y_sign * y), (self._half(row, axis), self._half(row, score))) for row, (x, y) in placed]
+        )
         return frozenset(row.id for (row, _), kept in zip(placed, best, strict=True) if kept)
 
-    def _halves(self, row: CandidateRow, axis: Cost) -> tuple[float, float]:
-        """Return half the widths of the intervals of cost and metric, the latter paired with the original's."""
-        cost = row.cost_interval(axis)
-        metric = None if row.difference is None else row.difference.ci95
-        factor = numbers.metric_factor(self.metric)
-        return (
-            0.0 if cost is None else (cost[1] - cost[0]) / 2,
-            0.0 if metric is None else factor * (metric[1] - metric[0]) / 2,
+    def measures(self) -> tuple[Axis, ...]:
+        """Return the measures that some candidate, or the original, has a figure of."""
+        packed = any(row.packed_bytes is not None for row in self.rows)
+        return tuple(
+            axis
+            for axis in MEASURES
+            if any(self.value(row, axis.key) is not None for row in self.rows) and (packed or axis.key != "packed")
         )
+
+    def _sign(self, key: Key) -> float:
+        return next(axis for axis in MEASURES if axis.key == key).sign(self)
+
+    def _half(self, row: CandidateRow, key: Key) -> float:
+        """Return half of the interval that a difference of two candidates is judged by; metrics are paired."""
+        interval = row.interval("drop" if key == "metric" else key)
+        return 0.0 if interval is None else (interval[1] - interval[0]) / 2
 
 
 def resolve_candidates(state: ProjectState, *, deleted: bool = False) -> CandidateTable:
@@ -231,10 +232,14 @@ def _record(row: CandidateRow, table: CandidateTable, on_front: bool) -> dict[st
         "packed_bytes": row.packed_bytes,
         "macs": row.macs,
         "params": row.params,
+        "peak_memory_bytes": row.memory_bytes,
+        "bit_operations": row.bit_operations,
         "steps": row.steps,
         "noise": row.noise,
         "on_front": on_front,
         "note": row.note,
+        "tags": " ".join(row.tags),
+        "star": row.star,
     }
 
 
@@ -261,6 +266,10 @@ def _baseline(state: ProjectState, metric: MetricMeasurement | None, candidates:
         threads=report.device.threads if report and model else 0,
         batch=model.batch if model else 0,
         noise=_noise(report.noise.quiet, report.noise.reason) if report and model else "",
+        memory_bytes=model.peak_memory_bytes if model else None,
+        bit_operations=next(
+            (c.report.model.bit_operations for c in reversed(candidates) if c.report.model.bit_operations), None
+        ),
     )
 
 
@@ -302,6 +311,9 @@ def _candidate(candidate: Candidate, state: ProjectState, metric: str) -> Candid
         created=candidate.created,
         packed_bytes=report.candidate.packed_bytes,
         deleted=candidate.deleted,
+        tags=candidate.tags,
+        memory_bytes=latency.peak_memory_bytes if latency else None,
+        bit_operations=report.candidate.bit_operations,
     )
 
 

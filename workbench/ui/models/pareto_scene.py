@@ -9,6 +9,7 @@ from typing import Literal
 from workbench.domain.measurements import Interval
 from workbench.ui.models import numbers
 from workbench.ui.models.candidate_table import Axis, CandidateRow, CandidateTable
+from workbench.ui.models.measures import METRIC
 from workbench.ui.models.pareto_front import step_line
 
 Kind = Literal["original", "front", "beaten", "stale", "ghost"]
@@ -89,20 +90,19 @@ class Budget:
     score: float | None = None
 
 
-def resolve_scene(table: CandidateTable, axis: Axis, ghosts: Sequence[Ghost] = ()) -> Scene:
-    """Return what to draw of a table against an axis; rows without a value on it are left out."""
-    best = table.on_front(axis.key)
+def resolve_scene(table: CandidateTable, axis: Axis, ghosts: Sequence[Ghost] = (), score: Axis = METRIC) -> Scene:
+    """Return what to draw of a table, `score` against `axis`; rows without a value on one of them are left out."""
+    best = table.on_front(axis.key, score.key)
     order: tuple[Kind, ...] = ("stale", "beaten", "front", "original")
-    marks = [mark for row in table.rows if (mark := _mark(row, table, axis, row.id in best)) is not None]
+    marks = [mark for row in table.rows if (mark := _mark(row, table, axis, score, row.id in best)) is not None]
     marks.sort(key=lambda mark: order.index(mark.kind))
-    sign = 1.0 if table.higher_is_better else -1.0
-    xs, ys = step_line([(mark.x, sign * mark.y) for mark in marks if mark.id in best])
-    samples = {row.metric.samples for row in table.rows if row.metric is not None and row.metric.metric == table.metric}
+    x_sign, y_sign = axis.sign(table), -score.sign(table)
+    xs, ys = step_line([(x_sign * mark.x, y_sign * mark.y) for mark in marks if mark.id in best])
     return Scene(
-        x_label=axis.label(table),
-        y_label=_metric_label(table, samples),
+        x_label=_label(axis, table),
+        y_label=_label(score, table),
         marks=tuple(marks),
-        step=(xs, tuple(sign * y for y in ys)),
+        step=(tuple(x_sign * x for x in xs), tuple(y_sign * y for y in ys)),
         ghosts=tuple(ghosts),
     )
 
@@ -133,59 +133,68 @@ def hover_text(row: CandidateRow) -> str:
     return "\n".join(lines)
 
 
-def within(table: CandidateTable, axis: Axis, budget: Budget) -> tuple[CandidateRow, ...]:
-    """Return the candidates within both bounds, cheapest first."""
-    placed = [(table.point(row, axis.key), row) for row in table.rows if not row.is_baseline and not row.stale]
-    kept = [(point, row) for point, row in placed if point is not None and _fits(point, table, budget)]
-    return tuple(row for _, row in sorted(kept, key=lambda pair: pair[0]))
+def within(table: CandidateTable, axis: Axis, budget: Budget, score: Axis = METRIC) -> tuple[CandidateRow, ...]:
+    """Return the candidates within both bounds, those with the least cost first."""
+    placed = [
+        (table.point(row, axis.key, score.key), row) for row in table.rows if not row.is_baseline and not row.stale
+    ]
+    kept = [(point, row) for point, row in placed if point is not None and _fits(point, table, axis, score, budget)]
+    sign = axis.sign(table)
+    return tuple(row for _, row in sorted(kept, key=lambda pair: (sign * pair[0][0], pair[0][1])))
 
 
-def budget_text(table: CandidateTable, axis: Axis, budget: Budget) -> str:
+def budget_text(table: CandidateTable, axis: Axis, budget: Budget, score: Axis = METRIC) -> str:
     """Return what a budget leaves, and, where it leaves nothing, which bound binds."""
     count = sum(1 for row in table.rows if not row.is_baseline and not row.stale)
-    kept = within(table, axis, budget)
-    what = axis.title if axis.key == "macs" else axis.title.lower()
-    metric = numbers.metric_title(table.metric)
+    kept = within(table, axis, budget, score)
+    what = axis.inner(table)
     bounds = []
     if budget.score is not None:
-        sign = "≥" if table.higher_is_better else "≤"
-        least = f"{metric} {sign} {numbers.fixed(budget.score, 2)}"
-        bounds.append(_with_unit(least, numbers.metric_unit(table.metric)))
+        least = f"{score.name(table)} {_side(score, table)} {_bound(score, budget.score)}"
+        bounds.append(_with_unit(least, score.shown_unit(table)))
     if budget.cost is not None:
-        bounds.append(_with_unit(f"{what} ≤ {budget.cost:.3g}", axis.unit))
+        most = f"{what} {_side(axis, table)} {_bound(axis, budget.cost)}"
+        bounds.append(_with_unit(most, axis.shown_unit(table)))
     text = " and ".join(bounds)
     if kept:
-        return f"{text}: {len(kept)} of {numbers.plural(count, 'candidate')}, least {what}: {kept[0].name}"
-    by_score = len(within(table, axis, Budget(score=budget.score)))
-    by_cost = len(within(table, axis, Budget(cost=budget.cost)))
-    return f"{text}: none. {metric} alone leaves {by_score}, {what} alone leaves {by_cost}"
+        best = "least" if axis.lower_is_better(table) else "most"
+        return f"{text}: {len(kept)} of {numbers.plural(count, 'candidate')}, {best} {what}: {kept[0].name}"
+    by_score = len(within(table, axis, Budget(score=budget.score), score))
+    by_cost = len(within(table, axis, Budget(cost=budget.cost), score))
+    return f"{text}: none. {score.name(table)} alone leaves {by_score}, {what} alone leaves {by_cost}"
+
+
+def _side(axis: Axis, table: CandidateTable) -> str:
+    return "≤" if axis.lower_is_better(table) else "≥"
+
+
+def _bound(axis: Axis, value: float) -> str:
+    return numbers.fixed(value, 2) if axis.key in ("metric", "drop") else f"{value:.3g}"
 
 
 def _with_unit(text: str, unit: str) -> str:
     return f"{text} {unit}" if unit else text
 
 
-def _fits(point: tuple[float, float], table: CandidateTable, budget: Budget) -> bool:
-    cost, score = point
-    sign = 1.0 if table.higher_is_better else -1.0
-    return (budget.cost is None or cost <= budget.cost) and (
-        budget.score is None or sign * score >= sign * budget.score
+def _fits(point: tuple[float, float], table: CandidateTable, axis: Axis, score: Axis, budget: Budget) -> bool:
+    x_sign, y_sign = axis.sign(table), score.sign(table)
+    return (budget.cost is None or x_sign * point[0] <= x_sign * budget.cost) and (
+        budget.score is None or y_sign * point[1] <= y_sign * budget.score
     )
 
 
-def _mark(row: CandidateRow, table: CandidateTable, axis: Axis, on_front: bool) -> Mark | None:
-    point = table.point(row, axis.key)
-    if point is None or row.metric is None:
+def _mark(row: CandidateRow, table: CandidateTable, axis: Axis, score: Axis, on_front: bool) -> Mark | None:
+    point = table.point(row, axis.key, score.key)
+    if point is None:
         return None
-    factor = numbers.metric_factor(table.metric)
     kind: Kind = "original" if row.is_baseline else "stale" if row.stale else "front" if on_front else "beaten"
     return Mark(
         row=row,
         kind=kind,
         x=point[0],
         y=point[1],
-        x_interval=_real(row.cost_interval(axis.key)),
-        y_interval=_real((row.metric.ci95[0] * factor, row.metric.ci95[1] * factor)),
+        x_interval=_real(row.interval(axis.key)),
+        y_interval=_real(row.interval(score.key)),
     )
 
 
@@ -194,10 +203,13 @@ def _real(interval: Interval | None) -> Interval | None:
     return interval if numbers.half_width(interval) else None
 
 
-def _metric_label(table: CandidateTable, samples: set[int]) -> str:
-    unit = numbers.metric_unit(table.metric)
+def _label(axis: Axis, table: CandidateTable) -> str:
+    """Return an axis label; of a metric with its direction, where that is not the usual one, and its samples."""
+    if axis.key != "metric":
+        return axis.label(table)
+    samples = {row.metric.samples for row in table.rows if row.metric is not None and row.metric.metric == table.metric}
     notes = [] if table.higher_is_better else ["lower is better"]
     if len(samples) == 1:
         notes.append(numbers.plural(next(iter(samples)), "sample"))
-    label = numbers.metric_title(table.metric) + (f", {unit}" if unit else "")
+    label = axis.label(table)
     return f"{label} ({', '.join(notes)})" if notes else label

@@ -35,7 +35,8 @@ class LayersPage(QWidget):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._session, self._ids = session, ()
+        self._session = session
+        self._ids: tuple[str, ...] = ()
         self.view = FigureView(session.theme)
         self.hint = _muted()
         self.time, self.errors = QPushButton("Measure times"), QPushButton("Measure errors")
@@ -54,7 +55,7 @@ class LayersPage(QWidget):
 
     def show_candidates(self, chosen: Sequence[Candidate]) -> None:
         """Show what is known of these candidates' layers."""
-        self._ids: tuple[str, ...] = tuple(candidate.id for candidate in chosen)
+        self._ids = tuple(candidate.id for candidate in chosen)
         known, session = comparisons_of(self._session), self._session
         report, together = known.report(self._ids), known.latency(self._ids)
         self.view.set_table(layer_comparison(session.state, chosen, report, together))
