@@ -166,3 +166,17 @@ def test_steps_without_anything_to_do_are_switched_off_and_training_with_them(ch
 def test_what_does_not_fit_the_model_is_refused(chain, registry, content: dict[str, object], said: str) -> None:
     with pytest.raises(RecipeError, match=said):
         formed(chain, registry, **content)
+
+
+def test_trainings_side_by_side_share_the_cores_and_their_recipes_say_so(chain, registry, monkeypatch) -> None:
+    monkeypatch.setattr("workbench.methods.search.template.available_cores", lambda: 8)
+
+    def threads(**content: object) -> list[object]:
+        space, template = formed(chain, registry, **content)
+        last = tuple(len(dimension.choices) - 1 for dimension in space.dimensions)
+        return [step.parameters.get("threads") for step in template.recipe(last).steps]
+
+    assert threads() == [None] * 4  # alone, a training takes all cores of whatever machine it runs on
+    assert threads(workers=3) == [None, None, 2, None]
+    named = [*STEPS[:2], {"method": "train.finetune", "parameters": {"epochs": 2, "threads": 1}}, STEPS[3]]
+    assert threads(workers=3, steps=named) == [None, None, 1, None]

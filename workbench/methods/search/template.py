@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from workbench.domain.cores import available_cores
 from workbench.domain.data_description import DataDescription
 from workbench.domain.errors import RecipeError
 from workbench.domain.knobs import ACTIVATION_BITS, KEEP, PRUNE_RATIO, WEIGHT_BITS
@@ -86,6 +87,8 @@ class Template:
         self._study, self._registry, self._space = study, registry, space
         self._layers = layer_knobs(graph, registry)
         self._in_play = frozenset(study.knobs)
+        # Trainings side by side that each take all cores are many times slower than one after the other.
+        self._threads = max(1, available_cores() // study.workers) if study.workers > 1 else 0
 
     def recipe(self, proposal: Proposal) -> Recipe:
         """Return the recipe of a proposal."""
@@ -106,7 +109,7 @@ class Template:
                 enabled = changed
             if method.stage in (Stage.DECOMPOSE, Stage.PRUNE):
                 could_change, changed = True, changed or enabled
-            steps.append(step.model_copy(update={"enabled": enabled}))
+            steps.append(self._sharing_cores(step.model_copy(update={"enabled": enabled})))
         return Recipe(
             seed=self._study.seed,
             data=self._study.data,
@@ -132,6 +135,13 @@ class Template:
             ),
             None,
         )
+
+    def _sharing_cores(self, step: Step) -> Step:
+        """Return a step with its share of the cores, where it takes threads and the study names none."""
+        schema = self._registry.get(step.method).method.Parameters.model_fields
+        if not self._threads or "threads" not in schema or step.parameters.get("threads"):
+            return step
+        return step.model_copy(update={"parameters": {**step.parameters, "threads": self._threads}})
 
     def _touched(self, plan: Plan) -> frozenset[str]:
         settings = resolve(plan, self._layers, self._registry.knobs)
