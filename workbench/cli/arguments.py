@@ -95,7 +95,7 @@ def parser() -> argparse.ArgumentParser:
     _latency_arguments(profile)
     profile.add_argument("--seconds", type=float, default=5.0, help="how long to measure (default: %(default)s)")
     profile.add_argument("--roofline", action="store_true", help="place layers under the device's measured roofs")
-    profile.add_argument("--fresh", action="store_true", help="measure the device's roofs anew, and keep nothing")
+    profile.add_argument("--fresh", action="store_true", help="measure the device's roofs anew")
     profile.add_argument("--throughput", action="store_true", help="count samples a second, too")
     profile.add_argument("--streams", type=int, default=1, help="sessions that run at the same time (default: 1)")
     profile.add_argument("--energy", action="store_true", help="measure energy, or else estimate it")

@@ -90,18 +90,24 @@ def latency(report: LatencyReport, *, operators: int = 12) -> str:
             f"{model.ratio_to_first.median:.3f}",
             f"{model.ratio_to_first.ci95[0]:.3f} to {model.ratio_to_first.ci95[1]:.3f}",
             size(model.size_bytes),
+            *(
+                "-" if used is None else size(used)
+                for used in (model.peak_memory_bytes, model.inference_memory_bytes, model.arena_bytes)
+            ),
             str(model.runs),
         ]
         for model in report.models
     ]
+    times = ["median ms", "95 %", "p90 ms", "p99 ms", "ratio", "95 %"]
     lines = [
         f"{device.name}: {device.cpu}, {device.threads} thread(s), {device.runtime}, batch {report.models[0].batch}",
-        table(
-            ["model", "median ms", "95 %", "p90 ms", "p99 ms", "ratio", "95 %", "size", "runs"],
-            rows,
-            right=range(1, 9),
-        ),
+        table(["model", *times, "size", "peak", "inference", "arena", "runs"], rows, right=range(1, 12)),
     ]
+    if report.models[0].peak_memory_bytes is not None:
+        lines.append(
+            "Memory: peak of loading and running, what running adds to what is resident after loading, and the "
+            "runtime's arena, which holds activations."
+        )
     if not report.noise.quiet:
         lines.append(
             f"The machine was not quiet: {report.noise.reason.rstrip('.')}. Treat small differences with care."

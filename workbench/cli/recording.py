@@ -12,6 +12,7 @@ from workbench.domain.errors import BadInputError, ProjectError, StorageError
 from workbench.domain.measurements import LatencyReport, MetricMeasurement, SensitivityPoint
 from workbench.domain.recipe import Recipe
 from workbench.domain.reports import CandidateReport, InspectReport, SweepReport
+from workbench.domain.roofline import RooflineReport
 from workbench.domain.search_reports import SearchCandidate
 from workbench.graph.storage import model_sha256
 from workbench.jobs.context import JobContext
@@ -19,6 +20,7 @@ from workbench.jobs.specs import InspectJob
 from workbench.project.commands import SetData, SetDimensions, SetModel
 from workbench.project.document import Document
 from workbench.project.results import new_candidate, with_points
+from workbench.project.rooflines import with_roofline
 from workbench.project.state import Candidate, Change, ModelReference
 from workbench.worker.dispatch import run_job
 from workbench.worker.model_jobs import onnx_file
@@ -90,6 +92,11 @@ class Recording:
         """Keep the original's latency."""
         if (document := self._opened()) is not None:
             document.record(Change.BASELINE, baseline_latency=report)
+
+    def rooflined(self, report: RooflineReport) -> None:
+        """Keep where the original's layers lie under the device's roofs."""
+        if (document := self._opened()) is not None:
+            document.record(Change.ROOFLINE, rooflines=with_roofline(document.state.rooflines, report))
 
     def swept(self, report: SweepReport) -> None:
         """Keep sensitivities."""

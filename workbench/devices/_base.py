@@ -4,13 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from workbench.devices.energy_rounds import EnergyRounds
 from workbench.domain.cancel import CancelToken, Progress
-from workbench.domain.measurements import DeviceDescription, LatencyReport
+from workbench.domain.measurements import DeviceDescription, LatencyReport, Noise
 from workbench.domain.remote_device import DeviceCheck
+from workbench.domain.throughput import ThroughputReport
 from workbench.engines.inference_ort.kernel_times import TimedKernel
 from workbench.graph.model import ModelGraph
+
+
+class Bandwidth(NamedTuple):
+    """How long passes over memory took: size of each array in bytes, that of the cache, and the time by kernel."""
+
+    array_bytes: int
+    cache_bytes: int | None
+    times: dict[str, TimedKernel]
+
+
+class EnergyFound(NamedTuple):
+    """What a device's energy counters said of models; without `rounds`, `why_not` says why there are none."""
+
+    device: DeviceDescription
+    batch: int
+    rounds: EnergyRounds | None
+    counters: tuple[str, ...]
+    why_not: str
+    noise: Noise | None
 
 
 class Device(Protocol):
@@ -95,4 +116,51 @@ class Device(Protocol):
             DeviceError: the device can't be reached, or can't measure.
             CancelledError: `cancel` was set.
         """
+        ...
+
+    def bandwidth(
+        self,
+        *,
+        threads: int = 1,
+        seconds: float = 2.0,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Bandwidth:
+        """Time passes over arrays that no cache holds; see `devices.bandwidth`.
+
+        Raises:
+            DeviceError: the device can't be reached, or can't measure.
+            CancelledError: `cancel` was set.
+        """
+        ...
+
+    def throughput(
+        self,
+        models: Sequence[Path],
+        *,
+        threads: int = 1,
+        batch: int = 1,
+        streams: int = 1,
+        seconds: float = 5.0,
+        dimensions: Mapping[str, int] | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> ThroughputReport:
+        """Count samples a second with so many streams at once, each a session of its own; otherwise as `measure`."""
+        ...
+
+    def energy(
+        self,
+        models: Sequence[Path],
+        *,
+        threads: int = 1,
+        batch: int = 1,
+        seconds: float = 10.0,
+        dimensions: Mapping[str, int] | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> EnergyFound:
+        """Read the energy counters while models run, in rounds; otherwise as `measure`."""
         ...

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from workbench.devices.energy_rounds import EnergyRounds
 from workbench.devices.load import Load
+from workbench.devices.memory import MemoryUse
 from workbench.devices.rounds import Timings
 
 
@@ -48,7 +51,7 @@ class RemoteTimes(RemoteAnswer):
     active_ms: tuple[tuple[float, ...], ...]
     load: Load
     operators: tuple[tuple[tuple[str, str, float], ...], ...]
-    peak_memory_bytes: tuple[int | None, ...]
+    memory: tuple[MemoryUse, ...]
 
     @field_validator("rounds_ms", "runs_ms", "active_ms")
     @classmethod
@@ -61,7 +64,7 @@ class RemoteTimes(RemoteAnswer):
     def is_whole(self) -> bool:
         """See RemoteAnswer."""
         counts = {len(row) for row in self.rounds_ms}
-        counts |= {len(self.runs_ms), len(self.operators), len(self.peak_memory_bytes)}
+        counts |= {len(self.runs_ms), len(self.operators), len(self.memory)}
         if counts != {len(self.models)}:
             return False
         lengths = [len(row) for row in self.runs_ms]
@@ -92,3 +95,43 @@ class RemoteKernelTimes(RemoteAnswer):
     def is_whole(self) -> bool:
         """See RemoteAnswer."""
         return len(self.runs_us) == len(self.models)
+
+
+class RemoteBandwidth(RemoteAnswer):
+    """What the agent measured of memory; see `devices.agent.bandwidth.measure_bandwidth`."""
+
+    array_bytes: int = Field(gt=0)
+    cache_bytes: int | None
+    runs_us: dict[Literal["copy", "add"], tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...]]
+
+    @property
+    def is_whole(self) -> bool:
+        """See RemoteAnswer."""
+        return len(self.runs_us) == 2 and all(self.runs_us.values())
+
+
+class RemoteRates(RemoteAnswer):
+    """What the agent counted; see `devices.agent.throughput.measure_throughput`."""
+
+    rates: tuple[tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...], ...]
+    load: Load
+
+    @property
+    def is_whole(self) -> bool:
+        """See RemoteAnswer."""
+        return bool(self.rates) and {len(row) for row in self.rates} == {len(self.models)}
+
+
+class RemoteEnergy(RemoteAnswer):
+    """What the agent read; see `devices.agent.energy.measure_energy`."""
+
+    why_not: str = ""
+    rounds: EnergyRounds | None = None
+    counters: tuple[str, ...] = ()
+    load: Load | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """See RemoteAnswer."""
+        found = self.rounds
+        return bool(self.why_not) if found is None else {len(row) for row in found.joules} == {len(self.models)}

@@ -6,21 +6,31 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnxruntime
 from pydantic import ValidationError
 
+from workbench.devices._base import Bandwidth, EnergyFound
 from workbench.devices.agent_calls import AgentCalls, SentModel, missing_modules
-from workbench.devices.remote_results import RemoteFacts, RemoteKernelTimes, RemoteTimes
+from workbench.devices.remote_results import (
+    RemoteBandwidth,
+    RemoteEnergy,
+    RemoteFacts,
+    RemoteKernelTimes,
+    RemoteRates,
+    RemoteTimes,
+)
 from workbench.devices.remote_run import run_there
 from workbench.devices.remote_session import RemoteRunner
 from workbench.devices.ssh_link import DroppedError, SshLink
-from workbench.devices.statistics import judge, summarize
+from workbench.devices.statistics import judge, summarize, summarize_rates
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.errors import BadInputError, DeviceError
 from workbench.domain.measurements import DeviceDescription, LatencyReport, ModelLatency, OperatorTime
 from workbench.domain.remote_device import DeviceCheck, RemoteDevice
+from workbench.domain.throughput import ModelThroughput, ThroughputReport
 from workbench.engines.inference_ort.kernel_times import TimedKernel, kernel_time
 from workbench.engines.inference_ort.options import PROVIDER
 from workbench.engines.inference_ort.profile import joined
@@ -144,19 +154,11 @@ class SshDevice:
             JobError: the run failed there, or its result is damaged.
             CancelledError: `cancel` was set.
         """
-        if not models:
-            raise BadInputError("there is no model to measure", action="Name at least one .onnx file.")
         progress = progress or Progress()
-        graphs = [open_model(path) for path in models]
-        size = common_batch([(path.name, graph.inputs) for path, graph in zip(models, graphs, strict=True)], batch)
-        sent = [SentModel.of(path) for path in models]
-        described = []
-        for graph, model in zip(graphs, sent, strict=True):
-            shapes = input_shapes(graph.inputs, batch=size, dimensions=dimensions, where=model.path.name)
-            described.append(_described(model, shapes))
+        chosen = _chosen(models, batch, dimensions)
         job = {
             "task": "models",
-            "models": described,
+            "models": chosen.described,
             "threads": threads,
             "seconds": seconds,
             "seed": seed,
@@ -164,10 +166,88 @@ class SshDevice:
             "operator_seconds": _OPERATOR_SECONDS,
             "memory": memory,
         }
-        result = run_there(self._calls, job, sent, RemoteTimes, progress, cancel)
+        result = run_there(self._calls, job, chosen.sent, RemoteTimes, progress, cancel)
         self._known = result.device
         progress.update(1.0)
-        return self._report(result, list(models), graphs, size, threads, seed)
+        return self._report(result, list(models), chosen.graphs, chosen.batch, threads, seed)
+
+    def bandwidth(
+        self,
+        *,
+        threads: int = 1,
+        seconds: float = 2.0,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Bandwidth:
+        """Time passes over the memory there; see Device.bandwidth."""
+        job = {"task": "bandwidth", "models": [], "threads": threads, "seconds": seconds}
+        found = run_there(self._calls, job, (), RemoteBandwidth, progress or Progress(), cancel)
+        self._known = found.device
+        times = {name: kernel_time(runs) for name, runs in found.runs_us.items()}
+        return Bandwidth(found.array_bytes, found.cache_bytes, {str(name): time for name, time in times.items()})
+
+    def throughput(
+        self,
+        models: Sequence[Path],
+        *,
+        threads: int = 1,
+        batch: int = 1,
+        streams: int = 1,
+        seconds: float = 5.0,
+        dimensions: Mapping[str, int] | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> ThroughputReport:
+        """Count samples a second there; see Device.throughput."""
+        began = time.perf_counter()
+        chosen = _chosen(models, batch, dimensions)
+        job = {
+            "task": "throughput",
+            "models": chosen.described,
+            "threads": threads,
+            "streams": streams,
+            "seconds": seconds,
+            "seed": seed,
+        }
+        found = run_there(self._calls, job, chosen.sent, RemoteRates, progress or Progress(), cancel)
+        self._known = found.device
+        rates = np.array(found.rates)
+        return ThroughputReport(
+            device=self._description(found.device, threads),
+            threads=threads,
+            batch=chosen.batch,
+            streams=streams,
+            models=tuple(
+                ModelThroughput(path=str(path), samples_per_second=rate, ratio_to_first=ratio, windows=len(rates))
+                for path, (rate, ratio) in zip(models, summarize_rates(rates * chosen.batch, seed), strict=True)
+            ),
+            noise=judge(1000 / rates[:, 0], found.load, streams * (threads or found.device.cores)),
+            seconds=time.perf_counter() - began,
+        )
+
+    def energy(
+        self,
+        models: Sequence[Path],
+        *,
+        threads: int = 1,
+        batch: int = 1,
+        seconds: float = 10.0,
+        dimensions: Mapping[str, int] | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> EnergyFound:
+        """Read the energy counters there; see Device.energy."""
+        chosen = _chosen(models, batch, dimensions)
+        job = {"task": "energy", "models": chosen.described, "threads": threads, "seconds": seconds, "seed": seed}
+        found = run_there(self._calls, job, chosen.sent, RemoteEnergy, progress or Progress(), cancel)
+        self._known = found.device
+        device = self._description(found.device, threads)
+        if found.rounds is None or found.load is None:
+            return EnergyFound(device, chosen.batch, None, (), found.why_not, None)
+        noise = judge(np.array(found.rounds.watts)[:, 0], found.load, threads or found.device.cores)
+        return EnergyFound(device, chosen.batch, found.rounds, found.counters, "", noise)
 
     def running(self) -> RemoteRunner:
         """Return what runs model files there, batch by batch, while it is entered."""
@@ -220,13 +300,37 @@ class SshDevice:
                     latency_ms=latency,
                     runs=len(timings.runs_ms[index]),
                     size_bytes=model_size_bytes(models[index]),
-                    peak_memory_bytes=result.peak_memory_bytes[index],
+                    peak_memory_bytes=result.memory[index].peak,
+                    inference_memory_bytes=result.memory[index].inference,
+                    arena_bytes=result.memory[index].arena,
                     ratio_to_first=ratio,
                     operators=operators,
                 )
             )
         noise = judge(timings.rounds_ms[:, 0], result.load, threads or result.device.cores)
         return LatencyReport(device=self._description(result.device, threads), models=tuple(entries), noise=noise)
+
+
+class _Chosen(NamedTuple):
+    """Models as a job needs them, and the batch that they share."""
+
+    graphs: list[ModelGraph]
+    sent: list[SentModel]
+    described: list[dict[str, object]]
+    batch: int
+
+
+def _chosen(models: Sequence[Path], batch: int, dimensions: Mapping[str, int] | None) -> _Chosen:
+    if not models:
+        raise BadInputError("there is no model to measure", action="Name at least one .onnx file.")
+    graphs = [open_model(path) for path in models]
+    size = common_batch([(path.name, graph.inputs) for path, graph in zip(models, graphs, strict=True)], batch)
+    sent = [SentModel.of(path) for path in models]
+    described = []
+    for graph, model in zip(graphs, sent, strict=True):
+        shapes = input_shapes(graph.inputs, batch=size, dimensions=dimensions, where=model.path.name)
+        described.append(_described(model, shapes))
+    return _Chosen(graphs, sent, described, size)
 
 
 def _described(model: SentModel, shapes: Mapping[str, tuple[np.dtype, tuple[int, ...]]]) -> dict[str, object]:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from workbench.devices.energy_rounds import EnergyRounds
 from workbench.devices.load import Load
 from workbench.devices.rounds import Timings, paired_ratios
+from workbench.domain.energy import MeasuredEnergy
 from workbench.domain.measurements import Latency, Noise, Ratio
+from workbench.domain.throughput import Rate
 
 _RESAMPLES = 1000
 _DRIFT_LIMIT = 0.05
@@ -48,6 +51,57 @@ def summarize(timings: Timings, seed: int) -> list[tuple[Latency, Ratio]]:
         ratio = Ratio(median=float(np.median(shares)), ci95=_interval(np.median(shares[picks], axis=1)))
         results.append((latency, ratio))
     return results
+
+
+def summarize_rates(rates: np.ndarray, seed: int) -> list[tuple[Rate, Ratio]]:
+    """Return samples a second and the ratio to the first model, for every model; ratios are paired by round.
+
+    Args:
+        rates: (rounds, models) samples a second.
+        seed: Of the bootstrap over rounds.
+    """
+    picks = np.random.default_rng(seed).integers(0, len(rates), size=(_RESAMPLES, len(rates)))
+    results = []
+    for rate, share in zip(rates.T, (rates / rates[:, :1]).T, strict=True):
+        middle, low_high = _median(rate, picks)
+        ratio, ratio_low_high = _median(share, picks)
+        results.append((Rate(median=middle, ci95=low_high), Ratio(median=ratio, ci95=ratio_low_high)))
+    return results
+
+
+def summarize_energy(rounds: EnergyRounds, seed: int) -> list[MeasuredEnergy]:
+    """Return the energy of one inference of every model; ratios are paired by round.
+
+    Args:
+        rounds: Of the models, the reference first.
+        seed: Of the bootstrap over rounds.
+    """
+    joules, watts = np.array(rounds.joules), np.array(rounds.watts)
+    picks = np.random.default_rng(seed).integers(0, len(joules), size=(_RESAMPLES, len(joules)))
+    # Where the idle machine takes as much as the working one, a ratio says nothing.
+    first = np.where(joules[:, :1] > 0, joules[:, :1], np.nan)
+    shares = joules / first
+    results = []
+    for index, runs in enumerate(rounds.runs):
+        middle, low_high = _median(joules[:, index] * 1e3, picks)
+        valid = shares[~np.isnan(shares[:, index]), index]
+        share = float(np.median(valid)) if len(valid) else 1.0
+        spread = _interval(np.median(valid[picks % len(valid)], axis=1)) if len(valid) else (1.0, 1.0)
+        results.append(
+            MeasuredEnergy(
+                millijoules=middle,
+                ci95=low_high,
+                watts=float(np.median(watts[:, index])),
+                ratio_to_first=Ratio(median=share, ci95=spread),
+                inferences=runs,
+            )
+        )
+    return results
+
+
+def _median(values: np.ndarray, picks: np.ndarray) -> tuple[float, tuple[float, float]]:
+    """Return the median of all rounds and its bootstrap interval."""
+    return float(np.median(values)), _interval(np.median(values[picks], axis=1))
 
 
 def judge(reference_ms: np.ndarray, load: Load, threads: int) -> Noise:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,20 +11,27 @@ from pathlib import Path
 import numpy
 import onnxruntime
 
+from workbench.devices._base import Bandwidth, EnergyFound
+from workbench.devices.bandwidth import cache_bytes, stream_times
+from workbench.devices.energy_rounds import energy_rounds
 from workbench.devices.load import LoadWatch
-from workbench.devices.memory import peak_memory_bytes
+from workbench.devices.memory import MemoryUse, memory_use
 from workbench.devices.processor import cpu_name, integer_dot_products
+from workbench.devices.rapl import FOLDER, RaplCounters
 from workbench.devices.rounds import time_rounds
-from workbench.devices.statistics import judge, summarize
+from workbench.devices.statistics import judge, summarize, summarize_rates
+from workbench.devices.streams import run_streams
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.errors import BadInputError
 from workbench.domain.measurements import DeviceDescription, LatencyReport, ModelLatency, OperatorTime
 from workbench.domain.remote_device import LOCAL, DeviceCheck
-from workbench.engines.inference_ort.kernel_times import TimedKernel, time_kernels
+from workbench.domain.throughput import ModelThroughput, ThroughputReport
+from workbench.engines.contracts import Inputs
+from workbench.engines.inference_ort.kernel_times import TimedKernel, kernel_time, time_kernels
 from workbench.engines.inference_ort.options import PROVIDER, available_cores
 from workbench.engines.inference_ort.profile import profile_operators
 from workbench.engines.inference_ort.sample_inputs import common_batch, random_inputs
-from workbench.engines.inference_ort.session import open_session
+from workbench.engines.inference_ort.session import OrtSession, open_session
 from workbench.graph.model import ModelGraph
 from workbench.graph.storage import model_size_bytes, open_model
 
@@ -31,9 +39,16 @@ _PROFILE_SECONDS = 1.0
 
 
 class ThisComputer:
-    """The machine that the workbench runs on; implements Device."""
+    """The machine that the workbench runs on; implements Device.
+
+    Args:
+        counters: Folder of the energy counters.
+    """
 
     name = LOCAL
+
+    def __init__(self, counters: Path = FOLDER) -> None:
+        self._counters = counters
 
     def check(self, cancel: CancelToken | None = None) -> DeviceCheck:
         """Say what this computer is; see Device.check."""
@@ -100,18 +115,9 @@ class ThisComputer:
             BadInputError: no models, a dynamic dimension without a value, or differing fixed batches.
             CancelledError: `cancel` was set.
         """
-        if not models:
-            raise BadInputError("there is no model to measure", action="Name at least one .onnx file.")
         progress = progress or Progress()
         progress.update(0.0, "opening")
-        sessions = [open_session(path, threads=threads, cancel=cancel) for path in models]
-        size = common_batch(
-            [(path.name, session.inputs) for path, session in zip(models, sessions, strict=True)], batch
-        )
-        inputs = [
-            random_inputs(session.inputs, batch=size, dimensions=dimensions, seed=seed, where=path.name)
-            for session, path in zip(sessions, models, strict=True)
-        ]
+        sessions, inputs, size = _opened(models, threads, batch, dimensions, seed, cancel)
         watch = LoadWatch()
         timings = time_rounds(
             [partial(session.run_exactly, arrays) for session, arrays in zip(sessions, inputs, strict=True)],
@@ -134,9 +140,9 @@ class ThisComputer:
                     path, inputs[index], graph, threads=threads, seconds=_PROFILE_SECONDS, cancel=cancel
                 )
             latency, ratio = summaries[index]
-            peak = None
+            use = MemoryUse()
             if memory:
-                peak = peak_memory_bytes(path, batch=size, threads=threads, dimensions=dimensions)
+                use = memory_use(path, batch=size, threads=threads, dimensions=dimensions)
             entries.append(
                 ModelLatency(
                     path=str(path),
@@ -144,10 +150,126 @@ class ThisComputer:
                     latency_ms=latency,
                     runs=len(timings.runs_ms[index]),
                     size_bytes=model_size_bytes(path),
-                    peak_memory_bytes=peak,
+                    peak_memory_bytes=use.peak,
+                    inference_memory_bytes=use.inference,
+                    arena_bytes=use.arena,
                     ratio_to_first=ratio,
                     operators=profiled,
                 )
             )
         progress.update(1.0)
         return LatencyReport(device=self.describe(threads), models=tuple(entries), noise=noise)
+
+    def bandwidth(
+        self,
+        *,
+        threads: int = 1,
+        seconds: float = 2.0,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Bandwidth:
+        """Time passes over memory in this process; see Device.bandwidth."""
+        if progress is not None:
+            progress.update(0.0, "measuring the bandwidth of memory")
+        check = None if cancel is None else cancel.raise_if_cancelled
+        size, times = stream_times(threads=threads or available_cores(), seconds=seconds, check=check)
+        return Bandwidth(size, cache_bytes(), {name: kernel_time(runs) for name, runs in times.items()})
+
+    def throughput(
+        self,
+        models: Sequence[Path],
+        *,
+        threads: int = 1,
+        batch: int = 1,
+        streams: int = 1,
+        seconds: float = 5.0,
+        dimensions: Mapping[str, int] | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> ThroughputReport:
+        """Count samples a second, each stream in a thread with a session of its own; see Device.throughput."""
+        began = time.perf_counter()
+        progress = progress or Progress()
+        progress.update(0.0, "opening")
+        copies = [_opened(models, threads, batch, dimensions, seed, cancel) for _ in range(streams)]
+        size = copies[0][2]
+        runs = [
+            [partial(sessions[place].run_exactly, inputs[place]) for sessions, inputs, _ in copies]
+            for place in range(len(models))
+        ]
+        watch = LoadWatch()
+        rates = numpy.array(
+            run_streams(
+                runs,
+                seconds=seconds,
+                seed=seed,
+                report=progress.part(0.0, 1.0, "counting").update,
+                check=None if cancel is None else cancel.raise_if_cancelled,
+            )
+        )
+        noise = judge(1000 / rates[:, 0], watch.read(), streams * (threads or available_cores()))
+        progress.update(1.0)
+        return ThroughputReport(
+            device=self.describe(threads),
+            threads=threads,
+            batch=size,
+            streams=streams,
+            models=tuple(
+                ModelThroughput(path=str(path), samples_per_second=rate, ratio_to_first=ratio, windows=len(rates))
+                for path, (rate, ratio) in zip(models, summarize_rates(rates * size, seed), strict=True)
+            ),
+            noise=noise,
+            seconds=time.perf_counter() - began,
+        )
+
+    def energy(
+        self,
+        models: Sequence[Path],
+        *,
+        threads: int = 1,
+        batch: int = 1,
+        seconds: float = 10.0,
+        dimensions: Mapping[str, int] | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> EnergyFound:
+        """Read the processor's energy counters while models run; see Device.energy."""
+        sessions, inputs, size = _opened(models, threads, batch, dimensions, seed, cancel)
+        device = self.describe(threads)
+        try:
+            counters = RaplCounters(self._counters)
+        except OSError as error:
+            return EnergyFound(device, size, None, (), str(error), None)
+        watch = LoadWatch()
+        rounds = energy_rounds(
+            [partial(session.run_exactly, arrays) for session, arrays in zip(sessions, inputs, strict=True)],
+            counters,
+            seconds=seconds,
+            seed=seed,
+            report=(progress or Progress()).part(0.0, 1.0, "reading energy counters").update,
+            check=None if cancel is None else cancel.raise_if_cancelled,
+        )
+        noise = judge(numpy.array(rounds.watts)[:, 0], watch.read(), threads or available_cores())
+        return EnergyFound(device, size, rounds, counters.names, "", noise)
+
+
+def _opened(
+    models: Sequence[Path],
+    threads: int,
+    batch: int,
+    dimensions: Mapping[str, int] | None,
+    seed: int,
+    cancel: CancelToken | None,
+) -> tuple[list[OrtSession], list[Inputs], int]:
+    """Return a session and inputs for every model, and the batch that they share."""
+    if not models:
+        raise BadInputError("there is no model to measure", action="Name at least one .onnx file.")
+    sessions = [open_session(path, threads=threads, cancel=cancel) for path in models]
+    size = common_batch([(path.name, session.inputs) for path, session in zip(models, sessions, strict=True)], batch)
+    inputs: list[Inputs] = [
+        random_inputs(session.inputs, batch=size, dimensions=dimensions, seed=seed, where=path.name)
+        for session, path in zip(sessions, models, strict=True)
+    ]
+    return sessions, inputs, size

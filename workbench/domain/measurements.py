@@ -84,7 +84,13 @@ class OperatorTime(_Value):
 
 
 class ModelLatency(_Value):
-    """One model's entry of a latency measurement."""
+    """One model's entry of a latency measurement.
+
+    Attributes:
+        peak_memory_bytes: The most resident memory that loading and running add to a process with the runtime.
+        inference_memory_bytes: The most that running adds to what is resident after loading.
+        arena_bytes: How large the runtime's arena grows, which holds activations, by the runtime's own account.
+    """
 
     path: str
     batch: int
@@ -92,6 +98,8 @@ class ModelLatency(_Value):
     runs: int
     size_bytes: int
     peak_memory_bytes: int | None = None
+    inference_memory_bytes: int | None = None
+    arena_bytes: int | None = None
     ratio_to_first: Ratio
     operators: tuple[OperatorTime, ...] = ()
 

@@ -241,7 +241,7 @@ class RooflineJob(MeasuringSpec):
     Attributes:
         dimensions: Sizes of dynamic dimensions besides the batch.
         seconds: Measuring time for the model's latency, beside that for its operators.
-        remember: Whether the device's peaks are kept for the next time, and taken from the last.
+        renew: Whether the device's peaks are measured anew, in place of those that were kept.
     """
 
     kind: Literal["roofline"] = "roofline"
@@ -250,7 +250,7 @@ class RooflineJob(MeasuringSpec):
     batch: int = 1
     dimensions: dict[str, int] = Field(default_factory=dict)
     seconds: float = Field(default=1.0, gt=0)
-    remember: bool = True
+    renew: bool = False
 
 
 class ThroughputJob(Spec):

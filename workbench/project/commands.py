@@ -170,6 +170,8 @@ class SetModel:
             "baseline": None,
             "baseline_latency": None,
             "staircases": (),
+            "rooflines": (),
+            "throughput": None,
             "sensitivities": (),
             "dimensions": {},
         }
@@ -193,7 +195,13 @@ class SetDimensions:
         """Replace the sizes."""
         if state.dimensions == self.dimensions:
             return state
-        facts = {"inspect": self.inspect, "baseline_latency": None, "staircases": ()}
+        facts = {
+            "inspect": self.inspect,
+            "baseline_latency": None,
+            "staircases": (),
+            "rooflines": (),
+            "throughput": None,
+        }
         return state.model_copy(update={"dimensions": dict(self.dimensions), **facts})
 
 

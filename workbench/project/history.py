@@ -31,6 +31,8 @@ CONTEXT: Mapping[str, Callable[[ProjectState], object]] = {
     "baseline_latency": _model_and_dimensions,
     "preflight": _model_and_dimensions,
     "staircases": _model_and_dimensions,
+    "rooflines": _model_and_dimensions,
+    "throughput": _model_and_dimensions,
     "sensitivities": _model_and_data,
 }
 FACTS = frozenset({*CONTEXT, "candidates", "notes"})

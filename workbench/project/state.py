@@ -14,7 +14,9 @@ from workbench.domain.plan import Plan
 from workbench.domain.preflight import Preflight
 from workbench.domain.recipe import Evaluation, Recipe, Step
 from workbench.domain.reports import CandidateReport, InspectReport
+from workbench.domain.roofline import RooflineReport
 from workbench.domain.staircase import StaircaseReport
+from workbench.domain.throughput import ThroughputReport
 
 
 class Change(enum.Flag):
@@ -33,6 +35,8 @@ class Change(enum.Flag):
     PATH = enum.auto()
     PREFLIGHT = enum.auto()
     STAIRCASE = enum.auto()
+    ROOFLINE = enum.auto()
+    THROUGHPUT = enum.auto()
 
 
 class _State(BaseModel):
@@ -108,13 +112,14 @@ class ProjectState(_State):
     """Everything the user saves.
 
     `plan`, `steps`, `seed`, `evaluate`, `latency`, `data`, `model` and `dimensions` are edited by commands; `inspect`,
-    `baseline`, `baseline_latency`, `preflight`, `staircases`, `sensitivities` and new candidates are facts that jobs
-    record.
+    `baseline`, `baseline_latency`, `preflight`, `staircases`, `rooflines`, `throughput`, `sensitivities` and new
+    candidates are facts that jobs record.
 
     Attributes:
         dimensions: Sizes of the model's dynamic dimensions besides the batch, for costs and latency: by name, or as
             "input:axis".
-        staircases: One for each way of measuring that was used.
+        staircases, rooflines: One for each way of measuring that was used.
+        throughput: The last one that was measured.
     """
 
     model: ModelReference | None = None
@@ -126,6 +131,8 @@ class ProjectState(_State):
     baseline_latency: LatencyReport | None = None
     preflight: Foretold | None = None
     staircases: tuple[StaircaseReport, ...] = ()
+    rooflines: tuple[RooflineReport, ...] = ()
+    throughput: ThroughputReport | None = None
     sensitivities: tuple[Sensitivities, ...] = ()
     plan: Plan = Plan()
     steps: tuple[Step, ...] = ()

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> int:
         Runs(folder).work(words[0])
         return 0
     if command == "memory":
-        print(Runs(folder).memory(words[0], int(words[1])))
+        print(json.dumps(Runs(folder).memory(words[0], int(words[1]))))
         return 0
     answers = Answers()
     try:

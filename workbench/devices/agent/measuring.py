@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from workbench.devices.agent.description import describe, needed_modules
-from workbench.devices.agent.sessions import runnable
+from workbench.devices.agent.sessions import opened, runnable
 from workbench.devices.agent.store import ModelStore
 from workbench.devices.agent.system_load import SystemLoad
-from workbench.devices.resident_memory import STATUS, status_bytes
+from workbench.devices.resident_memory import STATUS, memory_of
 
 _MEMORY_LIMIT_S = 300
 
 
 def measure(
-    job: Mapping[str, Any], store: ModelStore, report: Callable[[float, str], object], memory_of: Sequence[str]
+    job: Mapping[str, Any], store: ModelStore, report: Callable[[float, str], object], memory_command: Sequence[str]
 ) -> dict[str, object]:
     """Return what the workbench makes a report of: rounds, runs, load, operators, memory, and what was measured.
 
@@ -29,7 +29,7 @@ def measure(
             "memory", "operator_seconds"}.
         store: Holds the models.
         report: Is told how much is done (0-1), and in words.
-        memory_of: Command that prints the memory of the model whose number is appended.
+        memory_command: Command that prints the memory of the model whose number is appended.
 
     Raises:
         AgentError: a module is missing, or a model is damaged, refused or fails.
@@ -53,11 +53,11 @@ def measure(
     )
     others = load.read()
     operators: list[list[list[object]]] = []
-    peaks: list[int | None] = []
+    memory: list[dict[str, int | None]] = []
     for number, model in enumerate(models):
         report(0.8 + 0.2 * number / len(models), f"operators and memory of model {number + 1}")
         operators.append(_operators(paths[number], job, model, number) if job["operators"] else [])
-        peaks.append(_peak([*memory_of, str(number)]) if job["memory"] else None)
+        memory.append(_memory([*memory_command, str(number)]) if job["memory"] else {})
     return {
         "device": describe(),
         "models": [model["sha256"] for model in models],
@@ -66,20 +66,18 @@ def measure(
         "active_ms": [run.tolist() for run in timings.active_ms],
         "load": others,
         "operators": operators,
-        "peak_memory_bytes": peaks,
+        "memory": memory,
     }
 
 
-def added_memory(job: Mapping[str, Any], store: ModelStore, number: int) -> int:
-    """Return the most resident memory that loading one model of the job and running it once add to this process."""
+def added_memory(job: Mapping[str, Any], store: ModelStore, number: int) -> dict[str, int | None]:
+    """Return what loading and running one model of the job add to this process; see `resident_memory.memory_of`."""
     needed_modules()
     from workbench.engines.inference_ort.options import session_options
 
     model = job["models"][number]
-    before = status_bytes("VmRSS")
-    run, _ = runnable(store.path(model["sha256"]), session_options(threads=job["threads"]), model, job["seed"], number)
-    run()
-    return max(status_bytes("VmHWM") - before, 0)
+    path, options = store.path(model["sha256"]), session_options(threads=job["threads"])
+    return memory_of(lambda: opened(path, options, model, job["seed"], number)[0])
 
 
 def _operators(path: Path, job: Mapping[str, Any], model: Mapping[str, Any], number: int) -> list[list[object]]:
@@ -97,13 +95,14 @@ def _operators(path: Path, job: Mapping[str, Any], model: Mapping[str, Any], num
     return [[name, op, median] for (name, op), median in operator_medians(events).items()]
 
 
-def _peak(command: Sequence[str]) -> int | None:
-    """Return the bytes that the command prints, or None where the system does not say or the process failed."""
+def _memory(command: Sequence[str]) -> dict[str, int | None]:
+    """Return what the command prints; nothing where the system does not say or the process failed."""
     if not STATUS.exists():
-        return None
+        return {}
     try:
         done = subprocess.run(command, capture_output=True, timeout=_MEMORY_LIMIT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         print(f"memory could not be measured: {error}", file=sys.stderr)
-        return None
-    return int(done.stdout) if done.returncode == 0 and done.stdout.strip().isdigit() else None
+        return {}
+    found: dict[str, int | None] = json.loads(done.stdout) if done.returncode == 0 else {}
+    return found

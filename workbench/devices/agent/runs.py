@@ -23,9 +23,12 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from workbench.devices.agent.answers import DONE, AgentError, Answers
+from workbench.devices.agent.bandwidth import measure_bandwidth
+from workbench.devices.agent.energy import measure_energy
 from workbench.devices.agent.kernels import time_kernels
 from workbench.devices.agent.measuring import added_memory, measure
 from workbench.devices.agent.store import ModelStore
+from workbench.devices.agent.throughput import measure_throughput
 
 _LOOK_S = 0.1
 _STATUS_EVERY_S = 0.3
@@ -121,10 +124,7 @@ class Runs:
         try:
             job = json.loads((place / "job.json").read_text())
             with self._turn(status):
-                if job["task"] == "kernels":
-                    content = time_kernels(job, self._store, status.update)
-                else:
-                    content = measure(job, self._store, status.update, self._command("memory", run))
+                content = self._measured(run, job, status)
         except AgentError as error:
             content = {"error": error.to_json()}
         except MemoryError:
@@ -136,9 +136,21 @@ class Runs:
         digest = hashlib.sha256(payload.encode()).hexdigest()
         _write(place / "result.json", json.dumps({"sha256": digest, "payload": payload}))
 
-    def memory(self, run: str, number: int) -> int:
+    def memory(self, run: str, number: int) -> dict[str, int | None]:
         """Return the memory that one model of a run takes; see `measuring.added_memory`."""
         return added_memory(json.loads((self._folder / run / "job.json").read_text()), self._store, number)
+
+    def _measured(self, run: str, job: Mapping[str, Any], status: _Status) -> dict[str, object]:
+        task = job["task"]
+        if task == "kernels":
+            return time_kernels(job, self._store, status.update)
+        if task == "bandwidth":
+            return measure_bandwidth(job, status.update)
+        if task == "throughput":
+            return measure_throughput(job, self._store, status.update)
+        if task == "energy":
+            return measure_energy(job, self._store, status.update)
+        return measure(job, self._store, status.update, self._command("memory", run))
 
     def _command(self, *words: str) -> list[str]:
         return [sys.executable, os.path.abspath(sys.argv[0]), str(self._root), *words]

@@ -13,7 +13,23 @@ from workbench.devices.agent.answers import AgentError
 def runnable(
     path: Path, options: Any, model: Mapping[str, Any], seed: int, number: int
 ) -> tuple[Callable[[], object], Any]:
-    """Return what runs the model once, and its session; it was run once already.
+    """Return what runs the model once, and its session; it was run once already; for arguments see `opened`.
+
+    Raises:
+        AgentError: the runtime refuses the model, or fails to run it.
+    """
+    run, session = opened(path, options, model, seed, number)
+    try:
+        run()
+    except Exception as error:  # the runtime raises classes of its C++ binding with no common base
+        raise AgentError("failed", str(error), number) from error
+    return run, session
+
+
+def opened(
+    path: Path, options: Any, model: Mapping[str, Any], seed: int, number: int
+) -> tuple[Callable[[], object], Any]:
+    """Return what runs the model once, and its session.
 
     Args:
         path: The model.
@@ -23,7 +39,7 @@ def runnable(
         number: Of the model in the job, for errors.
 
     Raises:
-        AgentError: the runtime refuses the model, or fails to run it.
+        AgentError: the runtime refuses the model.
     """
     import numpy as np
     import onnxruntime as ort
@@ -39,9 +55,4 @@ def runnable(
         session = ort.InferenceSession(str(path), options, providers=[PROVIDER])
     except Exception as error:  # the runtime raises classes of its C++ binding with no common base
         raise AgentError("refused", str(error), number) from error
-    run = partial(session.run, None, draw(shapes, seed))
-    try:
-        run()
-    except Exception as error:  # as above
-        raise AgentError("failed", str(error), number) from error
-    return run, session
+    return partial(session.run, None, draw(shapes, seed)), session

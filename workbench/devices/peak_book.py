@@ -1,0 +1,141 @@
+"""Remembers a device's peaks of arithmetic and memory, so that each is measured once for a thread setting.
+
+Peaks of arithmetic are those of operators in the runtime, as layers run there: the best of some kernels so large that
+nothing but arithmetic binds them. Those of memory are of `devices.bandwidth`. A peak is what one run in ten beats:
+whatever else the machine does only makes runs longer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from workbench.devices._base import Device
+from workbench.devices.bandwidth import PASSES
+from workbench.devices.this_computer import ThisComputer
+from workbench.domain.cancel import CancelToken, Progress
+from workbench.domain.measurements import DeviceDescription
+from workbench.domain.roofline import PEAK_FORMS, ComputePeak, DevicePeaks, MemoryPeak
+from workbench.graph.kernel_graphs import KernelShape, kernel_graph
+
+_SECONDS = 0.7
+_BANDWIDTH_SECONDS = 2.0
+_VERSION = 1
+_EVEN = (("pads", (1, 1, 1, 1)),)
+# (words, kernel, multiply-accumulates); all do hundreds of operations for each byte.
+_KERNELS = (
+    ("MatMul 512×1024 by 1024×1024", KernelShape("MatMul", (512, 1024), (1024, 1024), 1, False, ()), 512 * 1024 * 1024),
+    (
+        "Conv 3×3, 256 to 256 channels, 28×28",
+        KernelShape("Conv", (1, 256, 28, 28), (256, 256, 3, 3), 1, False, _EVEN),
+        28 * 28 * 256 * 256 * 9,
+    ),
+    (
+        "Conv 3×3, 64 to 64 channels, 56×56",
+        KernelShape("Conv", (1, 64, 56, 56), (64, 64, 3, 3), 1, False, _EVEN),
+        56 * 56 * 64 * 64 * 9,
+    ),
+)
+
+
+class PeakBook:
+    """Peaks of a device.
+
+    Args:
+        folder: Where the file lies, or None to remember nothing.
+        threads: Of the runtime.
+        device: By default this computer.
+
+    Raises:
+        DeviceError: the device can't be reached.
+    """
+
+    def __init__(self, folder: Path | None, threads: int, device: Device | None = None) -> None:
+        self._threads = threads
+        self._device = device or ThisComputer()
+        self.description: DeviceDescription = self._device.describe(threads)
+        name = hashlib.sha256(f"{_VERSION} {self.description.model_dump_json()}".encode()).hexdigest()[:16]
+        self._path = None if folder is None else folder / f"{name}.peaks.json"
+        self.known = _read(self._path)
+
+    def peaks(
+        self, *, renew: bool = False, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> DevicePeaks:
+        """Return the peaks; they are measured where they are not known yet, which takes a few seconds.
+
+        Args:
+            renew: Whether they are measured though they are known.
+            progress: Of the measurement.
+            cancel: Checked between rounds.
+
+        Raises:
+            DeviceError: the device can't be reached, or can't measure.
+            CancelledError: `cancel` was set.
+        """
+        if self.known is None or renew:
+            self.known = self._measure(progress or Progress(), cancel)
+            self._keep(self.known)
+        return self.known
+
+    def _measure(self, progress: Progress, cancel: CancelToken | None) -> DevicePeaks:
+        began = time.perf_counter()
+        groups = ([kernel_graph(shape, form) for form in PEAK_FORMS] for _, shape, _ in _KERNELS)
+        timed = self._device.time_kernels(
+            groups,
+            count=len(_KERNELS),
+            threads=self._threads,
+            seconds=_SECONDS,
+            progress=progress.part(0.0, 0.6, "peaks"),
+            cancel=cancel,
+        )
+        best: dict[str, ComputePeak] = {}
+        for (words, _, macs), times in zip(_KERNELS, timed, strict=True):
+            for form, found in zip(PEAK_FORMS, times, strict=True):
+                middle, fast, slow = (2e-3 * macs / us for us in (found.fast, *found.fast_ci95))
+                if form not in best or middle > best[form].gflops:
+                    best[form] = ComputePeak(form=form, gflops=middle, ci95=(slow, fast), kernel=words)
+        memory = self._device.bandwidth(
+            threads=self._threads, seconds=_BANDWIDTH_SECONDS, progress=progress.part(0.6, 1.0, "peaks"), cancel=cancel
+        )
+        progress.update(1.0)
+        rates = []
+        for kernel, found in memory.times.items():
+            moved = PASSES[kernel] * memory.array_bytes / 1e3
+            fastest, slowest = found.fast_ci95
+            rates.append((moved / found.fast, (moved / slowest, moved / fastest), kernel))
+        rate, interval, kernel = max(rates)
+        return DevicePeaks(
+            device=self.description,
+            compute=tuple(best[form] for form in PEAK_FORMS),
+            memory=MemoryPeak(
+                gbytes_per_s=rate,
+                ci95=interval,
+                kernel=kernel,
+                array_bytes=memory.array_bytes,
+                cache_bytes=memory.cache_bytes,
+            ),
+            seconds=time.perf_counter() - began,
+        )
+
+    def _keep(self, peaks: DevicePeaks) -> None:
+        if self._path is None:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        part = self._path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(peaks.model_dump_json(), encoding="utf-8")
+        os.replace(part, self._path)
+
+
+def _read(path: Path | None) -> DevicePeaks | None:
+    """Return what the file holds; None where there is none, or one that can't be read: it can be made again."""
+    if path is None or not path.exists():
+        return None
+    try:
+        found = DevicePeaks.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError):
+        return None
+    return found if {entry.form for entry in found.compute} >= set(PEAK_FORMS) else None
