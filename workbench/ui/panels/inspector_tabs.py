@@ -1,4 +1,4 @@
-"""The current layer's plots as tabs: sensitivity, weights, channels, staircase; a worker reads weights when needed."""
+"""The current layer's plots as tabs: sensitivity, weights, channels, stairs, roof; a worker reads weights."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from workbench.ui.models.layer_curves import Chart, measurable, resolve_curves
 from workbench.ui.panels.export import ask_path, copy_picture, copy_text, save_picture, save_text
 from workbench.ui.panels.inspector_levels import LevelsView
 from workbench.ui.panels.inspector_plots import SmallPlot, series_color
+from workbench.ui.panels.inspector_roofline import RooflinePanel
 from workbench.ui.panels.inspector_stack import PlotStack
 from workbench.ui.panels.inspector_staircase import StaircasePanel
 from workbench.ui.panels.layer_menu import replace_menu, sweep_menu
 from workbench.ui.session import Session
 
-SENSITIVITY, WEIGHTS, CHANNELS, IMPORTANCE, LEVELS, STAIRCASE = range(6)
+SENSITIVITY, WEIGHTS, CHANNELS, IMPORTANCE, LEVELS, STAIRCASE, ROOFLINE = range(7)
 _SETTLE_MS = 120
 _MOST_DETAILS = 512
 
@@ -45,8 +46,9 @@ class LayerTabs(QWidget):
         self.tabs.setProperty("role", "dense")
         self.tabs.setDrawBase(False)
         self.tabs.setExpanding(False)
-        self.tabs.setUsesScrollButtons(False)
-        self.tabs.setElideMode(Qt.TextElideMode.ElideRight)
+        # Seven words need more room than a narrow panel has; cut to a letter each they would say nothing.
+        self.tabs.setUsesScrollButtons(True)
+        self.tabs.setElideMode(Qt.TextElideMode.ElideNone)
         for title, tip in (
             ("Sensitivity", "How much the metric loses when one setting of this layer changes"),
             ("Weights", "How the layer's weights are spread"),
@@ -54,6 +56,7 @@ class LayerTabs(QWidget):
             ("Cut", "How the selected candidate's pruning ranked the channels, and where it cut"),
             ("Levels", "Weights and inputs before and after they are quantized, with levels and clip range"),
             ("Stairs", "How long the layer takes with fewer output channels: which ratios are worth it"),
+            ("Roof", "What keeps the layer from being faster on this device: arithmetic or memory"),
         ):
             self.tabs.setTabToolTip(self.tabs.addTab(title), tip)
         self.tabs.setTabVisible(IMPORTANCE, False)
@@ -75,6 +78,8 @@ class LayerTabs(QWidget):
         self.levels.hide()
         self.staircase = StaircasePanel(session)
         self.staircase.hide()
+        self.roofline = RooflinePanel(session)
+        self.roofline.hide()
         self._offered: object = None
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -85,6 +90,7 @@ class LayerTabs(QWidget):
         outer.addWidget(self.stack)
         outer.addWidget(self.levels)
         outer.addWidget(self.staircase)
+        outer.addWidget(self.roofline)
         outer.addWidget(self.measure, 0, Qt.AlignmentFlag.AlignLeft)
         outer.addWidget(self.more, 0, Qt.AlignmentFlag.AlignLeft)
         self._timer = QTimer(self)
@@ -95,12 +101,14 @@ class LayerTabs(QWidget):
         self.stack.menuAsked.connect(self._menu)
         self.levels.menuAsked.connect(self._menu)
         self.staircase.menuAsked.connect(self._menu)
+        self.roofline.menuAsked.connect(self._menu)
         session.jobs.jobChanged.connect(self._job_changed)
 
     @property
     def plots(self) -> list[SmallPlot]:
         """The plots that are shown."""
-        own = [plot for plot in (self.levels.plot, self.staircase.plot) if plot is not None and plot.isVisibleTo(self)]
+        made = (self.levels.plot, self.staircase.plot, self.roofline.plot)
+        own = [plot for plot in made if plot is not None and plot.isVisibleTo(self)]
         return own or self.stack.plots
 
     def show_layer(self, inspection: Inspection) -> None:
@@ -142,13 +150,15 @@ class LayerTabs(QWidget):
         self.measure.hide()
         self.busy.hide()
         tab = self.tabs.currentIndex()
-        looked_at = tab in (LEVELS, STAIRCASE)
+        looked_at = tab in (LEVELS, STAIRCASE, ROOFLINE)
         self.levels.setVisible(tab == LEVELS)
         self.staircase.setVisible(tab == STAIRCASE)
+        self.roofline.setVisible(tab == ROOFLINE)
         self.message.setVisible(not looked_at and bool(self.message.text()))
         self.levels.show_layer(self._layer)
         settings = {view.knob.name: view.value for view in self._inspection.knobs if view.reason is None}
         self.staircase.show_layer(self._layer, settings)
+        self.roofline.show_layer(self._layer)
         if self._layer is None:
             return
         if looked_at:
