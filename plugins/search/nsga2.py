@@ -8,12 +8,13 @@ from typing import Any
 
 from pydantic import Field
 
-from workbench.api import FinishedTrial, JobError, Parameters, Proposal, SearchTask, Strategy
+from workbench.api import JobError, Proposal, SearchTask, Strategy
 
 from .greedy import least_drops
+from .shared_study import SharedStudy, StorageParameters
 
 
-class Nsga2Parameters(Parameters):
+class Nsga2Parameters(StorageParameters):
     """Parameters of NSGA-II."""
 
     population: int = Field(default=40, ge=4, le=1000, title="Population", description="Proposals of a generation.")
@@ -44,15 +45,15 @@ class Nsga2(Strategy):
 
     def ask(self, count: int) -> Sequence[Proposal]:
         """Return the most promising proposals of the last generation."""
-        task = self.task
+        task, optuna = self.task, optuna_module()
+        finished = with_others(self, optuna)
         first = task.new([task.base])
         if first:
             return first
-        optuna = optuna_module()
         population = self.parameters.population
         sampler = optuna.samplers.NSGAIISampler(population_size=population, seed=task.seed + len(task.finished))
         study = optuna.create_study(directions=["minimize"] * (1 + len(task.costs)), sampler=sampler)
-        begin = [result.proposal for result in task.finished]
+        begin = [proposal for proposal, _ in finished]
         if self.parameters.seeds:
             begin += least_drops(task, self.parameters.seeds)
         for proposal in dict.fromkeys(begin[:population]):
@@ -98,6 +99,25 @@ def named(proposal: Proposal) -> dict[str, int]:
     return {f"d{place}": choice for place, choice in enumerate(proposal)}
 
 
-def values_of(result: FinishedTrial, task: SearchTask) -> list[float]:
-    """Return a finished candidate's drop and costs."""
-    return [result.figures.drop, *(result.figures.costs[name] for name in task.costs)]
+def with_others(strategy: Strategy, optuna: Any) -> list[tuple[Proposal, tuple[float, ...]]]:
+    """Return finished candidates with drop and costs, those of searches that share the storage included.
+
+    Own ones are written there; those of others will not be built again.
+
+    Raises:
+        BadInputError: the storage can't be opened.
+        JobError: it can't be read or written.
+    """
+    task = strategy.task
+    own = [
+        (result.proposal, (result.figures.drop, *(result.figures.costs[name] for name in task.costs)))
+        for result in task.finished
+    ]
+    storage: str = strategy.parameters.storage
+    if not storage:
+        return own
+    shared = SharedStudy(optuna, storage, task)
+    shared.publish(task.finished)
+    others = shared.others()
+    task.spent.update(entry.proposal for entry in others)
+    return [*own, *((entry.proposal, entry.values) for entry in others)]

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from workbench.api import Parameters, Proposal, Strategy
+from workbench.api import Proposal, Strategy
 
 from .greedy import least_drops
-from .nsga2 import named, optuna_module, suggested, values_of
+from .nsga2 import named, optuna_module, suggested, with_others
+from .shared_study import StorageParameters
 
 
-class TpeParameters(Parameters):
+class TpeParameters(StorageParameters):
     """Parameters of TPE."""
 
     startup: int = Field(
@@ -43,15 +44,15 @@ class Tpe(Strategy):
 
     def ask(self, count: int) -> Sequence[Proposal]:
         """Return the greedy proposals first, then what the estimator suggests."""
-        task = self.task
+        task, optuna = self.task, optuna_module()
+        finished = with_others(self, optuna)
         first = task.new([task.base])
         if first:
             return first
-        if len(task.finished) < self.parameters.startup:
+        if len(finished) < self.parameters.startup:
             begin = task.ranked(least_drops(task, 12))[:count]
             if begin:
                 return begin
-        optuna = optuna_module()
         sampler = optuna.samplers.TPESampler(
             seed=task.seed + len(task.finished), n_startup_trials=1, multivariate=True, constant_liar=True
         )
@@ -61,12 +62,10 @@ class Tpe(Strategy):
             f"d{place}": optuna.distributions.CategoricalDistribution(list(offered))
             for place, offered in enumerate(choices)
         }
-        for result in task.finished:
-            if all(choice in offered for choice, offered in zip(result.proposal, choices, strict=True)):
+        for proposal, values in finished:
+            if all(choice in offered for choice, offered in zip(proposal, choices, strict=True)):
                 study.add_trial(
-                    optuna.trial.create_trial(
-                        params=named(result.proposal), distributions=distributions, values=values_of(result, task)
-                    )
+                    optuna.trial.create_trial(params=named(proposal), distributions=distributions, values=list(values))
                 )
         drawn = [suggested(study.ask(), task) for _ in range(self.parameters.drawn)]
         fresh = task.new(drawn)

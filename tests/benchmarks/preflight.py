@@ -1,6 +1,6 @@
 """Prints what is foretold of plans on the shared ResNets beside what is then measured of their files.
 
-usage: python tests/benchmarks/preflight.py [--models resnet20 resnet56] [--threads 1 2] [--plans 8] [--seconds 4]
+usage: python tests/benchmarks/preflight.py [--models resnet20 resnet56] [--threads 1 2] [--plans 16] [--seconds 4]
 
 Besides 8-bit integers with unsigned and signed activations there are plans drawn at random (seed 0): every layer in
 float, in W8A8 or in W4A8, and a prune ratio for every block. Both figures are ratios to the original at batch 1;
@@ -43,6 +43,7 @@ from typing import Any
 
 import numpy as np
 from cifar10 import SHARED, candidate, description
+from scipy.stats import spearmanr
 
 from workbench.domain.plan import Plan
 from workbench.domain.preflight import Preflight
@@ -75,10 +76,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="*", default=["resnet20", "resnet56"])
     parser.add_argument("--threads", nargs="*", type=int, default=[1, 2])
-    parser.add_argument("--plans", type=int, default=8)
+    parser.add_argument("--plans", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=4.0)
     options = parser.parse_args()
     errors: list[float] = []
+    drawn: list[tuple[float, float]] = []
     inside = 0
     for name in options.models:
         model = SHARED / "models" / f"{name}_cifar10_folded.onnx"
@@ -100,6 +102,8 @@ def main() -> None:
                 low, high = foretold.ratio.ci95
                 errors.append(abs(foretold.ratio.median / measured - 1))
                 inside += low <= measured <= high
+                if title.startswith("random"):
+                    drawn.append((foretold.ratio.median, measured))
                 print(
                     f"{name}  {threads} thread(s)  {title:12s} foretold {foretold.ratio.median:.3f} "
                     f"({low:.3f}-{high:.3f})  measured {measured:.3f}  {foretold.ratio.median / measured - 1:+.1%}",
@@ -108,6 +112,9 @@ def main() -> None:
                 for warning in foretold.warnings:
                     print(f"    {warning}", flush=True)
     print(f"{len(errors)} plans: median error {np.median(errors):.1%}, largest {max(errors):.1%}, {inside} inside")
+    if len(drawn) > 2:
+        ranks = spearmanr(*zip(*drawn, strict=True))[0]
+        print(f"{len(drawn)} random plans: Spearman of foretold and measured {ranks:.3f} (wanted 0.9 over 30 or more)")
 
 
 if __name__ == "__main__":
