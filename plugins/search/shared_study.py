@@ -1,8 +1,8 @@
 """Writes finished candidates into an Optuna storage and reads those of others, so that several searches learn together.
 
-The storage is a journal file on a shared folder, or a database that Optuna knows by its URL; Optuna's own tools, such as
-its dashboard, open it too. What others finished is learned from and not built again; it does not enter one's own front,
-whose every file lies in one's own folder.
+The storage is a journal file on a shared folder, or a database that Optuna knows by its URL; Optuna's own tools, such
+as its dashboard, open it too. What others finished is learned from and not built again; it does not enter one's own
+front, whose every file lies in one's own folder.
 """
 
 from __future__ import annotations
