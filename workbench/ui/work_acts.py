@@ -16,6 +16,7 @@ from workbench.ui.panels.ladder_dialog import show_ladder
 from workbench.ui.panels.preflight_dialog import show_preflight
 from workbench.ui.panels.search_dialog import show_search
 from workbench.ui.panels.sensitivity_dialog import show_sensitivities
+from workbench.ui.panels.throughput_dialog import show_throughput
 from workbench.ui.places_on_disk import show_folder
 from workbench.ui.plugin_dialogs import NewPluginDialog, PluginsDialog
 
@@ -71,6 +72,9 @@ def register_work_acts(window: MainWindow) -> None:
             "Measure the original's metric on the test data", why_not=partial(missing, "model", "data")),
         Act("analyse.latency", "Measure latency of the original", session.profile_baseline,
             "Measure how long each operator takes on the chosen device", icon="latency",
+            why_not=partial(missing, "model")),
+        Act("analyse.throughput", "Measure throughput…", lambda: show_throughput(session, window),
+            "Count how many samples a second models get through, in batches and several at once",
             why_not=partial(missing, "model")),
         Act("analyse.sensitivity", "Measure sensitivity", lambda: default_sweep(session),
             "Measure how much every layer minds", ("F6",), "sensitivity",
