@@ -13,7 +13,7 @@ noise themselves. Layers whose channels go together count each, with equal value
     prune_ratio  estimate  0.016 of the loop   0.25: 1.00, 0.5: 1.00, 0.75: 0.75, all 0.87
     prune_ratio  early     0.230 of the loop   379 samples each, 1.00 at each ratio
 
-    python tests/benchmarks/sensitivity.py [--model resnet56] [--truth FILE] [--only weight_bits]
+    python tests/benchmarks/sensitivity.py [--model resnet56] [--truth FILE | --times-only] [--only weight_bits]
 """
 
 from __future__ import annotations
@@ -102,11 +102,13 @@ def main() -> None:
     parser.add_argument("--truth", type=Path)
     parser.add_argument("--only", choices=tuple(SWEEPS))
     parser.add_argument("--modes", default="estimate,early,exact")
+    parser.add_argument("--times-only", action="store_true", help="no ranks, and no drops on all 10,000 images")
     options = parser.parse_args()
     benchmark = Benchmark(options.model)
     totals: dict[str, float] = {}
     for knob in [options.only] if options.only else SWEEPS:
-        truth = benchmark.truth(knob, options.truth or Path(f"{options.model}_drops.json"))
+        kept = options.truth or Path(f"{options.model}_drops.json")
+        truth = {} if options.times_only else benchmark.truth(knob, kept)
         loop = benchmark.loop_seconds(knob, options.stride, options.samples)
         print(f"{knob}: plain loop {loop:.2f} s a setting")
         for mode in options.modes.split(","):
@@ -131,10 +133,11 @@ def main() -> None:
             print(
                 f"  {mode:8} {seconds:6.1f} s for {count} settings, {samples:.0f} samples each: {ratio:.3f} of the loop"
             )
-            for value in SWEEPS[knob][1]:
+            for value in SWEEPS[knob][1] if truth else ():
                 keys = [key for key in points if key.endswith(f"\t{value}")]
                 print(f"    at {value}: Spearman {_spearman(points, truth, keys):.3f} of {len(keys)}")
-            print(f"    all: Spearman {_spearman(points, truth, list(points)):.3f}")
+            if truth:
+                print(f"    all: Spearman {_spearman(points, truth, list(points)):.3f}")
     for mode in options.modes.split(","):
         print(f"{mode}: {totals[mode]:.1f} s, {totals[mode] / totals['loop']:.3f} of the loop's {totals['loop']:.0f} s")
 
