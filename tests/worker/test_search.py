@@ -14,7 +14,7 @@ from workbench.api import ModelGraph
 from workbench.data.description_file import read_data_description
 from workbench.domain.cancel import CancelToken
 from workbench.domain.errors import BadInputError, CancelledError
-from workbench.domain.search_reports import SearchReport
+from workbench.domain.search_reports import Outlook, SearchReport
 from workbench.domain.study import Study
 from workbench.engines.inference_ort import OrtEngine
 from workbench.graph.storage import save_model
@@ -87,8 +87,12 @@ def searched(spec: SearchJob, **context: Any) -> SearchReport:
 
 def test_pins_and_ties_hold_in_every_candidate_and_the_pin_is_named_as_what_binds(desk: Path) -> None:
     so_far: list[SearchReport] = []
+    outlooks: list[Outlook] = []
 
     def keep(name: str, payload: dict[str, Any]) -> None:
+        if name == "outlook":
+            outlooks.append(Outlook.model_validate(payload))
+            return
         assert name == "candidate"
         so_far.append(SearchReport.model_validate(payload))
 
@@ -103,6 +107,8 @@ def test_pins_and_ties_hold_in_every_candidate_and_the_pin_is_named_as_what_bind
     # One dimension with three ratios is left.
     assert len(report.candidates) == 3
     assert [len(one.candidates) for one in so_far] == [1, 2, 3]
+    assert [len(one.building) for one in outlooks] == [1, 1, 1]
+    assert [one.building[0].foretold for one in outlooks] == [one.foretold for one in report.candidates]
     for candidate in report.candidates:
         ratios = {layer: line["prune_ratio"] for layer, line in candidate.settings.items()}
         assert set(ratios) == {"Conv_0", "Conv_2"}
@@ -148,7 +154,7 @@ def test_a_cancel_keeps_what_is_finished_and_the_next_run_goes_on(desk: Path) ->
     token = CancelToken()
     spec = job(desk, strategy="random")
     with pytest.raises(CancelledError):
-        searched(spec, cancel=token, partial=lambda name, payload: token.cancel())
+        searched(spec, cancel=token, partial=lambda name, payload: token.cancel() if name == "candidate" else None)
     lines: list[str] = []
     report = searched(spec, log=lines.append)
     assert len(report.candidates) == 3

@@ -40,7 +40,9 @@ def search(options: argparse.Namespace, console: Console, cancel: CancelToken) -
         spec = spec.model_copy(update={"study": study.model_copy(update={"dimensions": sizes})})
         recorded: set[int] = set()
 
-        def keep(_: str, payload: dict[str, Any]) -> None:
+        def keep(kind: str, payload: dict[str, Any]) -> None:
+            if kind != "candidate":
+                return
             report = SearchReport.model_validate(payload)
             for candidate in report.candidates:
                 if candidate.number not in recorded:

@@ -43,6 +43,20 @@ class Foretold(_Report):
     costs: dict[str, Estimate] = Field(default_factory=dict)
 
 
+class Promise(_Report):
+    """A candidate that is not there yet: what it turns, in words, and what was foretold of it."""
+
+    words: str
+    foretold: Foretold
+
+
+class Outlook(_Report):
+    """What a search builds at the moment, and what it thinks most of next; nothing of it was measured."""
+
+    building: tuple[Promise, ...] = ()
+    promising: tuple[Promise, ...] = ()
+
+
 class SearchCandidate(CandidateReport):
     """A finished candidate of a search.
 

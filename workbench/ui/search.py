@@ -10,7 +10,7 @@ from typing import Any
 from PySide6.QtCore import QObject, Signal
 
 from workbench.domain.errors import WorkbenchError
-from workbench.domain.search_reports import SearchCandidate, SearchReport
+from workbench.domain.search_reports import Outlook, SearchCandidate, SearchReport
 from workbench.domain.study import Study
 from workbench.jobs.record import JobRecord
 from workbench.jobs.specs import SearchJob
@@ -23,6 +23,10 @@ from workbench.ui.session import Session
 class SearchRun(QObject):
     """The search of a project, while it runs and after; one at a time.
 
+    Attributes:
+        report: What was found so far; None before the first candidate.
+        outlook: What is being built and what promises most next, while it runs.
+
     Signals:
         changed: Progress, another candidate, or the end.
     """
@@ -34,6 +38,7 @@ class SearchRun(QObject):
         self._session = session
         self._job: str | None = None
         self.report: SearchReport | None = None
+        self.outlook = Outlook()
         session.jobs.jobChanged.connect(self._job_changed)
 
     @property
@@ -46,7 +51,7 @@ class SearchRun(QObject):
         session, model = self._session, self._session.state.model
         if model is None or self.record is not None:
             return
-        self.report = None
+        self.report, self.outlook = None, Outlook()
         out = session.scratch / "searches" / study.identity()[:16]
 
         def came(payload: dict[str, Any]) -> None:
@@ -56,10 +61,15 @@ class SearchRun(QObject):
                     self._keep(candidate)
             self.changed.emit()
 
+        def arrived(name: str, payload: dict[str, Any]) -> None:
+            if name == "outlook":
+                self.outlook = Outlook.model_validate(payload)
+                self.changed.emit()
+            else:
+                came(payload)
+
         spec = SearchJob(model=model.path, model_sha256=model.sha256, study=study, out=str(out), scheduler=scheduler)
-        self._job = session.jobs.submit(
-            spec, "Search", "batch", on_result=came, on_partial=lambda name, payload: came(payload)
-        )
+        self._job = session.jobs.submit(spec, "Search", "batch", on_result=came, on_partial=arrived)
         self.changed.emit()
 
     def cancel(self) -> None:

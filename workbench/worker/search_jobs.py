@@ -32,7 +32,10 @@ _STAND_IN_SECONDS = 0.8
 
 
 def search(spec: SearchJob, context: JobContext) -> dict[str, Any]:
-    """Search → SearchReport; every candidate also comes as a partial result "candidate", the report so far."""
+    """Search → SearchReport; every candidate also comes as a partial result "candidate", the report so far.
+
+    What is being built, and what promises most after it, come as partial results "outlook".
+    """
     study, folder = spec.study, Path(spec.out)
     path = onnx_file(spec.model, context, spec.model_sha256)
     check_measurable(path, device=study.device, batch=study.batch, dimensions=study.dimensions)
@@ -54,6 +57,7 @@ def search(spec: SearchJob, context: JobContext) -> dict[str, Any]:
                     paying_counts(path, study),
                 ),
                 on_candidate=lambda so_far: context.partial("candidate", so_far.model_dump(mode="json")),
+                on_outlook=lambda outlook: context.partial("outlook", outlook.model_dump(mode="json")),
                 progress=context.progress,
                 cancel=context.cancel,
                 log=context.log,

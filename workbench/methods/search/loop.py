@@ -6,7 +6,7 @@ Only building may happen elsewhere; latency is taken here, on the study's device
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from workbench.domain.knobs import Setting
 from workbench.domain.measurements import Ratio
 from workbench.domain.recipe import Recipe
 from workbench.domain.reports import CandidateReport
-from workbench.domain.search_reports import FailedTrial, Foretold
+from workbench.domain.search_reports import FailedTrial, Foretold, Outlook, Promise
 from workbench.domain.study import Study
 from workbench.graph.storage import open_model
 from workbench.methods.candidate import MeasureLatency
@@ -31,6 +31,7 @@ from workbench.methods.search.template import Template, labels
 from workbench.methods.search.trials import Trial, TrialBuilder
 
 _SCREENED = 4
+_FORESEEN = 6
 _POLL_SECONDS = 0.2
 # A trial that was begun in time may end so much later; its finished epochs are kept for the next run.
 _OVERTIME, _OVERTIME_SECONDS = 1.2, 30.0
@@ -74,6 +75,7 @@ class StudyLoop:
         baseline: File of the original's metric.
         original_bitops: Of the original.
         on_finished: Told of every candidate.
+        on_outlook: Told of what is being built and what comes next, whenever that changes.
         log: Takes lines.
     """
 
@@ -92,7 +94,9 @@ class StudyLoop:
     began: float
     on_finished: Callable[[Entry], None]
     log: Callable[[str], None]
+    on_outlook: Callable[[Outlook], None] = lambda outlook: None
     entries: list[Entry] = field(default_factory=list)
+    _promising: list[Proposal] = field(default_factory=list)
     _timed: dict[Proposal, Ratio] = field(default_factory=dict)
     _counted: dict[Proposal, Mapping[str, float]] = field(default_factory=dict)
     _seconds: list[tuple[bool, float]] = field(default_factory=list)
@@ -140,6 +144,7 @@ class StudyLoop:
                     else:
                         future, waiting = self._begin(proposal, progress, building)
                         under_way[future] = waiting
+                        self.on_outlook(self._outlook(under_way.values()))
                         reason = self._ended(len(under_way))
                 if not under_way:
                     return reason or "nothing is left"
@@ -188,6 +193,7 @@ class StudyLoop:
                 return kept[0]
             ranked = task.ranked(kept)
             if ranked:
+                self._promising = ranked[1 : 1 + _FORESEEN]
                 return ranked[0]
             # Now that their structures were timed, none of them promises anything.
             task.spent.update(kept)
@@ -243,6 +249,16 @@ class StudyLoop:
         )
         waiting = _UnderWay(proposal, settings, recipe, foretold, trial, time.monotonic())
         return self._submitted(waiting, progress, cancel), waiting
+
+    def _outlook(self, under_way: Iterable[_UnderWay]) -> Outlook:
+        coming = self.task.new(self._promising)
+        promised = zip(labels(self.space, coming), map(self.task.forecast.foretold, coming), strict=True)
+        return Outlook(
+            building=tuple(
+                Promise(words=labels(self.space, [entry.proposal])[0], foretold=entry.foretold) for entry in under_way
+            ),
+            promising=tuple(Promise(words=words, foretold=foretold) for words, foretold in promised),
+        )
 
     def _submitted(self, waiting: _UnderWay, progress: Progress, cancel: CancelToken) -> Future[CandidateReport]:
         number = len(self.entries) + 1

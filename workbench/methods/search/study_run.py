@@ -14,7 +14,7 @@ from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.data_description import DataDescription
 from workbench.domain.errors import DataError, RecipeError
 from workbench.domain.measurements import LatencyReport
-from workbench.domain.search_reports import FailedTrial, Relaxation, SearchReport
+from workbench.domain.search_reports import FailedTrial, Outlook, Relaxation, SearchReport
 from workbench.domain.study import Study
 from workbench.engines.contracts import InferenceEngine, TrainingEngine
 from workbench.graph.check import require_runtime_support
@@ -46,6 +46,7 @@ from workbench.methods.search.trials import TrialBuilder
 _TIMING_SHARE, _SENSITIVITY_SHARE = 0.15, 0.2
 
 OnCandidate = Callable[[SearchReport], None]
+OnOutlook = Callable[[Outlook], None]
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def run_study(
     means: Means,
     *,
     on_candidate: OnCandidate = lambda report: None,
+    on_outlook: OnOutlook = lambda outlook: None,
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
     log: Callable[[str], None] = lambda text: None,
@@ -91,6 +93,7 @@ def run_study(
         folder: Of the study.
         means: Engines, methods, builder, device.
         on_candidate: Takes the report so far whenever a candidate is finished.
+        on_outlook: Takes what is foretold of what is being built and of what promises most after it.
         progress: Of the whole.
         cancel: Polled throughout.
         log: Takes lines for the job's log.
@@ -100,7 +103,8 @@ def run_study(
         StorageError: the folder can't be written.
         CancelledError: `cancel` was set; what is finished is kept.
     """
-    return _Run(model_path, study, folder, means, on_candidate, progress or Progress(), cancel or CancelToken(), log)()
+    run = _Run(model_path, study, folder, means, on_candidate, progress or Progress(), cancel or CancelToken(), log)
+    return run(on_outlook)
 
 
 class _Run:
@@ -134,7 +138,8 @@ class _Run:
         self._journal = Journal(folder, self._study.identity(), model_sha256(model_path))
         self._journal.tidy()
 
-    def __call__(self) -> SearchReport:
+    def __call__(self, on_outlook: OnOutlook) -> SearchReport:
+        self._on_outlook = on_outlook
         try:
             return self._searched()
         finally:
@@ -195,6 +200,7 @@ class _Run:
             self._began,
             lambda entry: self._report_so_far(loop.entries),
             self._log,
+            self._on_outlook,
         )
         loop.resume()
         stopped = loop.run(progress.part(0.1, 1.0), cancel)

@@ -10,6 +10,7 @@ from PySide6.QtGui import QFont, QPixmap
 
 from workbench.domain.measurements import Interval
 from workbench.ui.models import numbers
+from workbench.ui.models.candidate_filter import tags_text
 from workbench.ui.models.candidate_table import CandidateRow, CandidateTable
 from workbench.ui.models.number_column import exact_column, measured_column
 from workbench.ui.models.pareto_scene import Kind, hover_text
@@ -27,11 +28,15 @@ COLUMNS = (
     "threads",
     "macs",
     "params",
+    "memory",
+    "bitops",
+    "tags",
     "steps",
     "noise",
     "note",
 )
-_WORDS = frozenset({"name", "steps", "noise", "note"})
+EDITED = ("name", "note", "tags")
+_WORDS = frozenset({"name", "steps", "noise", "note", "tags"})
 _RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 _LEFT = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
 _TIPS = {
@@ -47,6 +52,9 @@ _TIPS = {
     "steps": "Methods of the recipe, in order",
     "noise": "What disturbed the latency measurement",
     "note": "Double-click to write a note",
+    "tags": "Double-click to write tags, separated by blanks",
+    "memory": "Most memory that one inference took, beside what the runtime takes",
+    "bitops": "MACs times weight bits times activation bits, of one sample",
 }
 
 
@@ -54,7 +62,7 @@ class CandidateModel(QAbstractTableModel):
     """Rows of a CandidateTable.
 
     Signals:
-        edited: (candidate id, "name" or "note", new text).
+        edited: (candidate id, "name", "note" or "tags", new text).
     """
 
     edited = Signal(str, str, str)
@@ -123,7 +131,7 @@ class CandidateModel(QAbstractTableModel):
             case Qt.ItemDataRole.DisplayRole:
                 return self._cells[key][index.row()]
             case Qt.ItemDataRole.EditRole:
-                return {"name": row.name, "note": row.note}.get(key)
+                return {"name": row.name, "note": row.note, "tags": tags_text(row.tags)}.get(key)
             case Qt.ItemDataRole.TextAlignmentRole:
                 return _LEFT if key in _WORDS else _RIGHT
             case Qt.ItemDataRole.ToolTipRole:
@@ -136,12 +144,12 @@ class CandidateModel(QAbstractTableModel):
                 return self._symbol(self._kinds[index.row()], row.star) if key == "name" else None
         if role == SORT_ROLE:
             return _sort_key(row, key)
-        return f"{row.name} {row.steps} {row.note}" if role == TEXT_ROLE else None
+        return f"{row.name} {row.steps} {row.note} {tags_text(row.tags)}" if role == TEXT_ROLE else None
 
     def flags(self, index: Index) -> Qt.ItemFlag:
         """Return that names and notes of candidates are edited in place."""
         flags = Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsEnabled
-        if COLUMNS[index.column()] in ("name", "note") and not self.row(index).is_baseline:
+        if COLUMNS[index.column()] in EDITED and not self.row(index).is_baseline:
             flags |= Qt.ItemFlag.ItemIsEditable
         return flags
 
@@ -150,7 +158,7 @@ class CandidateModel(QAbstractTableModel):
         row, key, text = self.row(index), COLUMNS[index.column()], str(value).strip()
         if role != Qt.ItemDataRole.EditRole or row.is_baseline or (key == "name" and not text):
             return False
-        if text != (row.name if key == "name" else row.note):
+        if text != {"name": row.name, "note": row.note, "tags": tags_text(row.tags)}.get(key, text):
             self.edited.emit(row.id, key, text)
         return True
 
@@ -161,6 +169,8 @@ class CandidateModel(QAbstractTableModel):
         size, size_prefix = exact_column([row.size_bytes for row in rows])
         macs, macs_prefix = exact_column([row.macs for row in rows])
         params, params_prefix = exact_column([row.params for row in rows])
+        memory, memory_prefix = exact_column([row.memory_bytes or 0 for row in rows])
+        bits, bits_prefix = exact_column([row.bit_operations or 0 for row in rows])
         self._cells = {
             "name": tuple(row.name for row in rows),
             "metric": measured_column(
@@ -190,6 +200,13 @@ class CandidateModel(QAbstractTableModel):
             "size": size,
             "macs": macs,
             "params": params,
+            "memory": tuple(
+                text if row.memory_bytes else numbers.NOTHING for row, text in zip(rows, memory, strict=True)
+            ),
+            "bitops": tuple(
+                text if row.bit_operations else numbers.NOTHING for row, text in zip(rows, bits, strict=True)
+            ),
+            "tags": tuple(tags_text(row.tags) for row in rows),
             "steps": tuple(row.steps for row in rows),
             "noise": tuple("not quiet" if row.noise else "" for row in rows),
             "note": tuple(" ".join(row.note.split()) for row in rows),
@@ -204,6 +221,9 @@ class CandidateModel(QAbstractTableModel):
             "size": _titled("Size", f"{size_prefix}B"),
             "macs": _titled("MACs", macs_prefix),
             "params": _titled("Params", params_prefix),
+            "memory": _titled("Memory", f"{memory_prefix}B"),
+            "bitops": _titled("Bit operations", bits_prefix),
+            "tags": "Tags",
             "steps": "Steps",
             "noise": "Noise",
             "note": "Note",
@@ -221,7 +241,7 @@ class CandidateModel(QAbstractTableModel):
     def _color(self, row: CandidateRow, key: str, kind: Kind) -> str:
         if key == "noise":
             return "warning"
-        return "muted" if row.stale or key in ("steps", "threads") or kind == "beaten" else "text"
+        return "muted" if row.stale or key in ("steps", "threads", "tags") or kind == "beaten" else "text"
 
 
 def size_tip(row: CandidateRow) -> str:
@@ -248,6 +268,9 @@ def _sort_key(row: CandidateRow, key: str) -> float | str | None:
         "size": row.size_bytes,
         "macs": row.macs,
         "params": row.params,
+        "memory": row.memory_bytes,
+        "bitops": row.bit_operations,
+        "tags": tags_text(row.tags) or None,
         "steps": row.steps or None,
         "noise": row.noise or None,
         "note": row.note or None,

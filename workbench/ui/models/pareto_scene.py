@@ -12,7 +12,7 @@ from workbench.ui.models.candidate_table import Axis, CandidateRow, CandidateTab
 from workbench.ui.models.measures import METRIC
 from workbench.ui.models.pareto_front import step_line
 
-Kind = Literal["original", "front", "beaten", "stale", "ghost"]
+Kind = Literal["original", "front", "beaten", "stale", "ghost", "foretold"]
 
 KIND_TITLES: dict[Kind, str] = {
     "original": "original",
@@ -20,6 +20,7 @@ KIND_TITLES: dict[Kind, str] = {
     "beaten": "beaten",
     "stale": "outdated",
     "ghost": "running",
+    "foretold": "foretold",
 }
 
 
@@ -57,12 +58,26 @@ class Mark:
 
 @dataclass(frozen=True)
 class Ghost:
-    """A compression that is under way; where it lands is not known before it is measured."""
+    """A candidate that is not measured yet: under way, or, without a job, only promising.
+
+    Attributes:
+        job: That makes it; "" while none does.
+        place: Where it is foretold to land, in the units of the axes; None where nobody knows.
+        x_interval, y_interval: Of what is foretold.
+    """
 
     job: str
     title: str
     fraction: float
     hover: str
+    place: tuple[float, float] | None = None
+    x_interval: Interval | None = None
+    y_interval: Interval | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """How it is drawn."""
+        return "ghost" if self.job else "foretold"
 
 
 @dataclass(frozen=True)
@@ -78,7 +93,7 @@ class Scene:
     @property
     def kinds(self) -> tuple[Kind, ...]:
         """Kinds that are drawn, in legend order."""
-        present = {mark.kind for mark in self.marks} | ({"ghost"} if self.ghosts else set())
+        present = {mark.kind for mark in self.marks} | {ghost.kind for ghost in self.ghosts}
         return tuple(kind for kind in KIND_TITLES if kind in present)
 
 

@@ -1,4 +1,4 @@
-"""The Pareto panel: what was measured, drawn as metric against cost, beside the same candidates as a table."""
+"""The Pareto panel: what was measured, drawn as one measure against another or over all of them, beside a table."""
 
 from __future__ import annotations
 
@@ -9,41 +9,44 @@ from pathlib import Path
 from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
-    QComboBox,
     QHBoxLayout,
     QLabel,
+    QLineEdit,
     QMenu,
     QPushButton,
     QSplitter,
+    QStackedWidget,
+    QTabBar,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from workbench.domain.measurements import is_share
-from workbench.jobs.specs import CompressJob, EvaluateJob
+from workbench.jobs.specs import CompressJob, EvaluateJob, SearchJob
 from workbench.project.commands import EditCandidate
 from workbench.project.state import Change
 from workbench.ui.models import numbers
-from workbench.ui.models.candidate_table import (
-    AXES,
-    BASELINE,
-    Axis,
-    CandidateTable,
-    resolve_candidates,
-    to_csv,
-    to_json,
-)
-from workbench.ui.models.pareto_scene import Budget, Ghost, Scene, budget_text, resolve_scene
+from workbench.ui.models.candidate_filter import Bound, CandidateFilter, tags_of
+from workbench.ui.models.candidate_table import BASELINE, Axis, CandidateTable, resolve_candidates
+from workbench.ui.models.parallel_scene import DEFAULT_AXES, resolve_parallel
+from workbench.ui.models.pareto_budget import bounds_of, first_budget
+from workbench.ui.models.pareto_scene import Budget, Scene, budget_text, resolve_scene
 from workbench.ui.panels.empty_state import Pages
-from workbench.ui.panels.export import ask_path, copy_picture, copy_text, save_picture, save_text
+from workbench.ui.panels.export import copy_text
+from workbench.ui.panels.parallel_plot import ParallelPlot
+from workbench.ui.panels.pareto_axes import COSTS_FIRST, METRIC_FIRST, AxisChooser
+from workbench.ui.panels.pareto_empty import show_empty
+from workbench.ui.panels.pareto_export import ask_export, export_candidates, export_menu
+from workbench.ui.panels.pareto_ghosts import ghosts_of
 from workbench.ui.panels.pareto_legend import MarkLegend
 from workbench.ui.panels.pareto_menu import MenuActions, candidate_menu
 from workbench.ui.panels.pareto_plot import ParetoPlot
 from workbench.ui.panels.pareto_table import CandidatesView
+from workbench.ui.search import search_of
 from workbench.ui.session import Session
 
 _REFRESH = Change.MODEL | Change.DATA | Change.BASELINE | Change.CANDIDATES | Change.DEVICE
+_PLOT, _PARALLEL = 0, 1
 
 
 class ParetoPanel(QWidget):
@@ -64,16 +67,26 @@ class ParetoPanel(QWidget):
         super().__init__(parent)
         self._session = session
         self._deleted_shown = False
+        self._looked_for = CandidateFilter()
         self.table = CandidateTable()
         self.scene = Scene()
-        self.axis = QComboBox()
-        self.axis.addItems([f"Against {axis.title if axis.key == 'macs' else axis.title.lower()}" for axis in AXES])
+        self.tabs = QTabBar()
+        self.tabs.setProperty("role", "dense")
+        self.tabs.setDrawBase(False)
+        self.tabs.setExpanding(False)
+        self.tabs.addTab("Plot")
+        self.tabs.addTab("Parallel")
+        self.tabs.setTabToolTip(_PLOT, "One measure against another, with the front")
+        self.tabs.setTabToolTip(_PARALLEL, "All measures side by side, a line a candidate; drag along an axis to bound")
+        self.score = AxisChooser(METRIC_FIRST)
+        self.score.setToolTip("What stands upright")
+        self.axis = AxisChooser(COSTS_FIRST, "Against ")
         self.axis.setToolTip("What the candidates cost")
         self.legend = MarkLegend(session.theme)
         self.budget = QToolButton()
         self.budget.setText("Budget")
         self.budget.setCheckable(True)
-        self.budget.setToolTip("Show two lines to drag: the least metric and the most cost that you accept")
+        self.budget.setToolTip("Show two lines to drag: what lies beyond is greyed, and left out of the table")
         self.fit = QToolButton()
         self.fit.setText("Fit")
         self.fit.setToolTip("Show all points (double-click in the plot)")
@@ -81,9 +94,12 @@ class ParetoPanel(QWidget):
         self.more.setText("\N{MIDLINE HORIZONTAL ELLIPSIS}")
         self.more.setToolTip("Copy or export")
         self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.more.setMenu(self._export_menu())
         self.plot = ParetoPlot(session.theme)
+        self.parallel = ParallelPlot(session.theme)
         self.view = CandidatesView(session.theme)
+        self.find_field = QLineEdit()
+        self.find_field.setPlaceholderText("Filter: words, #tag, starred")
+        self.find_field.setClearButtonEnabled(True)
         self.hint = QLabel()
         self.hint.setProperty("role", "muted")
         self.hint.setWordWrap(True)
@@ -91,42 +107,37 @@ class ParetoPanel(QWidget):
         self.act.setProperty("role", "primary")
         self.splitter = QSplitter(Qt.Orientation.Vertical)
         self._pages = Pages(self._make_content())
+        self.more.setMenu(export_menu(session, self, lambda: self.picture, self._copy, self.export))
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self._pages)
-
-        self.axis.activated.connect(self._axis_chosen)
-        self.budget.toggled.connect(self._budget_toggled)
-        self.fit.clicked.connect(self.plot.fit)
-        self.act.clicked.connect(self._act)
-        self.plot.picked.connect(self._picked)
-        self.plot.menuAsked.connect(self._plot_menu)
-        self.plot.budgetMoved.connect(self._show_hint)
-        self.view.picked.connect(self._picked)
-        self.view.menuAsked.connect(self._table_menu)
-        self.view.copyAsked.connect(self._copy)
-        self.view.edited.connect(self._edited)
-        session.documentChanged.connect(self._document_changed)
-        session.methodsChanged.connect(self._show_hint)
-        session.jobs.jobChanged.connect(self._job_changed)
-        session.selection.candidateChanged.connect(self._follow_selection)
-        session.theme.themeChanged.connect(self.refresh)
+        self._connect()
         self.refresh()
 
     @property
     def cost(self) -> Axis:
-        """The axis that candidates are drawn against."""
-        return AXES[max(self.axis.currentIndex(), 0)]
+        """The measure that candidates are drawn against."""
+        return self.axis.axis
+
+    @property
+    def looked_for(self) -> CandidateFilter:
+        """What is shown: words, bounds on axes, and the budget."""
+        return replace(self._looked_for, bounds=(*self._looked_for.bounds, *self._budget_bounds()))
 
     def refresh(self) -> None:
         """Resolve the document again and show what changed."""
         self.table = resolve_candidates(self._session.state, deleted=self._deleted_shown)
         if not any(row.metric is not None for row in self.table.rows) and len(self.table.rows) < 2:
-            self._show_empty()
+            show_empty(self._session, self._pages, self.openRequested.emit)
             return
         self._pages.show_content()
-        self.view.set_table(self.table, self.table.on_front(self.cost.key))
+        self.axis.name(self.table, self.score.axis)
+        self.score.name(self.table, self.cost)
+        best = self.table.on_front(self.cost.key, self.score.axis.key)
+        self.view.set_table(self.table, best)
+        self.parallel.set_scene(resolve_parallel(self.table, best, DEFAULT_AXES))
         self._draw()
+        self._leave_out()
         self._follow_selection()
 
     def show_deleted(self, on: bool) -> None:
@@ -134,15 +145,21 @@ class ParetoPanel(QWidget):
         self._deleted_shown = on
         self.refresh()
 
+    def show_parallel(self, on: bool) -> None:
+        """Show parallel coordinates, or the plot."""
+        self.tabs.setCurrentIndex(_PARALLEL if on else _PLOT)
+
+    def look_for(self, wanted: CandidateFilter) -> None:
+        """Show only what a filter lets through; the budget comes on top."""
+        self._looked_for = wanted
+        if self.find_field.text() != wanted.words:
+            self.find_field.setText(wanted.words)
+        self.parallel.set_bounds(wanted.bounds)
+        self._leave_out()
+
     def export(self, path: Path) -> None:
-        """Write the plot (.png, .svg) or the table (.csv, .json)."""
-        suffix = path.suffix.lower()
-        if suffix == ".csv":
-            save_text(self._session, path, to_csv(self.table, self.cost.key))
-        elif suffix == ".json":
-            save_text(self._session, path, to_json(self.table, self.cost.key))
-        else:
-            save_picture(self._session, path, self.picture)
+        """Write the picture (.png, .svg) or the table (.csv, .json)."""
+        export_candidates(self._session, path, self.table, self.cost.key, self.picture)
 
     def candidate_menu(self, ids: tuple[str, ...]) -> QMenu:
         """Return the context menu of some candidates."""
@@ -160,7 +177,7 @@ class ParetoPanel(QWidget):
         orientation = Qt.Orientation.Horizontal if beside else Qt.Orientation.Vertical
         if orientation != self.splitter.orientation() or not event.oldSize().isValid():
             self.splitter.setOrientation(orientation)
-            room, share = (self.width(), 0.46) if beside else (self.height(), 0.62)
+            room, share = (self.width(), 0.5) if beside else (self.height(), 0.62)
             self.splitter.setSizes([round(room * share), round(room * (1 - share))])
 
     # --- construction -------------------------------------------------------------------------------------------
@@ -170,7 +187,8 @@ class ParetoPanel(QWidget):
         bar = QHBoxLayout()
         bar.setContentsMargins(8, 8, 8, 4)
         bar.setSpacing(8)
-        bar.addWidget(self.axis)
+        for part in (self.tabs, self.score, self.axis):
+            bar.addWidget(part)
         bar.addWidget(self.legend, 1)
         for button in (self.budget, self.fit, self.more):
             bar.addWidget(button)
@@ -178,12 +196,17 @@ class ParetoPanel(QWidget):
         foot.setContentsMargins(8, 4, 8, 4)
         foot.addWidget(self.hint, 1)
         foot.addWidget(self.act)
-        self.picture = QWidget()
-        frame = QVBoxLayout(self.picture)
-        frame.setContentsMargins(0, 0, 0, 0)
-        frame.addWidget(self.plot)
+        self.picture = QStackedWidget()
+        self.picture.addWidget(self.plot)
+        self.picture.addWidget(self.parallel)
+        beside = QWidget()
+        column = QVBoxLayout(beside)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addWidget(self.find_field)
+        column.addWidget(self.view, 1)
         self.splitter.addWidget(self.picture)
-        self.splitter.addWidget(self.view)
+        self.splitter.addWidget(beside)
         self.splitter.setStretchFactor(0, 3)
         self.splitter.setStretchFactor(1, 2)
         self.splitter.setChildrenCollapsible(False)
@@ -195,40 +218,42 @@ class ParetoPanel(QWidget):
         layout.addLayout(foot)
         return content
 
-    def _export_menu(self) -> QMenu:
-        menu = QMenu(self)
-        menu.addAction("Copy rows", self._copy)
-        menu.addAction("Copy picture", lambda: copy_picture(self._session, self.picture, "plot"))
-        menu.addSeparator()
-        kinds = (("PNG", "front.png"), ("SVG", "front.svg"), ("CSV", "candidates.csv"), ("JSON", "candidates.json"))
-        for kind, name in kinds:
-            menu.addAction(f"Export {kind}…", partial(self._ask_export, kind, name))
-        return menu
+    def _connect(self) -> None:
+        session = self._session
+        self.tabs.currentChanged.connect(self._tab_chosen)
+        self.axis.activated.connect(self._axis_chosen)
+        self.score.activated.connect(self._axis_chosen)
+        self.budget.toggled.connect(self._budget_toggled)
+        self.fit.clicked.connect(self.plot.fit)
+        self.act.clicked.connect(self._act)
+        self.find_field.textChanged.connect(lambda text: self.look_for(replace(self._looked_for, words=text)))
+        for picture in (self.plot, self.parallel):
+            picture.picked.connect(self._picked)
+            picture.menuAsked.connect(self._plot_menu)
+        self.plot.budgetMoved.connect(self._leave_out)
+        self.parallel.bounded.connect(self._bounded)
+        self.view.picked.connect(self._picked)
+        self.view.menuAsked.connect(self._table_menu)
+        self.view.copyAsked.connect(self._copy)
+        self.view.edited.connect(self._edited)
+        session.documentChanged.connect(self._document_changed)
+        session.methodsChanged.connect(self._show_hint)
+        session.jobs.jobChanged.connect(self._job_changed)
+        session.selection.candidateChanged.connect(self._follow_selection)
+        session.theme.themeChanged.connect(self.refresh)
+        search_of(session).changed.connect(self._draw_ghosts)
 
     # --- what is shown ------------------------------------------------------------------------------------------
 
-    def _show_empty(self) -> None:
-        session = self._session
-        if session.state.inspect is None:
-            self._pages.show_empty(
-                "No model yet",
-                "Every candidate becomes a point here: its metric against its latency, size or MACs, all measured on "
-                "the exported file. Open an .onnx file first.",
-                "Open model…",
-                self.openRequested.emit,
-            )
-            return
-        running = any(isinstance(session.jobs.spec(record.id), EvaluateJob) for record in session.jobs.active)
-        self._pages.show_empty(
-            "Nothing measured yet",
-            "The original is the first point; every candidate you run becomes another one, with 95 % intervals.",
-            "Measure the original",
-            session.evaluate_baseline,
-            blocked="The original is being measured" if running else session.missing("model", "data"),
-        )
-
     def _draw(self) -> None:
-        self._show(resolve_scene(self.table, self.cost, self._ghosts()))
+        ghosts = ghosts_of(self._session, self.table, self.cost, self.score.axis)
+        self._show(resolve_scene(self.table, self.cost, ghosts, self.score.axis))
+
+    def _draw_ghosts(self) -> None:
+        """Draw what is under way; it changes often, and the points themselves do not."""
+        ghosts = ghosts_of(self._session, self.table, self.cost, self.score.axis)
+        if ghosts != self.scene.ghosts:
+            self._show(replace(self.scene, ghosts=ghosts))
 
     def _show(self, scene: Scene) -> None:
         self.scene = scene
@@ -236,27 +261,14 @@ class ParetoPanel(QWidget):
         self.legend.set_kinds(self.scene.kinds, stars=any(mark.star for mark in self.scene.marks))
         self._show_hint()
 
-    def _ghosts(self) -> list[Ghost]:
-        jobs = self._session.jobs
-        return [
-            Ghost(
-                job=record.id,
-                title=record.title,
-                fraction=record.fraction,
-                hover="\n".join(
-                    line
-                    for line in (
-                        record.title,
-                        record.text or ("Waiting" if record.state == "queued" else ""),
-                        "" if record.seconds_left is None else f"{numbers.duration_text(record.seconds_left)} left",
-                        "It moves to its place once its file is measured.",
-                    )
-                    if line
-                ),
-            )
-            for record in jobs.active
-            if isinstance(jobs.spec(record.id), CompressJob)
-        ]
+    def _leave_out(self, *_: object) -> None:
+        """Grey in the pictures, and hide in the table, what the filter and the budget leave out."""
+        ids = self.looked_for.left_out(self.table)
+        self.plot.set_dimmed(ids)
+        self.parallel.set_dimmed(ids)
+        self.view.leave_out(ids)
+        self._follow_selection()
+        self._show_hint()
 
     def _show_hint(self, *_: object) -> None:
         """Say what the budget leaves, or what to do next."""
@@ -264,7 +276,10 @@ class ParetoPanel(QWidget):
         candidates = [row for row in self.table.rows if not row.is_baseline]
         baseline = self.table.baseline
         if self.budget.isChecked():
-            text = budget_text(self.table, self.cost, self.plot.budget)
+            text = budget_text(self.table, self.cost, self.plot.budget, self.score.axis)
+        elif self._looked_for.active:
+            kept = len(candidates) - len(self.looked_for.left_out(self.table))
+            text, button = f"{kept} of {numbers.plural(len(candidates), 'candidate')} shown.", "Show all"
         elif not candidates and not self.scene.ghosts:
             text = "This is the original. Give layers settings in the table, then run: each result appears here."
             button, blocked = "Run", session.missing("run")
@@ -280,33 +295,37 @@ class ParetoPanel(QWidget):
     # --- what the user does -------------------------------------------------------------------------------------
 
     def _act(self) -> None:
-        if self.act.text() == "Run":
-            self._session.run()
-        else:
-            self._session.profile_baseline()
+        match self.act.text():
+            case "Run":
+                self._session.run()
+            case "Show all":
+                self.look_for(CandidateFilter())
+            case _:
+                self._session.profile_baseline()
+
+    def _tab_chosen(self, number: int) -> None:
+        self.picture.setCurrentIndex(number)
+        for widget in (self.score, self.axis, self.budget, self.fit):
+            widget.setVisible(number == _PLOT)
 
     def _axis_chosen(self) -> None:
         if self.budget.isChecked():
-            # A bound on another cost means nothing on this axis.
-            self.plot.set_budget(Budget(self._first_budget().cost, self.plot.budget.score))
+            # A bound on another measure means nothing on this axis.
+            self.plot.set_budget(first_budget(self.table, self.cost, self.score.axis))
         self.refresh()
         self.plot.fit()
 
-    def _first_budget(self) -> Budget:
-        """Return bounds to start from: the original's metric less a hundredth, and the cheapest three quarters."""
-        marks = self.scene.marks if self.scene.marks else ()
-        scene = resolve_scene(self.table, self.cost)
-        xs = sorted(mark.x for mark in scene.marks)
-        baseline = next((mark for mark in marks if mark.id == BASELINE), marks[-1] if marks else None)
-        if not xs or baseline is None:
-            return Budget()
-        sign = 1.0 if self.table.higher_is_better else -1.0
-        step = 1.0 if is_share(self.table.metric) else abs(baseline.y) * 0.01
-        return Budget(xs[(3 * (len(xs) - 1)) // 4], baseline.y - sign * step)
-
     def _budget_toggled(self, on: bool) -> None:
-        self.plot.set_budget(self._first_budget() if on else Budget())
-        self._show_hint()
+        self.plot.set_budget(first_budget(self.table, self.cost, self.score.axis) if on else Budget())
+        self._leave_out()
+
+    def _budget_bounds(self) -> tuple[Bound, ...]:
+        if not self.budget.isChecked():
+            return ()
+        return bounds_of(self.plot.budget, self.table, self.cost, self.score.axis)
+
+    def _bounded(self, bound: Bound) -> None:
+        self.look_for(self._looked_for.with_bound(bound))
 
     def _picked(self, id: str) -> None:
         self._session.selection.set_candidate(id or None)
@@ -320,8 +339,10 @@ class ParetoPanel(QWidget):
         self.view.edit_cell(id, field)
 
     def _edited(self, id: str, field: str, text: str) -> None:
-        command = EditCandidate(id, name=text) if field == "name" else EditCandidate(id, note=text)
-        self._session.do(command)
+        if field == "tags":
+            self._session.do(EditCandidate(id, tags=tags_of(text)))
+        else:
+            self._session.do(EditCandidate(id, name=text) if field == "name" else EditCandidate(id, note=text))
 
     def plot_menu(self, id: str | None) -> QMenu:
         """Return the context menu of the plot: the candidate's under the pointer, then the picture's."""
@@ -340,14 +361,11 @@ class ParetoPanel(QWidget):
         menu = self.candidate_menu(tuple(id for id in self.view.chosen() if id))
         menu.addSeparator()
         menu.addAction("Copy", self._copy)
-        menu.addAction("Export CSV…", partial(self._ask_export, "CSV", "candidates.csv"))
+        menu.addAction("Export CSV…", partial(ask_export, self, "CSV", "candidates.csv", self.export))
         menu.popup(place)
 
     def _copy(self) -> None:
         copy_text(self._session, self.view.as_text(), "candidates")
-
-    def _ask_export(self, kind: str, name: str) -> None:
-        ask_path(self, f"Export {kind}", name, f"{kind} (*.{kind.lower()})", self.export)
 
     # --- selection, document, jobs ------------------------------------------------------------------------------
 
@@ -359,15 +377,13 @@ class ParetoPanel(QWidget):
 
     def _job_changed(self, job: str) -> None:
         spec = self._session.jobs.spec(job)
-        if isinstance(spec, CompressJob):
-            # Progress comes often; the points themselves have not changed.
-            ghosts = tuple(self._ghosts())
-            if ghosts != self.scene.ghosts:
-                self._show(replace(self.scene, ghosts=ghosts))
+        if isinstance(spec, CompressJob | SearchJob):
+            self._draw_ghosts()
         elif isinstance(spec, EvaluateJob):
             self.refresh()
 
     def _follow_selection(self, *_: object) -> None:
         chosen = self._session.selection.candidate
-        self.plot.select(chosen or BASELINE)
+        for picture in (self.plot, self.parallel):
+            picture.select(chosen or BASELINE)
         self.view.select(chosen)

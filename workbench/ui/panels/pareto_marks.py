@@ -18,6 +18,7 @@ from workbench.ui.theme import Theme
 RADIUS = 4.5
 _MOST_LABELS = 24
 _LONGEST = 28
+_DIMMED = 0.22
 
 
 def mark_color(kind: Kind, theme: Theme) -> QColor:
@@ -25,18 +26,20 @@ def mark_color(kind: Kind, theme: Theme) -> QColor:
     if kind == "original":
         return theme.color("text")
     if kind == "beaten":
-        return _blend(theme.color("accent"), theme.color("base"), 0.5)
+        return blend(theme.color("accent"), theme.color("base"), 0.5)
     return theme.color("muted" if kind == "stale" else "accent")
 
 
 def draw_mark(painter: QPainter, kind: Kind, star: bool, at: QPointF, theme: Theme, *, fraction: float = 0.0) -> None:
     """Draw one mark: diamond, dot, star, cross, or the hollow ring of a running job with its share as an arc."""
     color = mark_color(kind, theme)
-    if kind == "ghost":
+    if kind in ("ghost", "foretold"):
         ring = QRectF(at.x() - RADIUS, at.y() - RADIUS, 2 * RADIUS, 2 * RADIUS)
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.setPen(QPen(_blend(color, theme.color("base"), 0.5), 1.5))
+        painter.setPen(QPen(blend(color, theme.color("base"), 0.5), 1.5))
         painter.drawEllipse(ring)
+        if kind == "foretold":
+            return
         painter.setPen(QPen(color, 2.0))
         painter.drawArc(ring, 90 * 16, -round(fraction * 360 * 16))
         return
@@ -100,6 +103,7 @@ class MarksItem(QGraphicsObject):
         self.budget = Budget()
         self.selected: str | None = None
         self.hovered: str | None = None
+        self.dimmed: frozenset[str] = frozenset()
         self.most_label_gaps = 1
         self.labels: dict[str, QRectF] = {}
         self.setAcceptedMouseButtons(Qt.MouseButton.NoButton)
@@ -114,8 +118,13 @@ class MarksItem(QGraphicsObject):
         return _Mapping.of(self._box)(mark.x, mark.y)
 
     def place_of_ghost(self, number: int) -> QPointF:
-        """Return where a ghost waits: in the lower left corner, as nothing was measured of it yet."""
-        return QPointF(14, self._box.rect().height() - 14 - 20 * number)
+        """Return where a ghost waits: where it is foretold to land, else in the lower left corner."""
+        ghosts = self.scene_value.ghosts
+        place = ghosts[number].place if number < len(ghosts) else None
+        if place is not None:
+            return _Mapping.of(self._box)(*place)
+        row = sum(ghost.place is None for ghost in ghosts[:number])
+        return QPointF(14, self._box.rect().height() - 14 - 20 * row)
 
     def nearest(self, place: QPointF, reach: float = 10.0) -> Mark | None:
         """Return the mark under a place in the view box; of several the one drawn on top."""
@@ -146,8 +155,10 @@ class MarksItem(QGraphicsObject):
         lines = self._draw_step(painter, pixel)
         for mark in scene.marks:
             lines.extend(self._draw_intervals(painter, pixel, mark))
-        for mark in scene.marks:
+        for mark in sorted(scene.marks, key=lambda mark: mark.id not in self.dimmed):
+            painter.setOpacity(_DIMMED if mark.id in self.dimmed else 1.0)
             draw_mark(painter, mark.kind, mark.star, pixel(mark.x, mark.y), theme)
+        painter.setOpacity(1.0)
         for mark in scene.marks:
             if mark.id in (self.selected, self.hovered):
                 painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -155,7 +166,7 @@ class MarksItem(QGraphicsObject):
                 painter.setPen(QPen(theme.color("accent" if strong else "muted"), 2.0 if strong else 1.0))
                 painter.drawEllipse(pixel(mark.x, mark.y), 2.2 * RADIUS, 2.2 * RADIUS)
         self._draw_labels(painter, pixel, lines)
-        self._draw_ghosts(painter)
+        self._draw_ghosts(painter, pixel)
 
     # --- parts --------------------------------------------------------------------------------------------------
 
@@ -163,13 +174,15 @@ class MarksItem(QGraphicsObject):
         xs, ys = self.scene_value.step
         corners = [pixel(x, y) for x, y in zip(xs, ys, strict=True)]
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.setPen(QPen(_blend(self._theme.color("accent"), self._theme.color("base"), 0.7), 1.5))
+        painter.setPen(QPen(blend(self._theme.color("accent"), self._theme.color("base"), 0.7), 1.5))
         painter.drawPolyline(QPolygonF(corners))
         return [_box_of(one, other) for one, other in itertools.pairwise(corners)]
 
     def _draw_intervals(self, painter: QPainter, pixel: _Mapping, mark: Mark) -> list[Box]:
+        if mark.id in self.dimmed:
+            return []
         share = 0.28 if mark.kind in ("beaten", "stale") else 0.45
-        painter.setPen(QPen(_blend(mark_color(mark.kind, self._theme), self._theme.color("base"), share), 2.0))
+        painter.setPen(QPen(blend(mark_color(mark.kind, self._theme), self._theme.color("base"), share), 2.0))
         bars = []
         if mark.x_interval is not None:
             bars.append((pixel(mark.x_interval[0], mark.y), pixel(mark.x_interval[1], mark.y)))
@@ -181,7 +194,7 @@ class MarksItem(QGraphicsObject):
 
     def _draw_labels(self, painter: QPainter, pixel: _Mapping, lines: list[Box]) -> None:
         """Name the points; of many only those that matter most."""
-        marks = self.scene_value.marks
+        marks = [mark for mark in self.scene_value.marks if mark.id not in self.dimmed]
         rank = {"original": 1, "front": 2, "beaten": 3, "stale": 4}
         ordered = sorted(marks, key=lambda mark: 0 if mark.id == self.selected else rank[mark.kind] - mark.star)
         if len(ordered) > _MOST_LABELS:
@@ -232,16 +245,31 @@ class MarksItem(QGraphicsObject):
             lines.append(Box(0, pixel(0, self.budget.score).y() - 1, rect.width(), 2))
         return lines
 
-    def _draw_ghosts(self, painter: QPainter) -> None:
+    def _draw_ghosts(self, painter: QPainter, pixel: _Mapping) -> None:
         metrics = QFontMetricsF(painter.font())
         width = self._box.rect().width() - 32
         for number, ghost in enumerate(self.scene_value.ghosts):
             at = self.place_of_ghost(number)
-            draw_mark(painter, "ghost", False, at, self._theme, fraction=ghost.fraction)
+            if ghost.place is not None:
+                self._draw_foretold(painter, pixel, ghost)
+            draw_mark(painter, ghost.kind, False, at, self._theme, fraction=ghost.fraction)
+            if ghost.place is not None:
+                continue
             share = f"{ghost.fraction * 100:.0f}\N{NO-BREAK SPACE}%"
             text = metrics.elidedText(f"{ghost.title}  {share}", Qt.TextElideMode.ElideMiddle, width)
             painter.setPen(self._theme.color("muted"))
             painter.drawText(at + QPointF(10, metrics.ascent() / 2 - 1), text)
+
+    def _draw_foretold(self, painter: QPainter, pixel: _Mapping, ghost: Ghost) -> None:
+        """Draw the intervals of what is foretold, thin and dotted: nothing of it was measured."""
+        assert ghost.place is not None
+        x, y = ghost.place
+        color = blend(self._theme.color("accent"), self._theme.color("base"), 0.45)
+        painter.setPen(QPen(color, 1.0, Qt.PenStyle.DotLine))
+        if ghost.x_interval is not None:
+            painter.drawLine(pixel(ghost.x_interval[0], y), pixel(ghost.x_interval[1], y))
+        if ghost.y_interval is not None:
+            painter.drawLine(pixel(x, ghost.y_interval[0]), pixel(x, ghost.y_interval[1]))
 
 
 def _polygon(at: QPointF, reaches: list[float]) -> QPolygonF:
@@ -255,7 +283,7 @@ def _polygon(at: QPointF, reaches: list[float]) -> QPolygonF:
     )
 
 
-def _blend(color: QColor, back: QColor, share: float) -> QColor:
+def blend(color: QColor, back: QColor, share: float) -> QColor:
     """Return an opaque mix, which does not add up where bars cross."""
     return QColor.fromRgbF(
         *(back_part + (part - back_part) * share for part, back_part in zip(_parts(color), _parts(back), strict=True))

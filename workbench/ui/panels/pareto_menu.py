@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QMenu, QWidget
 
 from workbench.domain.errors import WorkbenchError
 from workbench.methods.recipe_file import write_recipe
-from workbench.project.commands import mark_candidates
+from workbench.project.commands import EditCandidate, Together, mark_candidates
 from workbench.project.state import Candidate
 from workbench.ui.models.result_plan import result_plans, take_over_title
 from workbench.ui.panels.export import ask_path
@@ -27,7 +27,7 @@ class MenuActions:
     Attributes:
         show: Show a candidate's settings in other panels.
         compare: Compare these candidates.
-        edit: Edit "name" or "note" of a candidate in the table.
+        edit: Edit "name", "note" or "tags" of a candidate in the table.
         show_deleted: Show or hide deleted candidates.
         deleted_shown: Whether they are shown now.
     """
@@ -114,10 +114,34 @@ def _add_entries(menu: QMenu, session: Session, chosen: list[Candidate], actions
     star.toggled.connect(lambda on: session.do(mark_candidates(chosen, star=on)))
     menu.addAction("Rename…", partial(actions.edit, one.id, "name"))
     menu.addAction("Note…", partial(actions.edit, one.id, "note"))
+    _add_tags(menu, session, chosen, actions)
     menu.addSeparator()
     word = "Undelete" if one.deleted else "Delete"
     count = f" {len(chosen)} candidates" if len(chosen) > 1 else ""
     menu.addAction(f"{word}{count}", lambda: session.do(mark_candidates(chosen, deleted=not one.deleted)))
+
+
+def tag_candidates(chosen: Sequence[Candidate], tag: str, *, on: bool) -> Together:
+    """Return the one edit that gives candidates a tag, or takes it away."""
+    edits = tuple(
+        EditCandidate(entry.id, tags=(*(own for own in entry.tags if own != tag), *((tag,) if on else ())))
+        for entry in chosen
+    )
+    what = chosen[0].name if len(chosen) == 1 else f"{len(chosen)} candidates"
+    return Together(edits, f"Tag {what} #{tag}" if on else f"Untag {what} #{tag}")
+
+
+def _add_tags(menu: QMenu, session: Session, chosen: list[Candidate], actions: MenuActions) -> None:
+    """List all tags of the project, those that the chosen ones have ticked, and a way to a new one."""
+    tags = menu.addMenu("Tags")
+    for tag in sorted({tag for entry in session.state.candidates for tag in entry.tags}):
+        action = tags.addAction(f"#{tag}")
+        action.setCheckable(True)
+        action.setChecked(all(tag in entry.tags for entry in chosen))
+        action.toggled.connect(lambda on, tag=tag: session.do(tag_candidates(chosen, tag, on=on)))
+    if not tags.isEmpty():
+        tags.addSeparator()
+    tags.addAction("Edit tags…", partial(actions.edit, chosen[-1].id, "tags"))
 
 
 def _add_compare(menu: QMenu, session: Session, chosen: list[Candidate], actions: MenuActions) -> None:

@@ -77,6 +77,11 @@ class ParetoPlot(pg.PlotWidget):  # type: ignore[misc]  # pyqtgraph has no types
         self.marks.selected = id
         self.marks.update()
 
+    def set_dimmed(self, ids: frozenset[str]) -> None:
+        """Step back with these marks, which a filter leaves out."""
+        self.marks.dimmed = ids
+        self.marks.update()
+
     def set_budget(self, budget: Budget) -> None:
         """Show budget lines where the bounds are set."""
         self.marks.budget = budget
@@ -100,13 +105,14 @@ class ParetoPlot(pg.PlotWidget):  # type: ignore[misc]  # pyqtgraph has no types
         marks, rect = self.marks.scene_value.marks, self.box.rect()
         if not marks or rect.width() < 2 * _MARGIN or rect.height() < 2 * _MARGIN:
             return
-        xs = [value for mark in marks for value in (mark.x, *(mark.x_interval or ()))]
+        foretold = [ghost.place for ghost in self.marks.scene_value.ghosts if ghost.place is not None]
+        xs = [value for mark in marks for value in (mark.x, *(mark.x_interval or ()))] + [x for x, _ in foretold]
         # Names stand right of their points as a rule, so the right side needs room for those of the last points.
         last = max(xs) - 0.2 * (max(xs) - min(xs))
         metrics = QFontMetricsF(self.font())
         widest = max((metrics.horizontalAdvance(mark.name[:28]) for mark in marks if mark.x >= last), default=0.0)
         right = min(widest + 24, rect.width() / 3)
-        ys = [value for mark in marks for value in (mark.y, *(mark.y_interval or ()))]
+        ys = [value for mark in marks for value in (mark.y, *(mark.y_interval or ()))] + [y for _, y in foretold]
         self.box.setXRange(*_padded(xs, rect.width(), _MARGIN, right), padding=0)
         self.box.setYRange(*_padded(ys, rect.height(), _MARGIN, _MARGIN), padding=0)
 

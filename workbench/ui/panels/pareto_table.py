@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QItemSelection, QItemSelectionModel, QPoint, QSize, Qt, Signal
+from PySide6.QtCore import (
+    QItemSelection,
+    QItemSelectionModel,
+    QModelIndex,
+    QPersistentModelIndex,
+    QPoint,
+    QSize,
+    Qt,
+    Signal,
+)
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QAbstractItemView, QApplication, QTableView, QWidget
 
@@ -15,7 +24,28 @@ from workbench.ui.panels.export import selected_as_text
 from workbench.ui.panels.pareto_marks import mark_pixmap
 from workbench.ui.theme import Theme
 
-_WIDEST = {"name": 138, "steps": 260, "note": 240}
+_WIDEST = {"name": 138, "steps": 260, "note": 240, "tags": 160}
+_WHERE_KNOWN = ("memory", "bitops")
+
+
+class _Shown(RankedProxy):
+    """Leaves out the candidates that a filter leaves out."""
+
+    def __init__(self, candidates: CandidateModel) -> None:
+        super().__init__(candidates)
+        self._candidates = candidates
+        self._left_out: frozenset[str] = frozenset()
+        self.setSourceModel(candidates)
+
+    def leave_out(self, ids: frozenset[str]) -> None:
+        """Show all rows but these."""
+        if ids != self._left_out:
+            self._left_out = ids
+            self.invalidate()
+
+    def filterAcceptsRow(self, row: int, parent: QModelIndex | QPersistentModelIndex) -> bool:
+        """Whether a row is shown."""
+        return self._candidates.table.rows[row].id not in self._left_out
 
 
 class CandidatesView(QTableView):
@@ -25,7 +55,7 @@ class CandidatesView(QTableView):
         picked: Id of the row that became current; "" is the original.
         menuAsked: Position on screen.
         copyAsked: The copy shortcut was pressed.
-        edited: (id, "name" or "note", new text).
+        edited: (id, "name", "note" or "tags", new text).
     """
 
     picked = Signal(str)
@@ -38,8 +68,7 @@ class CandidatesView(QTableView):
         self._following = False
         self._columns_fitted = False
         self.candidates = CandidateModel(theme, lambda kind, star: mark_pixmap(kind, star, theme), self)
-        self.proxy = RankedProxy(self)
-        self.proxy.setSourceModel(self.candidates)
+        self.proxy = _Shown(self.candidates)
         self.setModel(self.proxy)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
@@ -72,8 +101,16 @@ class CandidatesView(QTableView):
         self.candidates.set_table(table, best)
         self.proxy.rank()
         self._following = False
+        for key in _WHERE_KNOWN:
+            self.setColumnHidden(COLUMNS.index(key), all(row.value(key) is None for row in table.rows))
         if len(table.rows) != count or not self._columns_fitted:
             self._fit_columns()
+
+    def leave_out(self, ids: frozenset[str]) -> None:
+        """Show all candidates but these."""
+        self._following = True
+        self.proxy.leave_out(ids)
+        self._following = False
 
     def select(self, id: str | None) -> None:
         """Show a candidate as the selected one; None is the original."""
