@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workbench.cli.profile_verb import energy_coefficients
 from workbench.domain.errors import BadInputError, DeviceError
 from workbench.domain.installation import own_command
 from workbench.domain.measurements import DeviceDescription
@@ -20,6 +19,7 @@ from workbench.graph.storage import save_model
 from workbench.graph.traffic import layer_traffic
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import EnergyJob, RooflineJob, ThroughputJob
+from workbench.project.energy_setting import energy_coefficients
 from workbench.project.places import config_folder
 from workbench.worker.dispatch import run_job
 
@@ -206,7 +206,7 @@ def test_coefficients_are_checked(model: str, tmp_path: Path) -> None:
 
 
 def test_the_users_own_coefficients_are_a_setting(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert energy_coefficients(None).float32_pj_per_mac == 4.6
+    assert energy_coefficients().float32_pj_per_mac == 4.6
     config_folder().mkdir(parents=True)
     (config_folder() / "energy.yaml").write_text("float32_pj_per_mac: 2\n")
-    assert energy_coefficients(None).float32_pj_per_mac == 2
+    assert energy_coefficients().float32_pj_per_mac == 2

@@ -10,7 +10,6 @@ from workbench.cli import formats, profile_formats
 from workbench.cli.console import Console
 from workbench.cli.option_values import MOST_BATCH, MOST_THREADS, absolute, context, within
 from workbench.cli.recording import Recording
-from workbench.data.yaml_text import read_yaml, validated
 from workbench.domain.cancel import CancelToken
 from workbench.domain.energy import EnergyCoefficients, EnergyReport
 from workbench.domain.errors import BadInputError
@@ -18,11 +17,10 @@ from workbench.domain.measurements import LatencyReport
 from workbench.domain.roofline import RooflineReport
 from workbench.domain.throughput import ThroughputReport
 from workbench.jobs.specs import EnergyJob, ProfileJob, RooflineJob, ThroughputJob
-from workbench.project.places import config_folder
+from workbench.project.energy_setting import energy_coefficients
 from workbench.worker.dispatch import run_job
 
 _MOST_STREAMS = 64
-_SETTING = "energy.yaml"
 
 
 def profile(options: argparse.Namespace, console: Console, cancel: CancelToken) -> int:
@@ -41,7 +39,7 @@ def profile(options: argparse.Namespace, console: Console, cancel: CancelToken) 
         raise BadInputError("--fresh is of --roofline", action="Add --roofline, or leave --fresh out.")
     if options.coefficients is not None and not options.energy:
         raise BadInputError("--coefficients is of --energy", action="Add --energy, or leave --coefficients out.")
-    coefficients = energy_coefficients(options.coefficients) if options.energy else EnergyCoefficients()
+    coefficients = _coefficients(options.coefficients) if options.energy else EnergyCoefficients()
     common: dict[str, Any] = {
         "device": options.device,
         "threads": within(options.threads, 1, MOST_THREADS, "--threads"),
@@ -77,18 +75,5 @@ def profile(options: argparse.Namespace, console: Console, cancel: CancelToken) 
     return 0
 
 
-def energy_coefficients(given: str | None) -> EnergyCoefficients:
-    """Return the coefficients of a file, of the user's own setting where none is named, or Horowitz's.
-
-    Args:
-        given: YAML or JSON file.
-
-    Raises:
-        BadInputError: the file can't be read, or has other keys or values.
-    """
-    own = config_folder() / _SETTING
-    path = Path(given).expanduser() if given is not None else own if own.exists() else None
-    if path is None:
-        return EnergyCoefficients()
-    content = read_yaml(path, BadInputError, "file of coefficients")
-    return validated(EnergyCoefficients, content, BadInputError, str(path))
+def _coefficients(given: str | None) -> EnergyCoefficients:
+    return energy_coefficients(None if given is None else Path(given).expanduser())

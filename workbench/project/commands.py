@@ -172,6 +172,7 @@ class SetModel:
             "staircases": (),
             "rooflines": (),
             "throughput": None,
+            "energy": None,
             "sensitivities": (),
             "dimensions": {},
         }
@@ -201,6 +202,7 @@ class SetDimensions:
             "staircases": (),
             "rooflines": (),
             "throughput": None,
+            "energy": None,
         }
         return state.model_copy(update={"dimensions": dict(self.dimensions), **facts})
 

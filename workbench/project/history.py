@@ -33,6 +33,7 @@ CONTEXT: Mapping[str, Callable[[ProjectState], object]] = {
     "staircases": _model_and_dimensions,
     "rooflines": _model_and_dimensions,
     "throughput": _model_and_dimensions,
+    "energy": _model_and_dimensions,
     "sensitivities": _model_and_data,
 }
 FACTS = frozenset({*CONTEXT, "candidates", "notes"})

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from workbench.domain.data_description import DataDescription
+from workbench.domain.energy import EnergyReport
 from workbench.domain.ladder import LadderReport
 from workbench.domain.measurements import LatencyReport, MetricMeasurement, SensitivityPoint
 from workbench.domain.plan import Plan
@@ -37,6 +38,7 @@ class Change(enum.Flag):
     STAIRCASE = enum.auto()
     ROOFLINE = enum.auto()
     THROUGHPUT = enum.auto()
+    ENERGY = enum.auto()
 
 
 class _State(BaseModel):
@@ -112,14 +114,14 @@ class ProjectState(_State):
     """Everything the user saves.
 
     `plan`, `steps`, `seed`, `evaluate`, `latency`, `data`, `model` and `dimensions` are edited by commands; `inspect`,
-    `baseline`, `baseline_latency`, `preflight`, `staircases`, `rooflines`, `throughput`, `sensitivities` and new
-    candidates are facts that jobs record.
+    `baseline`, `baseline_latency`, `preflight`, `staircases`, `rooflines`, `throughput`, `energy`, `sensitivities`
+    and new candidates are facts that jobs record.
 
     Attributes:
         dimensions: Sizes of the model's dynamic dimensions besides the batch, for costs and latency: by name, or as
             "input:axis".
         staircases, rooflines: One for each way of measuring that was used.
-        throughput: The last one that was measured.
+        throughput, energy: What was measured last.
     """
 
     model: ModelReference | None = None
@@ -133,6 +135,7 @@ class ProjectState(_State):
     staircases: tuple[StaircaseReport, ...] = ()
     rooflines: tuple[RooflineReport, ...] = ()
     throughput: ThroughputReport | None = None
+    energy: EnergyReport | None = None
     sensitivities: tuple[Sensitivities, ...] = ()
     plan: Plan = Plan()
     steps: tuple[Step, ...] = ()

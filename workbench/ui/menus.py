@@ -37,7 +37,7 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
     )),
     ("&Model", ("model.open", "model.import", "model.sizes", LINE, "data.choose", LINE, "model.folder")),
     ("&Analyse", (
-        "analyse.baseline", "analyse.latency", "analyse.throughput", "@devices", LINE,
+        "analyse.baseline", "analyse.latency", "analyse.throughput", "analyse.energy", "@devices", LINE,
         "analyse.sensitivity", "@sweeps", "analyse.other",
     )),
     ("&Compress", (

@@ -11,6 +11,7 @@ from workbench.project.commands import ReplacePlan, mark_candidates
 from workbench.ui import files
 from workbench.ui.actions import Act
 from workbench.ui.open_sizes import why_no_sizes
+from workbench.ui.panels.energy_dialog import show_energy
 from workbench.ui.panels.export import ask_path
 from workbench.ui.panels.ladder_dialog import show_ladder
 from workbench.ui.panels.preflight_dialog import show_preflight
@@ -75,6 +76,9 @@ def register_work_acts(window: MainWindow) -> None:
             why_not=partial(missing, "model")),
         Act("analyse.throughput", "Measure throughput…", lambda: show_throughput(session, window),
             "Count how many samples a second models get through, in batches and several at once",
+            why_not=partial(missing, "model")),
+        Act("analyse.energy", "Energy of an inference…", lambda: show_energy(session, window),
+            "Measure it where the processor has counters, and estimate it from multiplications and moved bytes",
             why_not=partial(missing, "model")),
         Act("analyse.sensitivity", "Measure sensitivity", lambda: default_sweep(session),
             "Measure how much every layer minds", ("F6",), "sensitivity",

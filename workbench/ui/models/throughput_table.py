@@ -7,9 +7,10 @@ import io
 from dataclasses import dataclass
 
 from workbench.domain.throughput import ThroughputReport
-from workbench.project.state import Candidate, ProjectState
+from workbench.project.state import ProjectState
 from workbench.ui.models import numbers
 from workbench.ui.models.device_words import device_words
+from workbench.ui.models.measured_files import candidate_of, name_of
 
 HEADINGS = ("Model", "Samples/s", "To the original", "Windows")
 TOOLTIPS = (
@@ -18,7 +19,6 @@ TOOLTIPS = (
     "Above 1 gets more samples through; the median of the rounds' own ratios with its 95 % interval",
     "How many stretches of time of a quarter of a second, or four runs, the figures are taken over",
 )
-ORIGINAL = "Original"
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,10 @@ def throughput_rows(state: ProjectState) -> tuple[ThroughputRow, ...]:
         return ()
     rows = []
     for place, entry in enumerate(report.models):
-        candidate = None if place == 0 else _candidate(state, entry.path)
+        candidate = None if place == 0 else candidate_of(state, entry.path)
         rate, ratio = entry.samples_per_second, entry.ratio_to_first
-        name = ORIGINAL if place == 0 else "a candidate that is gone" if candidate is None else candidate.name
         cells = (
-            name,
+            name_of(state, place, entry.path),
             numbers.with_interval(rate.median, rate.ci95),
             numbers.with_interval(ratio.median, ratio.ci95) if place else numbers.NOTHING,
             numbers.exact_text(entry.windows),
@@ -69,15 +68,3 @@ def throughput_csv(state: ProjectState) -> str:
             figures = [rate.median, *rate.ci95, ratio.median, *ratio.ci95, entry.windows]
             writer.writerow([row.cells[0], *figures, report.streams, report.device.threads, report.batch])
     return out.getvalue()
-
-
-def _candidate(state: ProjectState, path: str) -> Candidate | None:
-    """Return the candidate whose file it is; files of a project are called by their hash."""
-    return next(
-        (
-            entry
-            for entry in state.candidates
-            if not entry.deleted and (entry.report.candidate.path == path or entry.artifact in path)
-        ),
-        None,
-    )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QComboBox, QFormLayout, QLabel, QSpinBox, QTreeWidgetItem, QWidget
+from PySide6.QtWidgets import QFormLayout, QLabel, QSpinBox, QTreeWidgetItem, QWidget
 
 from workbench.jobs.specs import ThroughputJob
-from workbench.project.state import Candidate, Change
+from workbench.project.state import Change
 from workbench.ui.models import numbers
 from workbench.ui.models.device_words import device_words
 from workbench.ui.models.throughput_table import HEADINGS, TOOLTIPS, in_words, throughput_csv, throughput_rows
+from workbench.ui.panels.model_choice import ModelChoice
 from workbench.ui.panels.report_dialog import Columns, Export, ReportDialog
 from workbench.ui.session import Session
 from workbench.ui.throughput import count_samples, counting
@@ -35,8 +36,7 @@ class ThroughputDialog(ReportDialog):
             label.setTextFormat(Qt.TextFormat.PlainText)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.summary.setFont(self.strong())
-        self.models = QComboBox()
-        self.models.setToolTip("Candidates are measured in turn with the original, round by round")
+        self.models = ModelChoice(session)
         self.batch, self.streams = QSpinBox(), QSpinBox()
         for field, most, value, tip in (
             (self.batch, _MOST_BATCH, session.state.latency.batch, "Samples in one inference"),
@@ -54,16 +54,13 @@ class ThroughputDialog(ReportDialog):
         self.check.setToolTip("Measure the models that are chosen, all in turn")
         self.lay_out((self.said, form, self.busy, self.summary, self.noise))
         session.documentChanged.connect(self._document_changed)
-        session.selection.candidateChanged.connect(self._fill_models)
         session.jobs.jobChanged.connect(self._job_changed)
         session.theme.themeChanged.connect(self.refresh)
-        self._fill_models()
         self.refresh()
 
     def start(self) -> None:
         """Measure what is chosen."""
-        chosen: tuple[Candidate, ...] = self.models.currentData() or ()
-        count_samples(self._session, chosen, batch=self.batch.value(), streams=self.streams.value())
+        count_samples(self._session, self.models.candidates, batch=self.batch.value(), streams=self.streams.value())
         self.refresh()
 
     def refresh(self) -> None:
@@ -101,27 +98,7 @@ class ThroughputDialog(ReportDialog):
         subjects = item.data(0, Qt.ItemDataRole.UserRole)
         self._session.selection.set_candidate(subjects[0] if subjects else None)
 
-    def _fill_models(self, selected: object = None) -> None:
-        there = tuple(entry for entry in self._session.state.candidates if not entry.deleted)
-        offers = [("The original alone", ())]
-        current = self._session.candidate()
-        if current is not None and not current.deleted:
-            offers.insert(0, (f"The original and {current.name}", (current,)))
-        starred = tuple(entry for entry in there if entry.star)
-        if starred:
-            offers.append((f"The original and {numbers.plural(len(starred), 'starred candidate')}", starred))
-        if there:
-            offers.append((f"The original and {numbers.plural(len(there), 'candidate')}", there))
-        # A choice that does not follow the selection stays.
-        kept = self.models.currentText() if self.models.currentIndex() > 0 else ""
-        self.models.clear()
-        for title, chosen in offers:
-            self.models.addItem(title, chosen)
-        self.models.setCurrentIndex(max(self.models.findText(kept), 0))
-
     def _document_changed(self, change: Change) -> None:
-        if change & (Change.CANDIDATES | Change.MODEL):
-            self._fill_models()
         if change & _REFRESH:
             self.refresh()
 
