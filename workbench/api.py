@@ -41,6 +41,7 @@ from workbench.engines.contracts import (
 )
 from workbench.engines.inference_ort.calibration import CALIBRATORS, Calibrator
 from workbench.engines.reconstruction import RoundingResult, RoundingSettings, RoundingTask
+from workbench.graph.binary import MOST_BRANCHES, highest_odd, last_jump, odd_levels, odd_scales
 from workbench.graph.branches import Branch, find_branches
 from workbench.graph.channels import (
     ChannelGroup,
@@ -117,6 +118,7 @@ __all__ = [
     "CALIBRATORS",
     "FACTOR_NOTE",
     "KEEP",
+    "MOST_BRANCHES",
     "PRUNE_RATIO",
     "RANK_RATIO",
     "ROUND_TO_SCALE",
@@ -220,10 +222,12 @@ __all__ = [
     "fold_constants",
     "folded_graph",
     "graph_cost",
+    "highest_odd",
     "insert_qdq",
     "inverse_root",
     "join_quantizers",
     "kept_units",
+    "last_jump",
     "layer_nodes",
     "layer_weight",
     "linear_bias",
@@ -237,6 +241,8 @@ __all__ = [
     "not_finite",
     "note_sparsity",
     "observe_samples",
+    "odd_levels",
+    "odd_scales",
     "pad_input_channels",
     "pad_output_channels",
     "paddable_outputs",

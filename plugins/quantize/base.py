@@ -86,7 +86,8 @@ class Quantization(Method):
             RecipeError: as requested_bits.
             DataError: made-up values lead to NaN.
         """
-        prepared = prepare(graph, plan, tools, self.parameters.quick(), self.id)
+        chosen = self.parameters
+        prepared = prepare(graph, plan, tools, chosen.quick(), self.id, rounding=chosen.levels)
         return graph if prepared is None else prepared.result().graph
 
     def _refuse_fewer(self, layer: str, knob: Knob, bits: int) -> None:

@@ -1,8 +1,9 @@
 """Rounds weights to levels that are not evenly spaced, or so few that their scale has a closed form.
 
 Every level is an integer that fits into int8, so that all grids run on the integer kernels: binary ±1 (XNOR-Net,
-Rastegari et al., 2016), ternary -1, 0, 1 (Li et al., 2016), powers of two 0, ±1, ±2, ±4 …, and sums of powers of two
-(APoT, Li et al., 2020). Scales may be powers of two themselves, for devices that shift instead of multiplying.
+Rastegari et al., 2016) or odd sums of several such, ternary -1, 0, 1 (Li et al., 2016), powers of two 0, ±1, ±2, ±4 …,
+and sums of powers of two (APoT, Li et al., 2020). Scales may be powers of two themselves, for devices that shift
+instead of multiplying.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from workbench.api import WeightQuantization, weight_levels
+from workbench.api import WeightQuantization, highest_odd, odd_levels, odd_scales, weight_levels
 
 from .weights import WeightRange, best_scales, quantize_weight, rows_of
 
@@ -38,10 +39,12 @@ class Rounding:
     Attributes:
         grid: Spacing of the levels; 1 bit is binary and 8 bits are uniform whatever it says.
         power_of_two_scales: Whether scales are powers of two.
+        branches: Bases of signs that weights of 1 bit are the sum of.
     """
 
     grid: Grid = "uniform"
     power_of_two_scales: bool = False
+    branches: int = 1
 
     def refusal(self, bits: int) -> str | None:
         """Return why there is no grid of this kind with so many bits, or None."""
@@ -72,7 +75,8 @@ class Rounding:
         rows = rows_of(weight, axis)
         if bits == 1:
             # Columns of nothing but zeros were padded: they read zeros, and must not make the scale smaller.
-            scales = np.abs(rows).sum(axis=1) / max(int(rows.any(axis=0).sum()), 1)
+            read = rows[:, rows.any(axis=0)]
+            scales = odd_scales(read if read.size else rows, self.branches)
         elif self.grid == "ternary" and bits == 2:
             scales = _ternary_scales(rows)
         elif self.grid != "uniform" and bits < 8:
@@ -82,14 +86,17 @@ class Rounding:
             scales = _powers_of_two(rows, levels, scales, rule, smallest_scale)
         scales = scales.astype(np.float32)
         # Binary weights have no zero: the sign of one is positive.
-        near = np.where(rows >= 0, 1, -1) if bits == 1 else _nearest(rows / scales[:, None].astype(np.float64), levels)
+        units = rows / scales[:, None].astype(np.float64)
+        near = odd_levels(units, self.branches) if bits == 1 else _nearest(units, levels)
         integers = _like(near.astype(np.int8), weight, axis)
-        return WeightQuantization(integers, scales if axis is not None else scales.reshape(()), axis, bits)
+        branches = self.branches if bits == 1 else 1
+        return WeightQuantization(integers, scales if axis is not None else scales.reshape(()), axis, bits, branches)
 
     def _levels(self, bits: int) -> np.ndarray | None:
         """Return the integer levels in ascending order, or None for evenly spaced ones."""
         if bits == 1:
-            return np.array([-1, 1])
+            highest = highest_odd(self.branches)
+            return np.arange(-highest, highest + 1, 2)
         if bits >= 8 or self.grid == "uniform":
             return None
         if self.grid == "ternary":

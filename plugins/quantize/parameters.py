@@ -8,6 +8,8 @@ from pydantic import Field
 
 from workbench.api import CALIBRATORS, Calibrator, Parameters
 
+from .grids import Rounding
+
 
 class QuantizationParameters(Parameters):
     """How a network is calibrated, and which rewritings make its integers fast."""
@@ -81,6 +83,11 @@ class QuantizationParameters(Parameters):
     def calibration(self) -> QuantizationParameters:
         """Return what of this concerns calibration and rounding alone."""
         return self
+
+    @property
+    def levels(self) -> Rounding:
+        """How weights are rounded beyond their range."""
+        return Rounding()
 
     def quick(self) -> QuantizationParameters:
         """Return the same for a stand-in: one sample and plain ranges, which change no node and no number format."""

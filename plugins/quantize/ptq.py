@@ -35,7 +35,7 @@ class PtqParameters(CorrectedParameters):
     )
 
     @property
-    def rounding(self) -> Rounding:
+    def levels(self) -> Rounding:
         """How weights are rounded beyond their range."""
         return Rounding(self.grid, self.power_of_two_scales)
 
@@ -60,7 +60,7 @@ class PostTrainingQuantization(Quantization):
         warnings = super().check(graph, plan)
         layers, _ = requested_bits(graph, plan)
         for name, bits in layers.items():
-            reason = self.parameters.rounding.refusal(bits.weight_bits)
+            reason = self.parameters.levels.refusal(bits.weight_bits)
             if reason is not None:
                 raise RecipeError(
                     f"weight_bits is {bits.weight_bits} with grid {self.parameters.grid}, but {reason}",
@@ -80,7 +80,7 @@ class PostTrainingQuantization(Quantization):
         """
         correct = self.parameters.bias_correction
         first = tools.progress.part(0.0, 0.6, "quantization") if correct else None
-        prepared = prepare(graph, plan, tools, self.parameters, self.id, first, self.parameters.rounding)
+        prepared = prepare(graph, plan, tools, self.parameters, self.id, first, self.parameters.levels)
         if prepared is None:
             return MethodResult(graph, ("nothing quantized",))
         if correct:

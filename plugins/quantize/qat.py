@@ -49,7 +49,7 @@ class QuantizationAwareTraining(Quantization):
     source: ClassVar[str] = (
         "Esser et al., 2020 (LSQ); Bhalgat et al., 2020 (LSQ+); Choi et al., 2018 (PACT); Zhou et al., 2016 (DoReFa); "
         "Nagel et al., 2022 (damping); Rastegari et al., 2016 (XNOR-Net); Qin et al., 2020 (IR-Net); Xu et al., 2021 "
-        "(ReCU); Liu et al., 2018 (Bi-Real Net)"
+        "(ReCU); Liu et al., 2018 (Bi-Real Net); Lin et al., 2017 (ABC-Net); Li et al., 2017 (residual binarization)"
     )
     stage: ClassVar[Stage] = Stage.QUANTIZE
     Parameters: ClassVar[type[Parameters]] = QatParameters
@@ -72,6 +72,8 @@ class QuantizationAwareTraining(Quantization):
         if ends:
             given = "8 bits" if settings.ends == "8bit" else "float"
             warnings = (*warnings, f"{' and '.join(ends)} get {given} in place of 1 bit; parameter ends says so.")
+        if settings.binary_branches > 1 and all(plan.number(name, WEIGHT_BITS) != 1 for name in plan):
+            warnings = (*warnings, "binary_branches is for layers with weight_bits 1, and there are none.")
         if settings.epochs == 0:
             warnings = (*warnings, "There are 0 epochs: this is post-training quantization.")
         if settings.distillation == 0 and settings.feature_distillation == 0:
@@ -122,14 +124,14 @@ class QuantizationAwareTraining(Quantization):
             part = progress.part(0.0, 0.05 if count else 1.0, "calibration")
             bits, calibration = stage.of(plan), settings.calibration()
             if reached is None:
-                prepared = prepare(graph, bits, here, calibration, self.id, part)
+                prepared = prepare(graph, bits, here, calibration, self.id, part, settings.levels)
                 if prepared is None:
                     return MethodResult(graph, ("nothing quantized",))
                 if not count:
                     return prepared.result()
                 begun = Begun(prepared)
             else:
-                begun = following(reached, bits, here, calibration, self.id, part)
+                begun = following(reached, bits, here, calibration, self.id, part, settings.levels)
             last = number == len(stages) - 1
             run = _Run(self, training, here, begun, plan)
             reached, found = run.trained(count, "" if last else f"{stage.name}bit", keep_best=last)
@@ -190,7 +192,9 @@ class _Run:
         )
         if form.binary:
             hook = BinaryHook(form, settings.binary, hook)
-            self.notes.append(f"{len(form.binary)} weights of 1 bit, trained as {settings.binary} does.")
+            many = settings.binary_branches
+            bases = f" on {many} bases" if many > 1 else ""
+            self.notes.append(f"{len(form.binary)} weights of 1 bit{bases}, trained as {settings.binary} does.")
         result = self._training.fit(
             form.graph,
             epochs=epochs,

@@ -13,7 +13,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from workbench.api import ACTIVATION_BITS, WEIGHT_BITS, LayerSettings, Origin, TrainingForm, TrainingHook
+from workbench.api import (
+    ACTIVATION_BITS,
+    WEIGHT_BITS,
+    LayerSettings,
+    Origin,
+    TrainingForm,
+    TrainingHook,
+    highest_odd,
+    last_jump,
+)
 
 from .layers import weight_name
 from .prepared import Prepared
@@ -32,7 +41,8 @@ class BinaryHook:
     irnet: the sharpness of the sign's slope rises from 0.1 to 10 along 0.1 · 100^p (Qin et al., 2020). recu: weights
     beyond the quantiles ±ln(1 / (2 - 2τ)) of their channel, taken for Laplace's distribution, hardly ever change their
     sign again; they are put back onto them after every step, with τ from 0.85 to 0.99 (Xu et al., 2021). xnor: nothing
-    changes with time (Rastegari et al., 2016).
+    changes with time (Rastegari et al., 2016). With several bases recu's way is counted from the outermost
+    jump, and irnet sharpens the slope at each.
 
     Args:
         form: What is trained.
@@ -44,14 +54,18 @@ class BinaryHook:
         self._form, self._estimator, self._inner = form, estimator, inner
         # Torch tensors, which are used through their own functions only.
         self._sharpness: Any = None
-        self._weights: list[tuple[Any, tuple[int, ...]]] = []
+        self._weights: list[tuple[Any, tuple[int, ...], float]] = []
         self._steps = 1
 
     def begin(self, weights: Mapping[str, Any], epochs: int, steps_per_epoch: int) -> None:
         """Find the binary weights, and make the first step's slope."""
         self._inner.begin(weights, epochs, steps_per_epoch)
         form, self._steps = self._form, max(epochs * steps_per_epoch, 1)
-        self._weights = [(weights[name], _beside(form, name)) for name in form.binary if name in weights]
+        self._weights = [
+            (weights[name], _beside(form, name), last_jump(form.given[name].branches))
+            for name in form.binary
+            if name in weights
+        ]
         if self._estimator == "irnet" and form.sharpness in weights:
             self._sharpness = weights[form.sharpness].detach()
             self._sharpness.fill_(_DULL)
@@ -70,9 +84,9 @@ class BinaryHook:
             return
         share = _FIRST_QUANTILE * (_LAST_QUANTILE / _FIRST_QUANTILE) ** done
         reach = -math.log(2 - 2 * share)
-        for weight, others in self._weights:
+        for weight, others, jump in self._weights:
             mean = weight.mean(others, keepdim=True)
-            limit = (weight - mean).abs().mean(others, keepdim=True) * reach
+            limit = (weight - mean).abs().mean(others, keepdim=True) * (reach + jump)
             weight.copy_(weight.clamp(mean - limit, mean + limit))
 
     def after_epoch(self, epoch: int) -> None:
@@ -89,7 +103,7 @@ class BinaryHook:
 
 
 def with_fine_biases(prepared: Prepared) -> Prepared:
-    """Return the same values with the signs of layers that read few bits stored as ±64 instead of ±1.
+    """Return the same values with the signs of layers that read few bits stored as ±64 instead of ±1, 3 as 48, 7 as 56.
 
     Biases are integers in units of both scales: with 1 bit on either side a unit is as much as one product, and half of
     it is what rounding the bias costs. Left alone is what is to be stored in 2 bits.
@@ -100,9 +114,14 @@ def with_fine_biases(prepared: Prepared) -> Prepared:
     for layer, bits in prepared.layers.items():
         name = weight_name(prepared.graph, layer, prepared.layers)
         given = weights.get(name)
-        if given is not None and given.bits == 1 and bits.activation_bits < 8 and np.abs(given.integers).max() == 1:
-            scales = (given.scales / _FINER).astype(np.float32)
-            weights[name] = replace(given, integers=(given.integers * _FINER).astype(np.int8), scales=scales)
+        if given is None or given.bits != 1 or bits.activation_bits >= 8:
+            continue
+        highest = highest_odd(given.branches)
+        if np.abs(given.integers).max() <= highest:
+            # A power of two, which leaves the products as they were.
+            finer = 2 ** int(math.log2(_FINER // highest))
+            scales = (given.scales / finer).astype(np.float32)
+            weights[name] = replace(given, integers=(given.integers * finer).astype(np.int8), scales=scales)
     return replace(prepared, weights=weights)
 
 

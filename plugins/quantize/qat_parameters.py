@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from workbench.api import ACTIVATION_BITS, WEIGHT_BITS, LayerSettings, TrainingParameters
+from workbench.api import ACTIVATION_BITS, MOST_BRANCHES, WEIGHT_BITS, LayerSettings, TrainingParameters
 
+from .grids import Rounding
 from .parameters import QuantizationParameters
 from .qat_binary import BinaryEstimator, Ends
 
@@ -97,6 +98,16 @@ class QatParameters(QuantizationParameters, TrainingParameters):
         "channel with a slope that sharpens step by step; recu likewise, straight through, and those that went too far "
         "to turn are put back.",
     )
+    binary_branches: int = Field(
+        1,
+        ge=1,
+        le=MOST_BRANCHES,
+        title="Binary branches",
+        description="Bases of signs that a weight of 1 bit is the sum of, as many parallel binary convolutions would "
+        "compute (ABC-Net, residual binarization). Their scales are powers of two of one another, so that the file "
+        "holds them as one integer convolution: 2 bases make the levels -3, -1, 1, 3 times the channel's scale, 3 the "
+        "odd ones to 7. The same numbers, no slower, worth as many bits a weight.",
+    )
     binary_slope: Literal["clip", "polynomial"] = Field(
         "clip",
         title="Slope of binary activations",
@@ -147,6 +158,11 @@ class QatParameters(QuantizationParameters, TrainingParameters):
         """Least bits of every stage before the plan's own."""
         parts = [part.strip() for part in self.stages.split(",") if part.strip()]
         return tuple(StageBits(int(part.lstrip("w")), part.startswith("w")) for part in parts)
+
+    @property
+    def levels(self) -> Rounding:
+        """How weights are rounded beyond their range."""
+        return Rounding(branches=self.binary_branches)
 
     def stage_epochs(self) -> tuple[int, ...]:
         """Return the epochs of every stage, the plan's own last: at least one each, all of them together."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from workbench.api import ActivationQuantization, LayerSettings, ModelGraph, Progress, Tools
 
+from .grids import Rounding
 from .parameters import QuantizationParameters
 from .prepared import Prepared, prepare
 
@@ -31,7 +32,13 @@ class Begun:
 
 
 def following(
-    before: Begun, plan: LayerSettings, tools: Tools, parameters: QuantizationParameters, method: str, part: Progress
+    before: Begun,
+    plan: LayerSettings,
+    tools: Tools,
+    parameters: QuantizationParameters,
+    method: str,
+    part: Progress,
+    rounding: Rounding,
 ) -> Begun:
     """Return what the next stage begins with.
 
@@ -42,6 +49,7 @@ def following(
         parameters: Of calibration.
         method: Its id, for messages.
         part: Progress of the calibration.
+        rounding: Levels of the weights.
 
     Raises:
         RecipeError, UnsupportedGraphError, DataError, CancelledError: as `prepare`.
@@ -57,6 +65,7 @@ def following(
         parameters.model_copy(update={"pad_channels": False, "convolve_shortcuts": False}),
         method,
         part,
+        rounding,
         held={name: bits for name, bits in old.layers.items() if name not in plan},
     )
     assert found is not None, "a stage of more bits quantized something"

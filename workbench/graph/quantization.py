@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LEAST_BINARY_SCALE = 1e-30
-
 
 @dataclass(frozen=True)
 class ActivationQuantization:
@@ -63,16 +61,30 @@ class WeightQuantization:
     """How one initializer is quantized, symmetrically.
 
     Attributes:
-        integers: q, int8, of the weight's shape; at most 2^bits different ones.
+        integers: q, int8, of the weight's shape; at most 2^stored_bits different ones.
         scales: s, float32, (channels,) or ().
         axis: Axis that `scales` runs along; None for one scale.
         bits: 1-8.
+        branches: Of 1 bit, how many bases of signs the integers are the sum of (`workbench.graph.binary`).
     """
 
     integers: np.ndarray
     scales: np.ndarray
     axis: int | None
     bits: int = 8
+    branches: int = 1
+
+    @property
+    def stored_bits(self) -> int:
+        """Bits that one weight is worth: those of all branches."""
+        return self.bits * self.branches
+
+    @property
+    def levels(self) -> tuple[int, int]:
+        """Lowest and highest level."""
+        if self.bits == 1:
+            return 1 - 2**self.branches, 2**self.branches - 1
+        return weight_levels(self.bits)
 
     def spread(self, values: np.ndarray | None = None) -> np.ndarray:
         """Return one number a channel (the scales if None) in a shape that broadcasts to the weight."""
@@ -98,23 +110,6 @@ def weight_levels(bits: int) -> tuple[int, int]:
         return -1, 1
     highest = 2 ** (bits - 1) - 1
     return (-highest if bits == 8 else -highest - 1), highest
-
-
-def binarized(weight: np.ndarray, axis: int | None, *, balanced: bool = False) -> WeightQuantization:
-    """Return signs with the mean magnitude of each channel as its scale (XNOR-Net, Rastegari et al., 2016).
-
-    Args:
-        weight: Float weight.
-        axis: Of its output channels, or None for one scale.
-        balanced: Take signs and magnitudes about the channel's mean, so that both signs are about as frequent (IR-Net,
-            Qin et al., 2020).
-    """
-    others = tuple(place for place in range(weight.ndim) if axis is None or place != axis % weight.ndim)
-    exact = weight.astype(np.float32)
-    if balanced:
-        exact = exact - exact.mean(others, keepdims=True)
-    scales = np.maximum(np.abs(exact).mean(others), LEAST_BINARY_SCALE).astype(np.float32)
-    return WeightQuantization(np.where(exact >= 0, 1, -1).astype(np.int8), scales, axis, 1)
 
 
 @dataclass(frozen=True, eq=False)

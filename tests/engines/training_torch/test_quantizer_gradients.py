@@ -10,7 +10,7 @@ from workbench.domain.errors import DataError
 from workbench.engines.contracts import Batch, TrainingSettings
 from workbench.engines.training_torch import TorchEngine
 from workbench.engines.training_torch.from_graph import GraphModule
-from workbench.engines.training_torch.operators.binary import Sign
+from workbench.engines.training_torch.operators.binary import OddLevel
 from workbench.engines.training_torch.operators.fake_quantization import fake_quantize
 
 SCALE, ZERO, LOW, HIGH = 0.1, 3, 0, 15
@@ -183,7 +183,7 @@ def test_the_polynomial_slope_is_steepest_between_two_levels(elements):
 @pytest.mark.parametrize(("sharpness", "expected"), [(0.0, 1.0), (0.1, 1.0), (10.0, 10.0)])
 def test_the_slope_of_a_sign_sharpens(sharpness, expected):
     v = torch.tensor([[-2.0, -0.05, 0.0, 0.05, 2.0]], requires_grad=True)
-    signs = Sign.apply(v, torch.tensor([sharpness]))
+    signs = OddLevel.apply(v, torch.tensor([sharpness]), 1)
     signs.sum().backward()
     assert signs.tolist() == [[-1, -1, 1, 1, 1]]
     slope = v.grad.numpy()[0]

@@ -9,15 +9,20 @@ import numpy as np
 import pytest
 
 from workbench.api import RecipeError, Sparsity, Tools, note_sparsity, trainable_qdq
+from workbench.data.dataset import open_split
 from workbench.domain.data_description import DataDescription
 from workbench.domain.knobs import FIRST_PARTY_KNOBS
 from workbench.domain.plan import Plan, resolve
 from workbench.engines.inference_ort import OrtEngine
 from workbench.engines.training_torch import TorchEngine
+from workbench.graph.binary import binarized
+from workbench.graph.diff import layer_states
 from workbench.graph.layers import knobs_of, layer_nodes
 from workbench.graph.passes.insert_qdq import insert_qdq
-from workbench.graph.quantization import ActivationQuantization, binarized
+from workbench.graph.quantization import ActivationQuantization
+from workbench.graph.storage import open_model
 from workbench.methods.preparation import RecipeData
+from workbench.methods.truth_ladder import Ladder
 from workbench.plugin_host.loader import load_methods
 from workbench.plugin_host.manifests import find_plugins
 
@@ -201,3 +206,77 @@ def test_signs_have_the_mean_magnitude_of_their_channel():
     np.testing.assert_array_equal(balanced.integers, [[1, -1], [1, 1], [-1, 1]])
     np.testing.assert_allclose(balanced.scales, [2.0, 0.0, 1.0], atol=1e-6)
     assert binarized(weight, None).scales == pytest.approx(16 / 6)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("branches", [2, 3])
+def test_bases_add_up_to_odd_levels_of_one_weight(train, tools, estimator, branches):
+    result = train(binary=estimator, binary_branches=branches, epochs=3, mixing=0.0)
+    (stage,) = result.details["stages"]
+    assert tools.data.validate(result.graph) == max(entry["score"] for entry in stage["history"])
+    highest = 2**branches - 1
+    for name in ("w1", "w2", "w3"):
+        assert set(levels(result.graph, name)) <= set(range(-highest, highest + 1, 2))
+    assert len(levels(result.graph, "w2")) == 2**branches
+    assert f"3 weights of 1 bit on {branches} bases, trained as {estimator} does." in result.notes
+    assert {state.bits for state in layer_states(result.graph).values()} == {branches}
+
+
+def test_each_base_takes_most_of_the_error_that_is_left(train, network):
+    def error(many):
+        file, exact = train(epochs=0, binary_branches=many).graph, network.constant("w2")
+        integers, scales = (file.constant(f"w2_{part}") for part in ("quantized", "scale"))
+        return np.square(integers * scales.reshape(-1, 1, 1, 1) - exact).sum() / np.square(exact).sum()
+
+    errors = [error(many) for many in (1, 2, 3)]
+    assert errors[0] > 2 * errors[1] > 4 * errors[2]
+
+
+@pytest.mark.parametrize("branches", [1, 2, 3])
+@pytest.mark.parametrize("bits", [8, 2])
+def test_all_rungs_of_the_ladder_agree(train, tools, tmp_path, branches, bits):
+    path = tmp_path / "candidate.onnx"
+    trained = train(1, bits, epochs=1, binary_branches=branches).graph
+    path.write_bytes(trained.to_bytes())
+    split = {"reader": "npz", "path": "d.npz", "inputs": "x", "targets": "y"}
+    description = DataDescription.model_validate({"test": split, "folder": str(tmp_path)})
+    dataset = open_split(description, "test", trained.inputs)
+    report = Ladder(OrtEngine(threads=1), TorchEngine(threads=1)).climb(path, dataset, compared_samples=40)
+    assert (report.parts_literal, report.parts_deployed) == (None, None)
+    scores = [rung.metric.value for rung in report.rungs if rung.metric is not None]
+    assert len(scores) == 3
+    assert max(scores) - min(scores) <= 0.01
+    again = OrtEngine(threads=1).open(open_model(path)).run({"x": IMAGES})["y"]
+    np.testing.assert_array_equal(again, deployed_run(trained))
+
+
+def test_stages_ends_and_small_files_know_bases(train, methods, network, tools):
+    staged = train(1, 2, stages="w2", epochs=2, binary_branches=2)
+    # Of layers that read few bits, finer by 16.
+    assert set(levels(staged.graph, "w2")) <= {-48, -16, 16, 48}
+    method = methods["quantize.qat"]
+    parameters = method.Parameters(**FAST, epochs=0, binary_branches=2)
+    ended = method(parameters).outline(network, settings(network), tools)
+    assert len(levels(ended, "w1")) > 4
+    assert set(levels(ended, "w2")) <= {-3, -1, 1, 3}
+    assert np.abs(levels(train(1, 2, epochs=1, binary_branches=3).graph, "w2")).max() == 56
+    small, wide = (train(epochs=1, binary_branches=2, storage=storage).graph for storage in ("small", "fast"))
+    np.testing.assert_array_equal(deployed_run(small), deployed_run(wide))
+    assert len(small.to_bytes()) < len(wide.to_bytes())
+
+
+def test_bases_give_the_same_bytes_again(train):
+    runs = [train(epochs=1, binary="irnet", binary_branches=2).graph.to_bytes() for _ in range(2)]
+    assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize("branches", [0, 4, 1.5, "two"])
+def test_other_numbers_of_bases_are_refused(methods, branches):
+    with pytest.raises(ValueError, match="binary_branches"):
+        methods["quantize.qat"].Parameters(binary_branches=branches)
+
+
+def test_bases_without_layers_of_one_bit_are_warned_of(methods, network):
+    method = methods["quantize.qat"]
+    warned = method(method.Parameters(binary_branches=2)).check(network, settings(network, weight_bits=2))
+    assert any("binary_branches is for layers with weight_bits 1" in text for text in warned)

@@ -107,7 +107,7 @@ class _Edit:
         )
         self._weights[dequantized] = quantization
         for use in uses:
-            use.node.metadata_props[WEIGHT_BITS_KEY] = str(quantization.bits)
+            use.node.metadata_props[WEIGHT_BITS_KEY] = str(quantization.stored_bits)
 
     def quantize_value(self, name: str, quantization: ActivationQuantization) -> None:
         """Put Q (and Clip) and DQ behind a value."""

@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 
+from workbench.graph.binary import binarized
 from workbench.graph.check import check
 from workbench.graph.model import ModelGraph
 from workbench.graph.passes.fold_batch_norm import fold_batch_norm
 from workbench.graph.passes.insert_qdq import Placement, insert_qdq
-from workbench.graph.quantization import ActivationQuantization, WeightQuantization, binarized, weight_levels
+from workbench.graph.quantization import ActivationQuantization, WeightQuantization
 from workbench.graph.surgery import add_initializer, free_name, remove_unused
 
 SCALE_SLOPE_KEY = "workbench.scale_slope"
@@ -99,10 +100,11 @@ class TrainingForm:
         for name, quantizer in self.weights.items():
             given = self.given[name]
             array, scales = _array(exact, name), np.abs(_array(trained, quantizer.scale))
-            level = np.clip(np.rint(array / given.spread(scales)), *weight_levels(given.bits))
+            level = np.clip(np.rint(array / given.spread(scales)), *given.levels)
             rounded[name] = replace(given, integers=level.astype(np.int8), scales=scales)
         for name in self.binary:
-            rounded[name] = binarized(_array(exact, name), self.given[name].axis, balanced=self.balanced)
+            given = self.given[name]
+            rounded[name] = binarized(_array(exact, name), given.axis, balanced=self.balanced, branches=given.branches)
         folded = fold_batch_norm(exact)
         weights = rescaled_weights(rounded, exact, folded)
         activations = {}
@@ -211,7 +213,7 @@ class _Edit:
         scale, zero = dequantize.inputs[1], dequantize.inputs[2]
         assert scale is not None
         assert zero is not None
-        lowest, highest = weight_levels(quantization.bits)
+        lowest, highest = quantization.levels
         nodes = self._bend(value, quantization, highest) if self._bent else []
         source = nodes[-1].outputs[0] if nodes else value
         nodes.append(ir.node("QuantizeLinear", [source, scale, zero], attributes=_axis(quantization)))
@@ -239,7 +241,7 @@ class _Edit:
             self.sharpness = free_name(self._model, "binary_sharpness")
             add_initializer(self._model, self.sharpness, np.zeros(1, np.float32))
             self._model.graph.opset_imports.setdefault(DOMAIN, 1)
-        attributes = {**_axis(quantization), "balanced": int(self._balanced)}
+        attributes = {**_axis(quantization), "balanced": int(self._balanced), "branches": quantization.branches}
         node = ir.node(BINARIZE, [value, initializers[self.sharpness]], attributes=attributes, domain=DOMAIN)
         node.name = free_name(self._model, f"{name}_{BINARIZE}")
         output = node.outputs[0]
@@ -344,6 +346,6 @@ def rescaled_weights(
         turned = old.spread(np.sign(factor))
         scales = np.abs(factor) * old.scales
         scales = np.where(scales > np.finfo(np.float32).tiny, scales, 1.0).astype(np.float32)
-        integers = np.clip(old.integers * turned, *weight_levels(old.bits)).astype(np.int8)
+        integers = np.clip(old.integers * turned, *old.levels).astype(np.int8)
         found[name] = replace(old, integers=integers, scales=scales.reshape(old.scales.shape))
     return found
