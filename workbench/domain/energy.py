@@ -30,13 +30,17 @@ class EnergyCoefficients(_Value):
     """
 
     float32_pj_per_mac: Picojoules = Field(
-        4.6, title="Float MAC, pJ", description="A multiplication (3.7 pJ) and an addition (0.9 pJ) at 45 nm."
+        4.6, title="Picojoules a float MAC", description="A multiplication (3.7 pJ) and an addition (0.9 pJ) at 45 nm."
     )
     int8_pj_per_mac: Picojoules = Field(
-        0.3, title="8-bit MAC, pJ", description="A multiplication of 8 bits (0.2 pJ) and an addition of 32 (0.1 pJ)."
+        0.3,
+        title="Picojoules an 8-bit MAC",
+        description="A multiplication of 8 bits (0.2 pJ) and an addition of 32 (0.1 pJ).",
     )
     dram_pj_per_byte: Picojoules = Field(
-        162.5, title="Byte moved, pJ", description="To or from memory: the lower end of 1.3 to 2.6 nJ for 64 bits."
+        162.5,
+        title="Picojoules a byte moved",
+        description="To or from memory: the lower end of 1.3 to 2.6 nJ for 64 bits.",
     )
 
 

@@ -27,6 +27,9 @@ WORDS = (
     ("Hypervolume", "What a front covers, between its points and the worst figures that still count: more is better."),
     ("±", "Half of the 95 % confidence interval. Two figures whose intervals overlap may not differ at all."),
     ("pt", "Percentage points: 91 % after 92 % is −1 pt."),
+    ("Roofline", "The most that arithmetic and memory of a device allow; a layer is no faster than the lower of them."),
+    ("Throughput", "Samples a second of several streams together; each stream is a session of its own."),
+    ("Arena", "What the runtime keeps to hold activations in; it grows with the batch and not with the weights."),
     ("MACs", "Multiply-accumulate operations for one sample. Fewer MACs are not always less time: measure."),
     ("W8A8", "Eight-bit weights and eight-bit activations."),
 )

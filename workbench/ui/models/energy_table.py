@@ -12,13 +12,13 @@ from workbench.ui.models import numbers
 from workbench.ui.models.device_words import device_words
 from workbench.ui.models.measured_files import candidate_of, name_of
 
-HEADINGS = ("Model", "Measured mJ", "To the original", "Estimated mJ", "of it memory", "To the original")
+HEADINGS = ("Model", "Measured mJ", "To the original", "Estimated mJ", "Memory's share", "To the original")
 TOOLTIPS = (
     "The original, and the candidates that were measured in turn with it",
     "Of one inference, above the idle machine's, with the 95 % interval; read from the processor's own counters",
     "Of the measured energies, in the same round, with the 95 % interval",
     "Of one inference: an order of magnitude, not a measurement",
-    "Share of the estimate that goes into moving weights and activations",
+    "How much of the estimate goes into moving weights and activations",
     "Of the estimates",
 )
 

@@ -18,6 +18,7 @@ from workbench.ui.panels.report_dialog import Columns, Export, ReportDialog
 from workbench.ui.session import Session
 
 _COLUMNS = Columns(HEADINGS, TOOLTIPS, stretched=0, first_number=1)
+_FORM_WIDTH = 360
 _EXPORT = Export("energies", "Export energies", "energy.csv")
 _REFRESH = Change.ENERGY | Change.MODEL | Change.CANDIDATES | Change.DEVICE
 
@@ -44,6 +45,7 @@ class EnergyDialog(ReportDialog):
         given = self._kept()
         changed = {name: value for name, value in given.model_dump().items() if value != getattr(_DEFAULTS, name)}
         self.form = ParameterForm(EnergyCoefficients.model_json_schema(), changed)
+        self.form.setMaximumWidth(_FORM_WIDTH)
         self.form.edited.connect(self._coefficients_edited)
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.FieldsStayAtSizeHint)
