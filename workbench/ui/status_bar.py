@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QStatusBar, QWidget
 
 from workbench.domain.knobs import Knob
+from workbench.domain.reports import ParameterSchema
 from workbench.project.state import Candidate, ProjectState
 from workbench.ui.models import numbers
 from workbench.ui.models.device_words import device_words
@@ -48,13 +49,11 @@ class StatusLine(QStatusBar):
         """Show the project as it is now."""
         state = self._session.state
         self.baseline.setText(baseline_text(state))
-        candidate = self._session.candidate()
-        self.chosen.set_full(
-            candidate_text(candidate) if candidate is not None else plan_text(state, self._session.knobs)
-        )
-        likely = None if candidate is not None else forecast(state, self._session.knobs)
+        candidate, known = self._session.candidate(), (self._session.knobs, self._session.methods)
+        self.chosen.set_full(candidate_text(candidate) if candidate is not None else plan_text(state, *known))
+        likely = None if candidate is not None else forecast(state, *known)
         if likely is not None:
-            self.chosen.setToolTip(f"{plan_text(state, self._session.knobs)}\n{likely.tip}")
+            self.chosen.setToolTip(f"{plan_text(state, *known)}\n{likely.tip}")
         document = self._session.document
         fault = document.unsaved
         if fault is not None:
@@ -101,7 +100,7 @@ def candidate_text(candidate: Candidate) -> str:
     return "   ".join(parts)
 
 
-def plan_text(state: ProjectState, knobs: Sequence[Knob] = ()) -> str:
+def plan_text(state: ProjectState, knobs: Sequence[Knob] = (), methods: Iterable[ParameterSchema] = ()) -> str:
     """Return what the plan holds, and while it was not measured, what it is likely to come to."""
     if state.model is None:
         return ""
@@ -113,5 +112,5 @@ def plan_text(state: ProjectState, knobs: Sequence[Knob] = ()) -> str:
     same = [entry.name for entry in state.candidates if entry.recipe == recipe and not entry.deleted]
     if same:
         return f"Plan: {words}{lines}, measured as {same[-1]}"
-    likely = forecast(state, knobs) if knobs else None
+    likely = forecast(state, knobs, methods) if knobs else None
     return f"Plan: {words}{lines}, {'not measured yet' if likely is None else f'foretold {likely.text}'}"

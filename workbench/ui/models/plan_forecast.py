@@ -7,15 +7,17 @@ by a quarter of the sum; what no sensitivity tells is named instead of guessed.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from workbench.domain.knobs import PRUNE_RATIO, WEIGHT_BITS, Knob, Setting
 from workbench.domain.measurements import Interval
-from workbench.domain.reports import InspectReport
+from workbench.domain.plan import Plan
+from workbench.domain.reports import InspectReport, ParameterSchema
 from workbench.project.state import ProjectState, Sensitivities
 from workbench.ui.models import numbers
+from workbench.ui.models.channel_counts import multiple_of
 from workbench.ui.models.layer_settings import not_settable, resolve_settings
 from workbench.ui.models.time_forecast import TimeForecast, time_forecast
 
@@ -67,29 +69,30 @@ class PlanForecast:
         if self.time is None:
             lines.append("Measure latency and the layers' stairs (inspector), and the likely time is told too.")
         else:
-            lines.append("The time is the original's less what each layer saves by its stairs.")
-            if self.time.unknown:
-                lines.append(f"No stairs of: {', '.join(self.time.unknown[:8])}")
+            lines.append(self.time.tip)
         if self.unknown:
             lines.append(f"No sensitivity tells of: {', '.join(self.unknown[:8])}")
         return "\n".join(lines)
 
 
-def forecast(state: ProjectState, knobs: Sequence[Knob]) -> PlanForecast | None:
-    """Return what the plan comes to; None without a model, or where the plan sets nothing."""
+def forecast(
+    state: ProjectState, knobs: Sequence[Knob], methods: Iterable[ParameterSchema] = ()
+) -> PlanForecast | None:
+    """Return what the plan comes to; None without a model, or where the plan sets nothing.
+
+    Args:
+        state: The document's value.
+        knobs: The known ones.
+        methods: The known ones, whose defaults say how channel counts are rounded.
+    """
     inspect = state.inspect
     if inspect is None or not state.plan.knobs():
         return None
-    names = {layer.name: layer.name for layer in inspect.layers}
-    in_force, _ = resolve_settings(state.plan, inspect, knobs, names)
-    settings = {
-        layer.name: {
-            knob.name: in_force[layer.name][knob.name].value
-            for knob in knobs
-            if not_settable(layer, knob) is None and (knob.name in layer.knobs or knob.coupling != "none")
-        }
-        for layer in inspect.layers
-    }
+
+    def settings_of(plan: Plan) -> dict[str, dict[str, Setting]]:
+        return _settings(plan, inspect, knobs)
+
+    settings = settings_of(state.plan)
     drop, square, known, unknown = 0.0, 0.0, False, dict[str, None]()
     metric = ""
     for knob in knobs:
@@ -116,8 +119,22 @@ def forecast(state: ProjectState, knobs: Sequence[Knob]) -> PlanForecast | None:
         ci95=(drop - half, drop + half) if known else None,
         unknown=tuple(unknown),
         size_bytes=_size(inspect, settings),
-        time=time_forecast(state, settings),
+        time=time_forecast(state, settings, multiple_of(state, methods), settings_of),
     )
+
+
+def _settings(plan: Plan, inspect: InspectReport, knobs: Sequence[Knob]) -> dict[str, dict[str, Setting]]:
+    """Return what is in force under a plan, as far as layers can take it."""
+    names = {layer.name: layer.name for layer in inspect.layers}
+    in_force, _ = resolve_settings(plan, inspect, knobs, names)
+    return {
+        layer.name: {
+            knob.name: in_force[layer.name][knob.name].value
+            for knob in knobs
+            if not_settable(layer, knob) is None and (knob.name in layer.knobs or knob.coupling != "none")
+        }
+        for layer in inspect.layers
+    }
 
 
 @dataclass(frozen=True)
