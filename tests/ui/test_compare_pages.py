@@ -208,7 +208,7 @@ def test_samples_are_filtered_by_verdict(qtbot, session, panel) -> None:
     assert [page.grid.item(row).text() for row in range(page.grid.count())] == [
         "✗ dog\n✓ cat", "✓ cat\n✗ dog", "✗ dog → ship\nlabel cat",
     ]  # fmt: skip
-    assert page.filters["worse"].text() == "Got worse  2"
+    assert page.filters["worse"].text() == "Worse  2"
     assert "3 of 4 samples" in page.said.text()
     page.filters["worse"].click()
     assert [page.grid.item(row).text() for row in range(page.grid.count())] == ["✓ cat\n✗ dog"]

@@ -13,10 +13,10 @@ from workbench.ui.models import numbers
 
 Wanted = Literal["all", "worse", "better", "other"]
 WANTED_TITLES: dict[Wanted, str] = {
-    "all": "All changed",
-    "worse": "Got worse",
-    "better": "Got better",
-    "other": "Otherwise wrong",
+    "all": "All",
+    "worse": "Worse",
+    "better": "Better",
+    "other": "Other",
 }
 _ARROW = "\N{RIGHTWARDS ARROW}"
 _PLACES = {"segmentation": "pixels", "language": "tokens"}

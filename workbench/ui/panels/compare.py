@@ -69,7 +69,7 @@ class ComparePanel(QWidget):
         self.tree.customContextMenuRequested.connect(lambda at: menu.popup(self.tree.viewport().mapToGlobal(at)))
         self.layers, self.classes, self.samples = LayersPage(session), ClassesPage(session), SamplesPage(session)
         self.stack = QStackedWidget()
-        for page in (self.tree, self.layers, self.classes, self.samples):
+        for page in (self._overview(), self.layers, self.classes, self.samples):
             self.stack.addWidget(page)
         self._pages = Pages(self._content())
         outer = QVBoxLayout(self)
@@ -129,6 +129,19 @@ class ComparePanel(QWidget):
         """Put the current page's figures on the clipboard."""
         copy_text(self._session, self.csv(), "comparison")
 
+    def _overview(self) -> QWidget:
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.tree, 1)
+        foot = QHBoxLayout()
+        foot.setContentsMargins(8, 4, 8, 4)
+        foot.addWidget(self.only_differences)
+        foot.addStretch()
+        column.addLayout(foot)
+        return page
+
     def _content(self) -> QWidget:
         bar = QHBoxLayout()
         bar.setContentsMargins(8, 8, 8, 4)
@@ -136,7 +149,6 @@ class ComparePanel(QWidget):
         bar.addWidget(self.choose)
         bar.addWidget(self.tabs)
         bar.addStretch()
-        bar.addWidget(self.only_differences)
         bar.addWidget(self.more)
         content = QWidget()
         inner = QVBoxLayout(content)
@@ -165,7 +177,6 @@ class ComparePanel(QWidget):
 
     def _tab_chosen(self, number: int) -> None:
         self.stack.setCurrentIndex(number)
-        self.only_differences.setVisible(number == 0)
         self._fill_pages()
 
     def _fill_pages(self) -> None:

@@ -29,6 +29,13 @@ from workbench.ui.panels.figure_view import FigureView
 from workbench.ui.panels.sample_grid import SampleGrid
 from workbench.ui.session import Session
 
+_TIPS: dict[Wanted, str] = {
+    "all": "All samples that are predicted otherwise than by the original",
+    "worse": "Right before, wrong now",
+    "better": "Wrong before, right now",
+    "other": "Wrong before and now, each time otherwise",
+}
+
 
 class LayersPage(QWidget):
     """A row for every layer: time in each file, and how far its output is from the original's."""
@@ -155,6 +162,7 @@ class SamplesPage(QWidget):
             button = QToolButton()
             button.setCheckable(True)
             button.setAutoRaise(True)
+            button.setToolTip(_TIPS[wanted])
             button.setChecked(wanted == "all")
             button.clicked.connect(partial(self.show_only, wanted))
             group.addButton(button)

@@ -10,7 +10,7 @@ from workbench.ui.models.ranked_proxy import Ascending, RankedProxy
 from workbench.ui.panels.column_widths import fit_columns
 from workbench.ui.theme import Theme
 
-_WIDEST_WORDS = 240
+_WIDEST_WORDS = 180
 
 
 class FigureView(QTableView):

@@ -16,7 +16,7 @@ from workbench.ui.models.parallel_scene import ParallelAxis, ParallelLine, Paral
 from workbench.ui.panels.pareto_marks import blend, draw_mark, mark_color
 from workbench.ui.theme import Theme
 
-_SIDE, _ABOVE, _BELOW = 64.0, 44.0, 14.0
+_SIDE, _ABOVE, _BELOW = 44.0, 66.0, 14.0
 _GRIP = 14.0
 _NEAR = 7.0
 _LEAST_DRAG = 4.0
@@ -176,18 +176,18 @@ class ParallelPlot(QWidget):
     def _draw_words(self, painter: QPainter, number: int, axis: ParallelAxis) -> None:
         x, metrics = self.axis_x(number), QFontMetricsF(self.font())
         count = len(self.scene.axes)
-        room = (self.width() - 2 * _SIDE) / max(count - 1, 1) - 8 if count > 1 else self.width()
+        room = (self.width() - 2 * _SIDE) / max(count - 1, 1) - 4 if count > 1 else self.width()
         room = min(max(room, 40.0), 2 * _SIDE - 4)
         center = Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignVCenter
-        head = QRectF(x - room / 2, 4, room, metrics.height())
-        elide = Qt.TextElideMode.ElideRight
-        heading = axis.heading if metrics.horizontalAdvance(axis.heading) <= room else axis.title
+        height = metrics.height()
+        lines = [axis.heading] if metrics.horizontalAdvance(axis.heading) <= room else _two_lines(axis, metrics, room)
         painter.setPen(self._theme.color("text"))
-        painter.drawText(head, center, metrics.elidedText(heading, elide, room))
+        for row, text in enumerate(lines):
+            place = QRectF(x - room / 2, _ABOVE - 12 - height * (len(lines) + 1 - row), room, height)
+            painter.drawText(place, center, metrics.elidedText(text, Qt.TextElideMode.ElideRight, room))
         painter.setPen(self._theme.color("muted"))
-        below = head.translated(0, metrics.height())
-        direction = axis.direction if metrics.horizontalAdvance(axis.direction) <= room else axis.direction[:7]
-        painter.drawText(below, center, direction if metrics.horizontalAdvance(direction) <= room else direction[:1])
+        direction = axis.direction if metrics.horizontalAdvance(axis.direction) <= room else axis.direction[:1]
+        painter.drawText(QRectF(x - room / 2, _ABOVE - 12 - height, room, height), center, direction)
         base = self._theme.color("base")
         taken: list[float] = []
         for tick in axis.ticks:
@@ -277,6 +277,15 @@ class ParallelPlot(QWidget):
             QToolTip.showText(self.mapToGlobal(place.toPoint()), spaced, self)
         else:
             QToolTip.hideText()
+
+
+def _two_lines(axis: ParallelAxis, metrics: QFontMetricsF, room: float) -> list[str]:
+    """Return a heading broken for a narrow place, its unit only where it fits."""
+    first, _, last = axis.title.rpartition(" ")
+    if not first:
+        return [axis.title, axis.unit] if axis.unit else [axis.title]
+    whole = f"{last}, {axis.unit}" if axis.unit else last
+    return [first, whole if metrics.horizontalAdvance(whole) <= room else last]
 
 
 def _distance(place: QPointF, one: QPointF, other: QPointF) -> float:

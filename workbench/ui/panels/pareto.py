@@ -189,12 +189,14 @@ class ParetoPanel(QWidget):
         bar.setSpacing(8)
         for part in (self.tabs, self.score, self.axis):
             bar.addWidget(part)
-        bar.addWidget(self.legend, 1)
+        bar.addStretch()
         for button in (self.budget, self.fit, self.more):
             bar.addWidget(button)
         foot = QHBoxLayout()
         foot.setContentsMargins(8, 4, 8, 4)
-        foot.addWidget(self.hint, 1)
+        foot.setSpacing(8)
+        foot.addWidget(self.legend, 2)
+        foot.addWidget(self.hint, 3)
         foot.addWidget(self.act)
         self.picture = QStackedWidget()
         self.picture.addWidget(self.plot)

@@ -11,6 +11,7 @@ from workbench.ui.models.measures import AXES, DROP, METRIC, Axis, Key
 
 COSTS_FIRST: tuple[Axis, ...] = (*AXES, METRIC, DROP)
 METRIC_FIRST: tuple[Axis, ...] = (METRIC, DROP, *AXES)
+_SHOWN_CHARACTERS = 10
 _WHY_NOT: dict[Key, str] = {
     "memory": "No candidate's memory was measured: name memory among a search's objectives or budgets",
     "bitops": "Counted for candidates that are made from now on",
@@ -25,7 +26,9 @@ class AxisChooser(QComboBox):
         super().__init__(parent)
         self._axes, self._prefix = axes, prefix
         self.addItems([axis.title for axis in axes])
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        # Long names are rare; the list that opens has room for them.
+        self.setMinimumContentsLength(_SHOWN_CHARACTERS + len(prefix) // 2)
         self.name(CandidateTable(), axes[0])
 
     @property
@@ -55,3 +58,5 @@ class AxisChooser(QComboBox):
                 reason = _WHY_NOT[axis.key]
             item.setEnabled(not reason)
             item.setData(reason or None, Qt.ItemDataRole.ToolTipRole)
+        widest = max(self.fontMetrics().horizontalAdvance(self.itemText(row)) for row in range(self.count()))
+        self.view().setMinimumWidth(widest + 32)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton, QWidget
+from PySide6.QtWidgets import QComboBox, QFormLayout, QLabel, QMenu, QPushButton, QTabBar, QVBoxLayout, QWidget
 
 from workbench.domain.reports import SweepReport
 from workbench.domain.sensitivity_reports import EstimateReport, InteractionsReport
 from workbench.jobs.specs import EstimateJob, InteractionsJob, SweepJob
 from workbench.ui import workflow
 from workbench.ui.models import numbers
+from workbench.ui.models.interaction_grid import interaction_grid
 from workbench.ui.models.layer_table import layer_labels
 from workbench.ui.models.method_choices import recommended_first
 from workbench.ui.models.sensitivity_table import EXPLAINED, Kind, Report, csv_of, table_of
+from workbench.ui.panels.export import ask_path, copy_picture, save_picture, save_text
+from workbench.ui.panels.interaction_matrix import InteractionMatrix
 from workbench.ui.panels.report_dialog import Columns, Export, ReportDialog
 from workbench.ui.session import Session
 
@@ -51,7 +55,17 @@ class SensitivityDialog(ReportDialog):
         self.check.setText("Measure")
         self.stop = QPushButton("Cancel")
         self.stop.clicked.connect(self._cancel)
-        self.lay_out((self.explained, form, self.blocked, self.busy, self.summary), (self.stop,))
+        self.tabs = QTabBar()
+        self.tabs.setDrawBase(False)
+        self.tabs.addTab("Matrix")
+        self.tabs.addTab("Table")
+        self.tabs.currentChanged.connect(self._show_page)
+        self.matrix = InteractionMatrix(session.theme)
+        self.matrix.layersPicked.connect(session.selection.set_layers)
+        self.more = QPushButton("Export more")
+        self.more.setMenu(self._export_menu())
+        self.lay_out((self.explained, form, self.blocked, self.busy, self.summary), (self.stop, self.more))
+        self._put_matrix_beside_the_table()
         self.kind.currentIndexChanged.connect(self._choices_changed)
         self.sweep.currentIndexChanged.connect(self._choices_changed)
         session.methodsChanged.connect(self._fill_sweeps)
@@ -60,6 +74,48 @@ class SensitivityDialog(ReportDialog):
         session.theme.themeChanged.connect(self.refresh)
         self._fill_sweeps()
         self._fill_layers()
+
+    def _put_matrix_beside_the_table(self) -> None:
+        layout = self.layout()
+        assert isinstance(layout, QVBoxLayout)
+        place = layout.indexOf(self.tree)
+        layout.insertWidget(place, self.tabs)
+        layout.insertWidget(place + 1, self.matrix, 1)
+
+    def _export_menu(self) -> QMenu:
+        menu = QMenu(self)
+        menu.setToolTipsVisible(True)
+        session = self._session
+        self._of_picture = (
+            menu.addAction("Copy picture", lambda: copy_picture(session, self.matrix, "matrix")),
+            menu.addAction("Export picture as PNG…", partial(self._ask, "PNG", "pairs.png")),
+            menu.addAction("Export picture as SVG…", partial(self._ask, "SVG", "pairs.svg")),
+        )
+        menu.addSeparator()
+        menu.addAction("Export as JSON…", partial(self._ask, "JSON", "sensitivities.json"))
+        return menu
+
+    def _ask(self, kind: str, name: str) -> None:
+        ask_path(self, f"Export {kind}", name, f"{kind} (*.{kind.lower()})", self.save)
+
+    def save(self, path: Path) -> None:
+        """Write the matrix (.png, .svg) or the whole report (.json)."""
+        if path.suffix.lower() in (".png", ".svg"):
+            save_picture(self._session, path, self.matrix)
+        elif self.report is not None:
+            save_text(self._session, path, self.report.model_dump_json(indent=1) + "\n")
+
+    def _show_page(self, *_: object) -> None:
+        """Show the matrix of pairs, or the table that every kind has."""
+        pairs = isinstance(self.report, InteractionsReport)
+        as_matrix = pairs and self.tabs.currentIndex() == 0
+        self.tabs.setVisible(pairs)
+        self.matrix.setVisible(as_matrix)
+        self.tree.setVisible(self.report is not None and not as_matrix)
+        self.more.setEnabled(self.report is not None)
+        for action in self._of_picture:
+            action.setEnabled(as_matrix)
+            action.setToolTip("" if as_matrix else "Pairs of layers have a picture: bring the matrix to front")
 
     def start(self) -> None:
         """Ask a worker for what is chosen."""
@@ -163,10 +219,14 @@ class SensitivityDialog(ReportDialog):
         self.summary.setVisible(self.report is not None)
         if self.report is not None:
             self._fill(self.report)
+        self._show_page()
 
     def _fill(self, report: Report) -> None:
         inspect = self._session.state.inspect
-        table = table_of(report, {} if inspect is None else layer_labels(inspect))
+        labels = {} if inspect is None else layer_labels(inspect)
+        table = table_of(report, labels)
+        if isinstance(report, InteractionsReport):
+            self.matrix.set_grid(interaction_grid(report, labels))
         skipped = f" {numbers.plural(len(report.skipped), 'setting')} skipped." if report.skipped else ""
         self.summary.setText(table.summary + skipped)
         self.summary.setToolTip("\n".join(f"{layer}: {reason}" for layer, reason in report.skipped.items()))
