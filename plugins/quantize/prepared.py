@@ -226,6 +226,7 @@ def _rounded(
     rounded: dict[str, WeightQuantization] = {}
     for index, (name, bits) in enumerate(layers.items()):
         tools.cancel.raise_if_cancelled()
+        progress.update(index / len(layers))
         if bits.weight_bits > 8:
             continue
         node = graph.node(name)
@@ -244,7 +245,7 @@ def _rounded(
         smallest = smallest_scale(graph, node, data_scales.get(name), axis, array)
         width = min(bits.weight_bits, 7) if parameters.reduce_range else bits.weight_bits
         rounded[weight] = rounding.quantized(array, axis, width, rule, smallest_scale=smallest)
-        progress.update((index + 1) / len(layers))
+    progress.update(1.0)
     return rounded
 
 

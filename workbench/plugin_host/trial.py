@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from pydantic import ValidationError
@@ -38,6 +38,16 @@ class Trial:
     """Runs one method with a medium setting of each of its knobs; each public function is one check.
 
     A check returns what it saw and raises Rejected, or whatever the plugin raised.
+
+    Args:
+        method: On trial.
+        registry: Knows it and the knobs.
+        data: Samples of the trial network.
+        inference: Runs the results.
+        training: Must be able to run them too.
+        cancel: Ends a check.
+        parameters: In place of the defaults.
+        settings: Of all layers, in place of the medium ones; by knob.
     """
 
     def __init__(
@@ -48,8 +58,12 @@ class Trial:
         inference: InferenceEngine,
         training: TrainingEngine,
         cancel: CancelToken,
+        *,
+        parameters: Mapping[str, object] | None = None,
+        settings: Mapping[str, Setting] | None = None,
     ) -> None:
         self._method = method
+        self._parameters, self._chosen = dict(parameters or {}), dict(settings or {})
         self._registry = registry
         self._inference = inference
         self._training = training
@@ -178,10 +192,10 @@ class Trial:
         return self._result
 
     def _instance(self) -> Method:
-        return self._method(self._method.Parameters())
+        return self._method(self._method.Parameters.model_validate(self._parameters))
 
     def _settings(self) -> LayerSettings:
-        default = {knob.name: _medium(knob) for knob in self._method.knobs}
+        default = {knob.name: _medium(knob) for knob in self._method.knobs} | self._chosen
         return resolve(Plan(default=default), layer_knobs(self._graph, self._registry), self._registry.knobs)
 
     def _tools(self, fractions: list[float], token: CancelToken | None = None) -> Tools:
