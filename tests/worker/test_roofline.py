@@ -13,6 +13,7 @@ from workbench.domain.errors import BadInputError, DeviceError
 from workbench.domain.installation import own_command
 from workbench.domain.measurements import DeviceDescription
 from workbench.domain.roofline import ComputePeak, DevicePeaks, MemoryPeak, RooflineReport, under_roof
+from workbench.engines.inference_ort.kernel_rounds import run_microseconds
 from workbench.graph.kernel_graphs import KernelShape, kernel_graph
 from workbench.graph.model import ModelGraph
 from workbench.graph.storage import save_model
@@ -64,12 +65,41 @@ def test_the_lower_roof_binds() -> None:
     assert under_roof(PEAKS, "b", "C", form="uint8", flops=39, bytes=1, **common).bound == "memory"
 
 
+def test_every_run_counts_once_and_no_other() -> None:
+    def run(*microseconds: int) -> list[dict[str, object]]:
+        nodes = [
+            {"cat": "Node", "name": "n_kernel_time", "dur": duration, "args": {"op_name": "Conv"}}
+            for duration in microseconds
+        ]
+        return [*nodes, {"cat": "Session", "name": "model_run", "dur": 9, "args": {}}]
+
+    events = [event for duration in (90, 80, 70, 60, 5, 6, 7) for event in run(duration, 1)]
+    assert run_microseconds(events) == [6, 7, 8], "the first burst warms up"
+
+
 def test_traffic_counts_everything_once(small_cnn: ModelGraph) -> None:
     first, second, last = layer_traffic(small_cnn, batch=2)
     assert (first.macs, first.read, first.written) == (2 * 8 * 64 * 27, 2 * 3 * 64, 2 * 8 * 64)
     assert first.bytes() == 4 * (8 * 27 + 8 + 2 * 3 * 64 + 2 * 8 * 64)
     assert second.bytes("QLinearConv") == 8 * 8 * 9 + 4 * 8 + 2 * 2 * 8 * 64
     assert last.bytes("MatMulIntegerToFloat") == 40 + 4 * 5 + 2 * 8 + 4 * 2 * 5
+
+
+def test_half_precision_that_is_computed_in_float_counts_as_float(graph_from, measured_peaks: None, tmp_path) -> None:
+    weight = np.ones((16, 16, 3, 3), np.float16)
+    graph = graph_from(
+        """<ir_version: 9, opset_import: ["" : 17]>
+        net (float16[1,16,32,32] x) => (float16[1,16,30,30] y) { c = Conv (x, w) y = Relu (c) }""",
+        {"w": weight},
+    )
+    save_model(graph, tmp_path / "half.onnx")
+    (traffic,) = layer_traffic(graph, 1)
+    narrow = 2 * (16 * 16 * 9 + 16 * 32 * 32 + 16 * 30 * 30)
+    assert traffic.bytes() == narrow
+    spec = RooflineJob(model=str(tmp_path / "half.onnx"), seconds=0.1)
+    (entry,) = RooflineReport.model_validate(run_job(spec, JobContext())).layers
+    assert not entry.reason, "found again though the runtime renames what it widens"
+    assert entry.bytes in (narrow, 2 * narrow)
 
 
 def test_layers_without_sizes_say_why(graph_from) -> None:
@@ -167,7 +197,8 @@ def test_the_command_adds_to_the_profile(model: str, tmp_path: Path) -> None:
     status, out, err = run(model, model, *words, "--json")
     assert status == 0, err
     report = json.loads(out)
-    assert {"device", "models", "noise", "throughput", "energy"} == set(report)
+    assert {"device", "models", "noise", "throughput", "energy"} <= set(report)
+    assert "rooflines" not in report
     entry = report["models"][0]
     if entry["peak_memory_bytes"] is not None:
         assert entry["arena_bytes"] > 0

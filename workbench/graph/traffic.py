@@ -59,13 +59,16 @@ class LayerTraffic:
     unknown: bool = False
     reason: str = ""
 
-    def bytes(self, kernel: str | None = None) -> int:
+    def bytes(self, kernel: str | None = None, *, widened: bool = False) -> int:
         """Return the bytes that are moved, everything once.
 
         Args:
             kernel: What the runtime executes; by default what the layer's quantizers make likely.
+            widened: Whether it computes in float what is stored in half precision.
         """
         integer = _INTEGER_BYTES.get(kernel or ("QLinearConv" if self.integer else ""))
+        if integer is None and widened:
+            return (self.weights + self.read + self.written) * _WIDE + self.constant_bytes
         if integer is None:
             return self.weight_bytes + self.constant_bytes + (self.read + self.written) * self.value_bytes
         weight, read, written = integer

@@ -8,6 +8,7 @@ from typing import Any
 from workbench.devices.peak_book import PeakBook
 from workbench.domain.measurements import OperatorTime
 from workbench.domain.roofline import DevicePeaks, LayerRoof, RooflineReport, under_roof
+from workbench.engines.inference_ort.profile import WIDENED
 from workbench.graph.shapes import require_known_dimensions
 from workbench.graph.storage import model_sha256
 from workbench.graph.traffic import INTEGER_KERNELS, LayerTraffic, layer_traffic
@@ -74,7 +75,8 @@ def _placed(traffic: LayerTraffic, operators: list[OperatorTime], peaks: DeviceP
         reason = "it takes less than the runtime's clock can tell"
     if reason:
         return LayerRoof(layer=traffic.layer, op=traffic.op, reason=reason)
-    kernel = max(operators, key=lambda operator: operator.median_ms).op
+    slowest = max(operators, key=lambda operator: operator.median_ms)
+    kernel = slowest.op
     return under_roof(
         peaks,
         traffic.layer,
@@ -82,7 +84,7 @@ def _placed(traffic: LayerTraffic, operators: list[OperatorTime], peaks: DeviceP
         kernel=kernel,
         form="uint8" if kernel in INTEGER_KERNELS else "float32",
         flops=2 * traffic.macs,
-        bytes=traffic.bytes(kernel),
+        bytes=traffic.bytes(kernel, widened=slowest.node.startswith(WIDENED)),
         milliseconds=milliseconds,
         total_ms=total_ms,
     )

@@ -48,14 +48,17 @@ def run_microseconds(events: Iterable[Mapping[str, object]]) -> list[float]:
         events: What the runtime wrote, parsed.
     """
     totals: list[float] = []
+    ended = 0
     for event in events:
         arguments = event.get("args")
         if event.get("cat") == "Session" and event.get("name") == "model_run":
             totals.append(0.0)
+            ended += 1
         elif event.get("cat") == "Node" and str(event.get("name", "")).endswith("_kernel_time"):
             assert isinstance(arguments, dict)
             if arguments["op_name"] not in LAYOUT_CHANGES:
                 # A run's own event is written when it ends, after those of its nodes.
                 totals = totals or [0.0]
                 totals[-1] += float(str(event["dur"]))
-    return totals[_BURST:]
+    # The last run that ended has opened one that never came.
+    return totals[_BURST:ended]

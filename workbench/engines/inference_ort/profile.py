@@ -24,6 +24,8 @@ from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph, Node
 
 _SUFFIX = re.compile(r"(_token_\d+|_nchwc|_nhwc|_fused|/\w+Fusion|_QuantizeLinear|_DequantizeLinear|_Output)$")
+# Begins the names of values that the runtime computes in float where the file says half precision.
+WIDENED = "InsertedPrecisionFreeCast_"
 # Operators that a runtime fuses into the layer before them, seen from their output.
 _FUSED = frozenset({"Relu", "Clip", "LeakyRelu", "QuantizeLinear", "DequantizeLinear", "BatchNormalization", "Cast"})
 
@@ -86,11 +88,11 @@ class LayerJoin:
 
         Args:
             operator: Its name in the profile, e.g. "relu_3_nchwc" or "node_conv2d_1_token_4".
-            op: Its type; layout changes and quantizers never belong to a layer.
+            op: Its type; changes of layout and type, and quantizers, never belong to a layer.
         """
-        if op in ("ReorderInput", "ReorderOutput", "Transpose", "QuantizeLinear", "DequantizeLinear"):
+        if op in ("ReorderInput", "ReorderOutput", "Transpose", "QuantizeLinear", "DequantizeLinear", "Cast"):
             return None
-        name = operator
+        name = operator.removeprefix(WIDENED)
         while True:
             if name in self._layers:
                 return name
