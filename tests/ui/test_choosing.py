@@ -286,3 +286,16 @@ def test_a_running_search_shows_what_it_builds_and_thinks_of(qtbot: Any, session
     assert not panel.plot.grab().toImage().isNull()
     runner.confirm_cancel(job)
     qtbot.waitUntil(lambda: panel.scene.ghosts == ())
+
+
+def test_comparing_is_in_the_menu_and_choosing_in_the_help(desk: Any) -> None:
+    window = desk().window
+    session = window.session
+    act = next(act for act in window.actions_ if act.id == "candidate.compare")
+    assert act.why_not is not None
+    assert act.why_not() is not None
+    session.selection.set_candidate("c3")
+    window.actions_.trigger("candidate.compare")
+    assert window.panels["compare"].comparison.headings == ("Original", "Half")
+    assert window.panels["compare"].isVisible()
+    window.actions_.trigger("help.choosing")

@@ -78,6 +78,28 @@ def devices_page() -> str:
     )  # fmt: skip
 
 
+def choosing_page() -> str:
+    """Return how to choose among candidates."""
+    return _table(
+        "Choosing among candidates",
+        [
+            ("Front", "Any measure against any other, e.g. accuracy against bit operations. A candidate leaves the "
+             "front only when another one beats it beyond the intervals."),
+            ("Budget", "Drag the two lines: what lies beyond is greyed in the plot and left out of the table."),
+            ("Parallel", "An axis for each measure, the best always at the top. Drag along an axis to bound it, click "
+             "the bound to take it away."),
+            ("Filter", "Words of name, steps or note; #tag for a tag; “starred” for starred candidates."),
+            ("Tags, notes, star", "Double-click in the table, or right-click a candidate. Delete hides; undo, or Show "
+             "deleted, brings it back."),
+            ("Foretold", "While a search runs, hollow points stand where its next candidates are foretold to land, "
+             "with dotted intervals; the one with a dot is being built. They become solid once their files are measured."),
+            ("Compare", "Select several rows, right-click, Compare. Layers: time, and how far outputs are from the "
+             "original's. Classes: what each class loses. Samples: pictures of what is predicted otherwise."),
+            ("On the command line", "workbench compare ORIGINAL.onnx A.onnx B.onnx --data DATA.yaml"),
+        ],
+    )  # fmt: skip
+
+
 def about_page() -> str:
     """Return name, version, licence and what it runs on."""
     return (

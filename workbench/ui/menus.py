@@ -43,10 +43,11 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("&Compress", (
         "@defaults", "@bits", "compress.reset", LINE, "compress.preflight", "compress.run", "compress.search",
         "compress.cancel", LINE,
-        "candidate.restore", "candidate.ladder", "candidate.star", "candidate.export", "candidate.delete",
+        "candidate.restore", "candidate.compare", "candidate.ladder", "candidate.star", "candidate.export",
+        "candidate.delete",
     )),
     ("P&lugins", ("plugins.list", "plugins.reload", LINE, "plugins.folder", "plugins.new")),
-    ("&Help", ("help.shortcuts", "help.words", "help.devices", "help.log", LINE, "help.about")),
+    ("&Help", ("help.shortcuts", "help.words", "help.choosing", "help.devices", "help.log", LINE, "help.about")),
 )  # fmt: skip
 _LOOKS = ("view.system", "view.light", "view.dark")
 _RATIOS = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75)

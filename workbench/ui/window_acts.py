@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from workbench.ui.actions import Act
 from workbench.ui.graph_acts import register_graph_acts
-from workbench.ui.help_pages import Page, about_page, devices_page, shortcuts_page, words_page
+from workbench.ui.help_pages import Page, about_page, choosing_page, devices_page, shortcuts_page, words_page
 from workbench.ui.places_on_disk import show_folder
 from workbench.ui.theme import Mode
 
@@ -119,6 +119,14 @@ def _help(window: MainWindow) -> None:
             "What the words mean",
             lambda: Page("Words", words_page(), window).open(),
             "The field's terms in a line each",
+        )
+    )
+    actions.add(
+        Act(
+            "help.choosing",
+            "Choosing among candidates",
+            lambda: Page("Choosing", choosing_page(), window).open(),
+            "Axes, budgets, filters, tags, and comparing",
         )
     )
     actions.add(

@@ -45,6 +45,9 @@ def register_work_acts(window: MainWindow) -> None:
                 session.restore_candidate_plan(candidate.id)
             case "star":
                 session.do(mark_candidates((candidate,), star=not candidate.star))
+            case "compare":
+                window.panels["compare"].set_candidates((candidate.id,))
+                window.bring("compare")
             case "ladder":
                 show_ladder(session, candidate.id, window)
             case "delete":
@@ -106,6 +109,8 @@ def register_work_acts(window: MainWindow) -> None:
         Act("candidate.ladder", "Truth ladder…", partial(candidate_do, "ladder"),
             "Execute the candidate simulated, node by node and as deployed, and see where they differ",
             why_not=chosen),
+        Act("candidate.compare", "Compare with the original", partial(candidate_do, "compare"),
+            "Settings, layers, classes and the samples that changed, side by side", why_not=chosen),
         Act("candidate.delete", "Delete candidate", partial(candidate_do, "delete"), "Hide it; undo brings it back",
             icon="delete", why_not=chosen, title_now=delete_in_words),
         Act("plugins.list", "Installed plugins…", lambda: PluginsDialog(session, window).open(),

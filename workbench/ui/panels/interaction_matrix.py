@@ -126,7 +126,7 @@ class InteractionMatrix(QWidget):
         inner = rect.adjusted(0.5, 0.5, -0.5, -0.5) if rect.width() > 6 else rect
         cell = self.grid.cells.get((row, column))
         if row == column:
-            painter.fillRect(inner, self._theme.color("raised"))
+            painter.fillRect(inner, self._theme.color("grid"))
             return
         if cell is None:
             return
@@ -143,17 +143,22 @@ class InteractionMatrix(QWidget):
         step = max(1, -(-round(metrics.height()) // max(round(side), 1)))
         elide, middle = Qt.TextElideMode.ElideMiddle, Qt.AlignmentFlag.AlignVCenter
         marked = self.hovered or ()
-        for number, name in enumerate(self.grid.names):
-            if number % step and number not in marked:
-                continue
+        base, room = self._theme.color("base"), left - _MARGIN - 4
+        plain = [number for number in range(len(self.grid.names)) if number % step == 0 and number not in marked]
+        # The names of the cell under the pointer come last, over those that they cover.
+        for number in (*plain, *dict.fromkeys(marked)):
+            name = self.grid.names[number]
             painter.setPen(self._theme.color("text" if number in marked or not marked else "muted"))
-            room = left - _MARGIN - 4
-            box = QRectF(_MARGIN, top + number * side, room, side).adjusted(0, -20, 0, 20)
+            box = QRectF(_MARGIN, top + (number + 0.5) * side - metrics.height() / 2, room, metrics.height())
+            if number in marked:
+                painter.fillRect(box, base)
             painter.drawText(box, middle | Qt.AlignmentFlag.AlignRight, metrics.elidedText(name, elide, room))
             painter.save()
             painter.translate(left + (number + 0.5) * side, top - 4)
             painter.rotate(-90)
-            above = QRectF(0, -20, top - _MARGIN - 4, 40)
+            above = QRectF(0, -metrics.height() / 2, top - _MARGIN - 4, metrics.height())
+            if number in marked:
+                painter.fillRect(above, base)
             painter.drawText(above, middle, metrics.elidedText(name, elide, above.width()))
             painter.restore()
 

@@ -42,6 +42,9 @@ def draw_mark(painter: QPainter, kind: Kind, star: bool, at: QPointF, theme: The
             return
         painter.setPen(QPen(color, 2.0))
         painter.drawArc(ring, 90 * 16, -round(fraction * 360 * 16))
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(color)
+        painter.drawEllipse(at, 1.5, 1.5)
         return
     if kind == "stale":
         reach = RADIUS * 0.8

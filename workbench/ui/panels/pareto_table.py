@@ -17,6 +17,7 @@ from PySide6.QtWidgets import QAbstractItemView, QApplication, QTableView, QWidg
 
 from workbench.ui.models.candidate_model import COLUMNS, CandidateModel
 from workbench.ui.models.candidate_table import BASELINE, CandidateTable
+from workbench.ui.models.measures import Key
 from workbench.ui.models.number_column import plain
 from workbench.ui.models.ranked_proxy import Ascending, RankedProxy
 from workbench.ui.panels.column_widths import fit_columns
@@ -25,7 +26,7 @@ from workbench.ui.panels.pareto_marks import mark_pixmap
 from workbench.ui.theme import Theme
 
 _WIDEST = {"name": 138, "steps": 260, "note": 240, "tags": 160}
-_WHERE_KNOWN = ("memory", "bitops")
+_WHERE_KNOWN: tuple[Key, ...] = ("memory", "bitops")
 
 
 class _Shown(RankedProxy):

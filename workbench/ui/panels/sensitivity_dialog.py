@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QComboBox, QFormLayout, QLabel, QMenu, QPushButton, QTabBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QTabBar,
+    QVBoxLayout,
+    QWidget,
+)
 
 from workbench.domain.reports import SweepReport
 from workbench.domain.sensitivity_reports import EstimateReport, InteractionsReport
@@ -34,7 +44,7 @@ class SensitivityDialog(ReportDialog):
         self._job: str | None = None
         self.report: Report | None = None
         self.setWindowTitle("Sensitivity in other ways")
-        self.resize(860, 600)
+        self.resize(900, 720)
         self.kind, self.sweep, self.value, self.layers = (QComboBox() for _ in range(4))
         for kind in Kind:
             self.kind.addItem(kind.value, kind)
@@ -43,12 +53,18 @@ class SensitivityDialog(ReportDialog):
             label.setWordWrap(True)
             label.setTextFormat(Qt.TextFormat.PlainText)
         self.summary.setFont(self.strong())
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.FieldsStayAtSizeHint)
-        form.addRow("&Measure", self.kind)
-        form.addRow("&Knob and method", self.sweep)
-        form.addRow("&Value", self.value)
-        form.addRow("&Layers", self.layers)
+        form = QHBoxLayout()
+        form.setSpacing(24)
+        for fields in (
+            (("&Measure", self.kind), ("&Value", self.value)),
+            (("&Knob and method", self.sweep), ("&Layers", self.layers)),
+        ):
+            column = QFormLayout()
+            column.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.FieldsStayAtSizeHint)
+            for title, field in fields:
+                column.addRow(title, field)
+            form.addLayout(column)
+        form.addStretch()
         self.value.setToolTip("All values of the sweep, or the one that both layers of a pair take")
         self.layers.setToolTip("All layers, or those that are selected in the layer table or the graph")
         self.busy.setRange(0, 1000)
@@ -57,6 +73,7 @@ class SensitivityDialog(ReportDialog):
         self.stop.clicked.connect(self._cancel)
         self.tabs = QTabBar()
         self.tabs.setDrawBase(False)
+        self.tabs.setExpanding(False)
         self.tabs.addTab("Matrix")
         self.tabs.addTab("Table")
         self.tabs.currentChanged.connect(self._show_page)
