@@ -96,6 +96,21 @@ def test_profile_measures_there(run, known):
     assert report["models"][0]["operators"]
 
 
+@pytest.mark.slow
+def test_roofs_throughput_and_energy_are_those_of_the_device(run, known):
+    words = ("--roofline", "--throughput", "--streams", "2", "--energy", "--seconds", "0.2")
+    status, report, said = run("profile", "net.onnx", "--device", "loop", *words)
+    assert status == 0, said
+    (roofline,) = report["rooflines"]
+    assert roofline["peaks"]["device"]["name"] == "loop"
+    assert roofline["peaks"]["memory"]["gbytes_per_s"] > 0.1
+    assert {entry["bound"] for entry in roofline["layers"]} <= {"compute", "memory"}
+    assert report["throughput"]["device"]["name"] == "loop"
+    assert report["throughput"]["models"][0]["samples_per_second"]["median"] > 1
+    assert report["energy"]["device"]["name"] == "loop"
+    assert report["energy"]["models"][0]["estimate"]["macs_float"] > 0
+
+
 def test_metric_there_is_that_of_here(run, known):
     here = run("evaluate", "net.onnx", "--data", "data.yaml")[1]
     status, there, _ = run("evaluate", "net.onnx", "--data", "data.yaml", "--device", "loop")

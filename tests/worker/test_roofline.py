@@ -9,10 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from workbench.cli import profile_formats
+from workbench.cli.arguments import parse
+from workbench.cli.profile_verb import profile
+from workbench.domain.cancel import CancelToken
+from workbench.domain.energy import EnergyReport
 from workbench.domain.errors import BadInputError, DeviceError
 from workbench.domain.installation import own_command
 from workbench.domain.measurements import DeviceDescription
 from workbench.domain.roofline import ComputePeak, DevicePeaks, MemoryPeak, RooflineReport, under_roof
+from workbench.domain.throughput import ThroughputReport
 from workbench.engines.inference_ort.kernel_rounds import run_microseconds
 from workbench.graph.kernel_graphs import KernelShape, kernel_graph
 from workbench.graph.model import ModelGraph
@@ -123,6 +129,7 @@ def test_layers_lie_under_roofs_that_are_measured_once(model: str, measured_peak
         return RooflineReport.model_validate(run_job(RooflineJob(model=model, seconds=0.1, **settings), JobContext()))
 
     report = roofline(batch=2)
+    assert "GFLOP/s" in profile_formats.roofline(report)
     assert [entry.layer for entry in report.layers] == ["Conv_0", "Conv_2", "Gemm_7"]
     for entry in report.known:
         assert entry.flops > 0
@@ -207,9 +214,10 @@ def test_the_command_adds_to_the_profile(model: str, tmp_path: Path) -> None:
     first = report["energy"]["models"][0]["estimate"]
     assert first["memory_mj"] == 0
     assert report["energy"]["estimate_basis"] == "given by the user"
-    text = run(model, *words)[1]
-    assert "ESTIMATED, not measured" in text
-    assert "2 stream(s), each a session of its own" in text
+    told = profile_formats.energy(EnergyReport.model_validate(report["energy"]))
+    assert "ESTIMATED, not measured" in told
+    told = profile_formats.throughput(ThroughputReport.model_validate(report["throughput"]))
+    assert "2 stream(s), each a session of its own" in told
 
 
 @pytest.mark.parametrize(
@@ -218,22 +226,23 @@ def test_the_command_adds_to_the_profile(model: str, tmp_path: Path) -> None:
         (("--throughput", "--streams", "0"), "--streams is 0"),
         (("--streams", "2"), "--streams is of --throughput"),
         (("--coefficients", "c.yaml"), "--coefficients is of --energy"),
+        (("--fresh",), "--fresh is of --roofline"),
+        (("--throughput", "--streams", "65"), "--streams is 65"),
         (("--energy", "--coefficients", "nowhere.yaml"), "there is no file of coefficients"),
-        (("--throughput", "--device", "pi"), "there is no device 'pi'"),
     ],
 )
-def test_bad_options_are_one_line(model: str, words: tuple[str, ...], said: str) -> None:
-    status, _, err = run(model, *words)
-    assert status == 2
-    assert said in err
-    assert len(err.strip().splitlines()) == 1
+def test_bad_options_are_refused_before_the_work(model: str, words: tuple[str, ...], said: str) -> None:
+    # Nothing is printed before, so that no console is needed.
+    with pytest.raises(BadInputError, match=said):
+        profile(parse(["profile", model, *words]), None, CancelToken())  # type: ignore[arg-type]
 
 
-def test_coefficients_are_checked(model: str, tmp_path: Path) -> None:
+def test_bad_coefficients_are_one_line(model: str, tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("dram_pj_per_byte: -1\n")
     status, _, err = run(model, "--energy", "--coefficients", str(tmp_path / "c.yaml"))
     assert status == 2
     assert "dram_pj_per_byte" in err
+    assert len(err.strip().splitlines()) == 1
 
 
 def test_the_users_own_coefficients_are_a_setting(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

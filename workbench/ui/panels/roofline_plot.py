@@ -138,7 +138,8 @@ class RooflinePlot(SmallPlot):
 
 def _decades(low: float, high: float) -> list[list[tuple[float, str]]]:
     """Return ticks of a logarithmic axis: powers of ten with their text, and 2 and 5 between them without."""
-    major, minor = [], []
+    major: list[tuple[float, str]] = []
+    minor: list[tuple[float, str]] = []
     for power in range(math.floor(low), math.ceil(high) + 1):
         major.append((float(power), f"{10.0**power:g}"))
         minor.extend((power + math.log10(factor), "") for factor in (2, 5))
