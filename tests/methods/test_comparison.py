@@ -8,13 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.fakes.method_tools import registry_of, tools
 from workbench.api import BadInputError, CancelledError, CancelToken, ModelGraph
 from workbench.data.dataset import Dataset, open_split
 from workbench.domain.data_description import DataDescription
+from workbench.domain.knobs import FIRST_PARTY_KNOBS
 from workbench.domain.ladder import IDENTICAL_DB
+from workbench.domain.plan import Plan, resolve
+from workbench.domain.recipe import Step
 from workbench.engines.inference_ort import OrtEngine
+from workbench.graph.layers import find_layers
 from workbench.graph.storage import save_model
 from workbench.methods.comparison import compare_models
+from workbench.methods.preparation import RecipeData
 
 
 @pytest.fixture
@@ -153,3 +159,34 @@ def test_what_can_not_be_compared_is_refused(
     cancel.cancel()
     with pytest.raises(CancelledError):
         compare_models(engine, (model_file, model_file), dataset, cancel=cancel)
+
+
+def test_a_broken_file_is_compared_all_the_same(
+    engine: OrtEngine, model_file: Path, small_cnn: ModelGraph, dataset: Dataset, tmp_path: Path
+) -> None:
+    weights = small_cnn.constant("w3")
+    assert weights is not None
+    save_model(small_cnn.with_initializers({"w3": -weights}), tmp_path / "other.onnx")
+    report = compare_models(engine, (model_file, tmp_path / "other.onnx"), dataset, layer_samples=8, pictures=1)
+    assert report.models[1].changed > 0
+    assert report.layers[-1].sqnr_db[0] is not None
+    assert report.layers[-1].sqnr_db[0] < 10
+
+
+def test_layers_that_lost_channels_are_compared_over_those_that_are_left(
+    engine: OrtEngine, model_file: Path, small_cnn: ModelGraph, labelled: DataDescription, dataset: Dataset,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    plan = resolve(
+        Plan(default={"prune_ratio": 0.5}), {layer.name: layer.knobs for layer in find_layers(small_cnn)},
+        FIRST_PARTY_KNOBS,
+    )  # fmt: skip
+    method = registry_of("prune").instantiate(Step(method="prune.l1"))
+    data = RecipeData(labelled, small_cnn.inputs, engine, small_cnn, seed=0)
+    pruned = method.apply(small_cnn, plan, tools(small_cnn, data)).graph
+    save_model(pruned, tmp_path / "pruned.onnx")
+    report = compare_models(engine, (model_file, tmp_path / "pruned.onnx"), dataset, layer_samples=8, pictures=0)
+    first = report.layers[0].sqnr_db[0]
+    # Nothing before the first layer changed: what is left of its output is the same.
+    assert first is not None
+    assert first > 100

@@ -18,6 +18,8 @@ from workbench.domain.measurements import PairedDifference
 
 Found = tuple[tuple[ClassComparison, ...], str]
 _NO_CLASSES = "There are no classes in this task: samples have numbers, not one label each."
+_NO_LABELS = "Without labels nobody knows what is right."
+_NO_IOU = "Segmentation is compared by class with metric miou."
 
 
 def class_accuracies(dataset: Dataset, predicted: np.ndarray | None) -> Found:
@@ -29,7 +31,7 @@ def class_accuracies(dataset: Dataset, predicted: np.ndarray | None) -> Found:
     """
     targets = dataset.targets
     if targets is None or predicted is None:
-        return (), "Without labels nobody knows what is right."
+        return (), _NO_LABELS
     right = predicted == targets
     found = []
     for label in np.unique(targets):
@@ -49,10 +51,10 @@ def class_ious(dataset: Dataset, metrics: Sequence[Metric]) -> Found:
 
     Args:
         dataset: With a label at every pixel.
-        metrics: Mean IoU as taken of each model; () where the task is none of segmentation.
+        metrics: Mean IoU as taken of each model; () where another metric was taken.
     """
     if not metrics:
-        return (), _NO_CLASSES
+        return (), _NO_IOU if dataset.description.task == "segmentation" else _NO_CLASSES
     records = np.stack([metric.per_sample for metric in metrics])
     classes = records.shape[2] // 2
     found = []

@@ -65,7 +65,9 @@ class PlacesReading:
         """There is no single one."""
 
     def moved(self, original: np.ndarray, other: np.ndarray) -> np.ndarray:
-        """Return the share of places that are predicted otherwise."""
+        """Return the share of places that are predicted otherwise; of a single score, how far it went."""
+        if original.shape[self._axis] == 1:
+            return ValuesReading().moved(original, other)
         changed = original.argmax(axis=self._axis) != other.argmax(axis=self._axis)
         return np.asarray(changed.reshape(len(original), -1).mean(axis=1))
 

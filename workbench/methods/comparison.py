@@ -41,7 +41,8 @@ class _Run:
         self.task = dataset.description.task
         self.reading = reading_of(self.task)
         self.metrics = [checked_metric(dataset) for _ in models]
-        self.ious = [checked_metric(dataset, "miou") for _ in models] if self.task == "segmentation" else []
+        # Other metrics of segmentation may have outputs of their own kind.
+        self.ious = self.metrics if self.metrics[0].name == "miou" else []
         self._predicted: list[list[np.ndarray]] = [[] for _ in models]
         self._moved: list[list[np.ndarray]] = [[] for _ in models]
 
@@ -60,8 +61,6 @@ class _Run:
             against = first if metric.against == "reference" else batch.targets
             assert against is not None, "checked with the metric"
             metric.update(output, against)
-            if self.ious and batch.targets is not None:
-                self.ious[number].update(output, batch.targets)
             predicted = self.reading.predictions(output)
             if predicted is not None:
                 self._predicted[number].append(predicted)

@@ -61,16 +61,24 @@ class _Side:
     ) -> None:
         graph = open_model(path)
         known = {value for node in original.nodes for value in node.outputs}
+        there = {value: node for node in graph.nodes for value in node.outputs}
+        nodes = {node.name: node for node in graph.nodes}
         self.values: dict[str, tuple[str, str]] = {}
         self.left: dict[str, Kept | None] = {}
-        for node, _ in layer_nodes(graph):
-            if node.name in layers:
-                # A layer that took up what followed it (batch normalization) has the name of what it now computes.
-                name = node.outputs[0]
-                self.values[node.name] = (name if name in known else layers[node.name].outputs[0], name)
-                self.left[node.name] = kept(node.metadata)
-        own = tuple(dict.fromkeys(name for _, name in self.values.values()))
-        self.session = engine.open(graph.with_outputs(own), optimize=False, cancel=cancel) if own else None
+        for layer, before in layers.items():
+            value, node = before.outputs[0], nodes.get(layer)
+            # Names of values are the join: where a layer was split, or got its batch normalization back, another node
+            # now makes the value; where it took one up, its output has the name of what followed it.
+            if value in there:
+                self.values[layer] = value, value
+            elif node is not None:
+                own = node.outputs[0]
+                self.values[layer] = (own if own in known else value), own
+            else:
+                continue
+            self.left[layer] = kept((node or there[value]).metadata)
+        watched = tuple(dict.fromkeys(name for _, name in self.values.values()))
+        self.session = engine.open(graph.with_outputs(watched), optimize=False, cancel=cancel) if watched else None
         self.ratios = {layer: _Ratio() for layer in self.values}
 
 

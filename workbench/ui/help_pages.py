@@ -92,9 +92,9 @@ def choosing_page() -> str:
             ("Tags, notes, star", "Double-click in the table, or right-click a candidate. Delete hides; undo, or Show "
              "deleted, brings it back."),
             ("Foretold", "While a search runs, hollow points stand where its next candidates are foretold to land, "
-             "with dotted intervals; the one with a dot is being built. They become solid once their files are measured."),
-            ("Compare", "Select several rows, right-click, Compare. Layers: time, and how far outputs are from the "
-             "original's. Classes: what each class loses. Samples: pictures of what is predicted otherwise."),
+             "with dotted intervals; the one with a dot is being built. They become solid once they are measured."),
+            ("Compare", "Select several rows, right-click, Compare. Layers: time, and how far outputs are from "
+             "the original's. Classes: what each class loses. Samples: pictures of what is predicted otherwise."),
             ("On the command line", "workbench compare ORIGINAL.onnx A.onnx B.onnx --data DATA.yaml"),
         ],
     )  # fmt: skip
