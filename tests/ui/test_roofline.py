@@ -134,7 +134,7 @@ def test_one_button_measures_all_layers(desk: Desk) -> None:
     assert desk.runner.specs[desk.runner.last("roofline")].renew, "measured again means the roofs too"
     desk.session.selection.set_layers((LAST,))
     assert "of what memory allows at 0.44\N{NO-BREAK SPACE}FLOP/byte" in view.message.text()
-    assert "waits for its own start" in view.message.text()
+    assert "held back by the start of its kernel" in view.message.text()
     desk.session.selection.set_layers((ODD,))
     assert "no place under the roofs: it takes less" in view.message.text()
     assert view.plot.isVisible(), "the other layers have theirs"
@@ -184,6 +184,7 @@ def test_words_tell_caches_from_a_busy_machine() -> None:
         assert view is not None
         return view.text
 
+    assert "Smaller weights and activations" in text(placed(INNER, "float32", 1_000_000, 1_000_000, 0.2))
     assert "still in a cache" in text(placed(INNER, "float32", 1_000_000, 1_000_000, 0.05))
     assert "busy when that was measured" in text(placed(INNER, "float32", 50_000_000, 1_000_000, 0.4))
     assert "measure again for better figures" in text(placed(INNER, "float32", 5_000_000, 100_000, 0.1), quiet=False)

@@ -56,7 +56,7 @@ def profile(options: argparse.Namespace, console: Console, cancel: CancelToken) 
             rooflines = []
             for model in models:
                 console.restart_progress()
-                spec = RooflineJob(model=model, renew=options.fresh, **common)
+                spec = RooflineJob(model=model, renew=options.fresh and not rooflines, **common)
                 rooflines.append(RooflineReport.model_validate(run_job(spec, context(console, cancel))))
             recording.rooflined(rooflines[0])
             payload["rooflines"] = [found.model_dump(mode="json") for found in rooflines]

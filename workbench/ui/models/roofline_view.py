@@ -57,18 +57,19 @@ def _text(report: RooflineReport, current: LayerRoof) -> str:
     form = STAIR_TITLES[current.form]
     if current.bound == "compute":
         told = f"{speed}, {share} of what arithmetic in {form} allows here. "
-        told += (
-            "Fewer multiplications, or cheaper ones, would make it faster."
-            if current.roof_share >= _FAR
-            else "That is far below both roofs: a kernel as small as this one mostly waits for its own start."
-        )
+        remedy = "Fewer multiplications, or cheaper ones, would make it faster."
     else:
         told = f"{speed}, {share} of what memory allows at {intensity_text(current.intensity)}. "
-        told += (
-            "Smaller weights and activations would make it faster, fewer multiplications alone would not."
-            if current.roof_share >= _FAR
-            else "That is far below both roofs: a kernel as small as this one mostly waits for its own start."
-        )
+        remedy = "Smaller weights and activations would make it faster, fewer multiplications alone would not."
+        cache = report.peaks.memory.cache_bytes
+        if cache is not None and current.bytes <= cache and current.roof_share <= 1:
+            remedy += " What it moves fits the cache, though, which is faster than memory."
+    told += (
+        remedy
+        if current.roof_share >= _FAR
+        else "That is far below both roofs: so small a layer is held back by the start of its kernel, and by blocks that "
+        "its channels don't fill."
+    )
     if current.roof_share > 1 and current.bound == "memory":
         told += " It is above the roof because what it reads is still in a cache."
     elif current.roof_share > 1:
