@@ -84,6 +84,7 @@ from workbench.graph.passes.remove_quantizers import remove_quantizers
 from workbench.graph.passes.scale_inputs import InputScale, scale_inputs
 from workbench.graph.passes.shift_bias import shift_biases, takes_shift
 from workbench.graph.passes.store_blocks import store_blocks, why_not_blocks
+from workbench.graph.passes.store_codebook import Codebook, store_codebooks
 from workbench.graph.passes.store_narrow import Narrow, narrow_trial, store_narrow
 from workbench.graph.passes.trainable_qdq import TrainingForm, rescaled_weights, trainable_qdq
 from workbench.graph.passes.upgrade_opset import upgrade_opset
@@ -139,6 +140,7 @@ __all__ = [
     "ChannelRows",
     "Choice",
     "Chosen",
+    "Codebook",
     "DataError",
     "Dimension",
     "Factor",
@@ -261,6 +263,7 @@ __all__ = [
     "sparse_weights",
     "sparsity_of",
     "store_blocks",
+    "store_codebooks",
     "store_half",
     "store_narrow",
     "takes_shift",

@@ -102,7 +102,9 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
 
-def refuse_other_bits(owners: dict[str, tuple[str, int]], node: Node, weight: str, bits: int) -> None:
+def refuse_other_bits(
+    owners: dict[str, tuple[str, int]], node: Node, weight: str, bits: int, knob: str = WEIGHT_BITS.name
+) -> None:
     """Note down that a layer wants its weight in so many bits.
 
     Args:
@@ -110,6 +112,7 @@ def refuse_other_bits(owners: dict[str, tuple[str, int]], node: Node, weight: st
         node: The layer.
         weight: Its weight's name.
         bits: What it wants.
+        knob: Name of what says so.
 
     Raises:
         RecipeError: another layer shares the weight and wants it in other bits.
@@ -117,9 +120,9 @@ def refuse_other_bits(owners: dict[str, tuple[str, int]], node: Node, weight: st
     owner, other = owners.setdefault(weight, (node.name, bits))
     if other != bits:
         raise RecipeError(
-            f"weight_bits is {bits}, but layer {owner!r} shares the weight {weight!r} at {other}",
+            f"{knob} is {bits}, but layer {owner!r} shares the weight {weight!r} at {other}",
             where=node.name,
-            action="Give both layers the same weight_bits.",
+            action=f"Give both layers the same {knob}.",
         )
 
 

@@ -17,7 +17,7 @@ from workbench.graph.model import ModelGraph, Node
 from workbench.graph.packed_codes import NBITS_OPERATOR, is_nbits, nbits_shape
 from workbench.graph.shapes import fixed_batch, sample_shapes
 from workbench.graph.statics import Statics
-from workbench.graph.weights import is_float, stored
+from workbench.graph.weights import stored
 
 # Inputs that hold trained numbers, by operator of the standard domain (and ONNX Runtime's fused forms).
 _TRAINED_INPUTS: dict[str, tuple[int, ...]] = {
@@ -209,7 +209,7 @@ def _params(graph: ModelGraph, node: Node, counted: set[str]) -> int:
         weight = stored(graph, name) if name else None
         if weight is None or weight.name in counted or not weight.shape:
             continue
-        if is_float(weight.dtype) or weight.quantized or node.op in _QUANTIZED:
+        if weight.real or node.op in _QUANTIZED:
             if node.op in ("Add", "Sub", "Mul", "Div") and prod(weight.shape) == 1:
                 continue
             counted.add(weight.name)

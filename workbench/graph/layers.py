@@ -21,7 +21,7 @@ from workbench.graph.model import ModelGraph, Node
 from workbench.graph.packed_codes import is_nbits
 from workbench.graph.shapes import fixed_batch, open_dimensions, sample_shapes, static_values
 from workbench.graph.statics import Dims, Statics
-from workbench.graph.weights import Weight, is_float, stored, weight_of
+from workbench.graph.weights import Weight, stored, weight_of
 
 _ALL = (PRUNE_RATIO.name, WEIGHT_BITS.name, ACTIVATION_BITS.name)
 _SPARSE = (SPARSITY.name, SPARSITY_PATTERN.name)
@@ -59,7 +59,7 @@ def layer_nodes(graph: ModelGraph) -> tuple[tuple[Node, Weight], ...]:
 
 
 def _is_layer(node: Node, weight: Weight) -> bool:
-    real = is_float(weight.dtype) or weight.quantized
+    real = weight.real
     if node.op == "Gather":
         # A table of two dimensions is an embedding; gathers on vectors and integers are shape arithmetic.
         return real and len(weight.shape) == 2 and int(node.attribute("axis", 0)) == 0

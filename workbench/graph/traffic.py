@@ -107,7 +107,7 @@ def _traffic(graph: ModelGraph, node: Node, weight: Weight, known: Statics) -> L
     dtype = known.dtypes.get(inputs[0] if inputs else node.outputs[0], ir.DataType.FLOAT)
     value_bytes = max(int(dtype.itemsize), 1)
     weights = int(prod(weight.shape))
-    unpacked = weight.quantized and not is_nbits(node)
+    unpacked = (weight.quantized or weight.looked_up) and not is_nbits(node)
     producer = graph.producer(inputs[0]) if inputs else None
     return LayerTraffic(
         layer=node.name,

@@ -35,6 +35,7 @@ _TRANSPARENT = frozenset(
     {"DequantizeLinear", "QuantizeLinear", "Cast", "Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze"}
 )
 # Types that hold plain real numbers; integers are indices and shapes unless something dequantizes them.
+_TABLES = frozenset({"int8", "float32"})
 _FLOATS = frozenset({"float32", "float64", "float16", "bfloat16"})
 
 
@@ -64,6 +65,16 @@ class Weight:
     def quantized(self) -> bool:
         """Whether a DequantizeLinear stands between it and the layer, or the layer unpacks codes itself."""
         return self.reader is not None or any(node.op == "DequantizeLinear" for node in self.through)
+
+    @property
+    def looked_up(self) -> bool:
+        """Whether its real numbers are taken from a table, by stored codes, and computed with as they are."""
+        return not self.quantized and any(node.op == "Gather" for node in self.through)
+
+    @property
+    def real(self) -> bool:
+        """Whether it stands for real numbers, however it is stored."""
+        return is_float(self.dtype) or self.quantized or self.looked_up
 
 
 def weight_of(graph: ModelGraph, node: Node) -> Weight | None:
@@ -125,9 +136,9 @@ def weight_values(graph: ModelGraph, weight: Weight) -> np.ndarray:
 
 
 def _looks_up_levels(graph: ModelGraph, node: Node) -> bool:
-    """Whether a node takes the levels of a quantized weight from a table, by stored codes."""
+    """Whether a node takes the levels of a weight, integers or real numbers, from a table by stored codes."""
     table = graph.constant_shape(node.inputs[0])
-    if node.op != "Gather" or table is None or len(table) != 1 or graph.value(node.inputs[0]).dtype != "int8":
+    if node.op != "Gather" or table is None or len(table) != 1 or graph.value(node.inputs[0]).dtype not in _TABLES:
         return False
     codes = graph.producer(node.inputs[1])
     return codes is not None and codes.op == "Cast" and graph.is_constant(codes.inputs[0])
