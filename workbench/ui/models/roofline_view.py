@@ -67,8 +67,8 @@ def _text(report: RooflineReport, current: LayerRoof) -> str:
     told += (
         remedy
         if current.roof_share >= _FAR
-        else "That is far below both roofs: so small a layer is held back by the start of its kernel, and by blocks that "
-        "its channels don't fill."
+        else "That is far below both roofs: so small a layer is held back by the start of its kernel, and by blocks "
+        "that its channels don't fill."
     )
     if current.roof_share > 1 and current.bound == "memory":
         told += " It is above the roof because what it reads is still in a cache."
