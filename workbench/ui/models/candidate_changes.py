@@ -5,6 +5,7 @@ from __future__ import annotations
 from workbench.project.state import Candidate
 from workbench.ui.models import numbers
 from workbench.ui.models.facts import Fact, exact, moved
+from workbench.ui.models.memory_facts import memory_facts
 
 
 def layer_changes(candidate: Candidate | None, layer: str) -> tuple[Fact, ...]:
@@ -56,6 +57,7 @@ def candidate_facts(candidate: Candidate | None) -> tuple[Fact, ...]:
         facts.append(
             Fact("Time ratio", numbers.ratio_text(report.latency.ratio_to_first), "Candidate to original, interleaved")
         )
+        facts.extend(memory_facts(report.latency))
     model, file = report.model, report.candidate
     size = moved(numbers.size_text(model.size_bytes), numbers.size_text(file.size_bytes))
     facts.append(Fact("Size", size, exact(file.size_bytes, "bytes")))

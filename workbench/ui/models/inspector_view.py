@@ -21,6 +21,7 @@ from workbench.ui.models.importance import Importance, layer_importance, says_im
 from workbench.ui.models.layer_geometry import geometry_facts
 from workbench.ui.models.layer_table import LayerRow, LayerTable
 from workbench.ui.models.layer_ties import BranchView, GroupView, Limit, Member, branch_view, group_view, limits
+from workbench.ui.models.memory_facts import memory_facts
 from workbench.ui.models.result_plan import result_plans, take_over_title
 from workbench.ui.models.setting_choices import refused_by_all
 
@@ -300,6 +301,7 @@ def _model(state: ProjectState, report: InspectReport, candidate: Candidate | No
         how = f"batch {first.batch}, {numbers.plural(device.threads, 'thread')}, {device.cpu}, {device.runtime}"
         tip = f"Median of {first.runs} runs, {how}, 95 % interval"
         facts.append(Fact("Latency", numbers.latency_text(first.latency_ms) + device_words(device.name), tip))
+        facts.extend(memory_facts(first))
     return Inspection(
         kind="model",
         heading=Path(model.path).name,
