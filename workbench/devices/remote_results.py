@@ -50,6 +50,7 @@ class RemoteTimes(RemoteAnswer):
     runs_ms: tuple[tuple[float, ...], ...]
     active_ms: tuple[tuple[float, ...], ...]
     load: Load
+    cores: tuple[int, ...]
     operators: tuple[tuple[tuple[str, str, float], ...], ...]
     memory: tuple[MemoryUse, ...]
 

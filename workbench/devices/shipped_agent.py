@@ -27,6 +27,7 @@ MODULES = (
     "workbench.devices.agent.throughput",
     "workbench.devices.bandwidth",
     "workbench.devices.energy_rounds",
+    "workbench.devices.held_cores",
     "workbench.devices.processor",
     "workbench.devices.rapl",
     "workbench.devices.resident_memory",

@@ -308,7 +308,9 @@ class SshDevice:
                 )
             )
         noise = judge(timings.rounds_ms[:, 0], result.load, threads or result.device.cores)
-        return LatencyReport(device=self._description(result.device, threads), models=tuple(entries), noise=noise)
+        return LatencyReport(
+            device=self._description(result.device, threads), models=tuple(entries), noise=noise, cores=result.cores
+        )
 
 
 class _Chosen(NamedTuple):

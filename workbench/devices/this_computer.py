@@ -14,6 +14,7 @@ import onnxruntime
 from workbench.devices._base import Bandwidth, EnergyFound
 from workbench.devices.bandwidth import cache_bytes, stream_times
 from workbench.devices.energy_rounds import energy_rounds
+from workbench.devices.held_cores import held_cores
 from workbench.devices.load import LoadWatch
 from workbench.devices.memory import MemoryUse, memory_use
 from workbench.devices.processor import cpu_name, integer_dot_products
@@ -117,15 +118,17 @@ class ThisComputer:
         """
         progress = progress or Progress()
         progress.update(0.0, "opening")
-        sessions, inputs, size = _opened(models, threads, batch, dimensions, seed, cancel)
-        watch = LoadWatch()
-        timings = time_rounds(
-            [partial(session.run_exactly, arrays) for session, arrays in zip(sessions, inputs, strict=True)],
-            seconds=seconds,
-            seed=seed,
-            report=progress.part(0.0, 0.8, "timing").update,
-            check=None if cancel is None else cancel.raise_if_cancelled,
-        )
+        with held_cores(threads) as cores:
+            # Threads that sessions start stay on the cores that hold this one.
+            sessions, inputs, size = _opened(models, threads, batch, dimensions, seed, cancel)
+            watch = LoadWatch()
+            timings = time_rounds(
+                [partial(session.run_exactly, arrays) for session, arrays in zip(sessions, inputs, strict=True)],
+                seconds=seconds,
+                seed=seed,
+                report=progress.part(0.0, 0.8, "timing").update,
+                check=None if cancel is None else cancel.raise_if_cancelled,
+            )
         noise = judge(timings.rounds_ms[:, 0], watch.read(), threads or available_cores())
         summaries = summarize(timings, seed)
         entries = []
@@ -158,7 +161,7 @@ class ThisComputer:
                 )
             )
         progress.update(1.0)
-        return LatencyReport(device=self.describe(threads), models=tuple(entries), noise=noise)
+        return LatencyReport(device=self.describe(threads), models=tuple(entries), noise=noise, cores=cores)
 
     def bandwidth(
         self,

@@ -126,11 +126,15 @@ class Noise(_Value):
 
 
 class LatencyReport(_Value):
-    """Interleaved latency of several models; the first one is the reference of the ratios."""
+    """Interleaved latency of several models; the first one is the reference of the ratios.
+
+    `cores` are those that the runs were held on; empty where the system can't hold them, or was not asked to.
+    """
 
     device: DeviceDescription
     models: tuple[ModelLatency, ...]
     noise: Noise
+    cores: tuple[int, ...] = ()
 
 
 class SensitivityPoint(_Value):

@@ -35,22 +35,24 @@ def measure(
         AgentError: a module is missing, or a model is damaged, refused or fails.
     """
     needed_modules()
+    from workbench.devices.held_cores import held_cores
     from workbench.devices.rounds import time_rounds
     from workbench.engines.inference_ort.options import session_options
 
     models: list[Mapping[str, Any]] = job["models"]
     report(0.0, "opening")
     runs, paths = [], []
-    for number, model in enumerate(models):
-        paths.append(store.use(model["sha256"]))
-        runs.append(runnable(paths[-1], session_options(threads=job["threads"]), model, job["seed"], number)[0])
-    load = SystemLoad()
-    timings = time_rounds(
-        runs,
-        seconds=job["seconds"],
-        seed=job["seed"],
-        report=lambda done, text: report(0.8 * done, f"timing: {text}"),
-    )
+    with held_cores(job["threads"]) as cores:
+        for number, model in enumerate(models):
+            paths.append(store.use(model["sha256"]))
+            runs.append(runnable(paths[-1], session_options(threads=job["threads"]), model, job["seed"], number)[0])
+        load = SystemLoad()
+        timings = time_rounds(
+            runs,
+            seconds=job["seconds"],
+            seed=job["seed"],
+            report=lambda done, text: report(0.8 * done, f"timing: {text}"),
+        )
     others = load.read()
     operators: list[list[list[object]]] = []
     memory: list[dict[str, int | None]] = []
@@ -65,6 +67,7 @@ def measure(
         "runs_ms": [run.tolist() for run in timings.runs_ms],
         "active_ms": [run.tolist() for run in timings.active_ms],
         "load": others,
+        "cores": list(cores),
         "operators": operators,
         "memory": memory,
     }
