@@ -42,6 +42,18 @@ class QuantizationParameters(Parameters):
         title="Weight range",
         description="Range of each output channel's weights; auto is minmax at 8 bits, mse below.",
     )
+    weight_scales: Literal["channel", "tensor"] = Field(
+        default="channel",
+        title="Scales of weights",
+        description="One scale for each output channel, or one for the whole weight, as some devices want: much less "
+        "accurate below 8 bits where channels differ in size (put quantize.equalize first).",
+    )
+    activation_scheme: Literal["affine", "symmetric"] = Field(
+        default="affine",
+        title="Scheme of activations",
+        description="affine takes the range as it is; symmetric the same range on both sides of zero, as some devices "
+        "want, which wastes a bit behind rectifiers and fuses less here. Activations of 1 bit are affine.",
+    )
     activation_type: Literal["uint8", "int8"] = Field(
         default="uint8",
         title="Activation type",
@@ -93,6 +105,14 @@ class QuantizationParameters(Parameters):
         """Return the same for a stand-in: one sample and plain ranges, which change no node and no number format."""
         update = {"calibration_samples": 1, "calibrator": "minmax", "weight_range": "minmax"}
         return self.calibration().model_copy(update=update)
+
+    def reach(self, low: float, high: float, bits: int) -> tuple[float, float]:
+        """Return the range that activations of so many bits get where [low, high] was found."""
+        if self.activation_scheme == "affine" or bits == 1:
+            return low, high
+        farthest, positive = max(-low, high), 2 ** (bits - 1) - 1
+        # Below zero there is one level more.
+        return -farthest * (positive + 1) / positive, farthest
 
     def calibrator_of(self, value: str) -> Calibrator:
         """Return a new calibrator for the value of that name."""

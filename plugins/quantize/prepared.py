@@ -155,7 +155,7 @@ def prepare(
     signed = parameters.activation_type == "int8"
 
     def quantizer(value: str, bits: int) -> ActivationQuantization:
-        reach = calibrators[value].range(bits)
+        reach = parameters.reach(*calibrators[value].range(bits), bits)
         return ActivationQuantization.from_range(*reach, bits, signed=signed, power_of_two=rounding.power_of_two_scales)
 
     activations = {value: quantizer(value, bits) for value, bits in placed.bits.items()}
@@ -241,7 +241,7 @@ def _rounded(
                 where=name,
                 action="Leave this layer at 32 bits.",
             )
-        axis = channel_axis(node, array, bits.weight)
+        axis = channel_axis(node, array, bits.weight) if parameters.weight_scales == "channel" else None
         smallest = smallest_scale(graph, node, data_scales.get(name), axis, array)
         width = min(bits.weight_bits, 7) if parameters.reduce_range else bits.weight_bits
         rounded[weight] = rounding.quantized(array, axis, width, rule, smallest_scale=smallest)

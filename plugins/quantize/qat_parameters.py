@@ -148,9 +148,11 @@ class QatParameters(QuantizationParameters, TrainingParameters):
     )
 
     @model_validator(mode="after")
-    def _some_epochs(self) -> QatParameters:
+    def _fits_together(self) -> QatParameters:
         if self.epochs and self.epochs < len(self.stage_bits) + 1:
             raise ValueError(f"{len(self.stage_bits)} stages and the plan's bits need an epoch each, not {self.epochs}")
+        if self.weight_scales == "tensor" and self.restore_batch_norm:
+            raise ValueError("one scale for a whole weight can't hold batch norm; set restore_batch_norm to false")
         return self
 
     @property

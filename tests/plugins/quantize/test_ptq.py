@@ -357,3 +357,19 @@ def test_the_same_bytes_in_every_process(small_cnn, tmp_path):
         for seed in range(4)
     }
     assert len(outputs) == 1
+
+
+def test_one_scale_for_a_whole_weight(quantize, small_cnn):
+    graph = quantize(small_cnn, {"weight_bits": 8, "activation_bits": 8}, weight_scales="tensor").graph
+    assert all(graph.constant(f"{name}_scale").shape == () for name in ("w1", "w2", "w3"))
+    assert np.abs(graph.constant("w2_quantized")).max() == 127
+    channels = quantize(small_cnn, {"weight_bits": 8, "activation_bits": 8}).graph
+    assert channels.constant("w2_scale").shape == (small_cnn.constant("w2").shape[0],)
+
+
+@pytest.mark.parametrize(("kind", "middle"), [("uint8", 128), ("int8", 0)])
+def test_symmetric_activations_have_zero_in_the_middle(quantize, small_cnn, kind, middle):
+    bits = {"weight_bits": 8, "activation_bits": 8}
+    graph = quantize(small_cnn, bits, activation_scheme="symmetric", activation_type=kind).graph
+    zeros = [graph.constant(node.inputs[2]) for node in graph.nodes if node.op == "QuantizeLinear"]
+    assert {int(zero) for zero in zeros} == {middle}

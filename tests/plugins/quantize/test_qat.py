@@ -253,3 +253,8 @@ def test_every_parameter_has_a_title_and_a_sentence(methods):
     for name, entry in methods["quantize.qat"].Parameters.model_json_schema()["properties"].items():
         assert entry.get("title"), name
         assert entry.get("description", "").endswith("."), name
+
+
+def test_one_scale_for_a_whole_weight_needs_batch_norm_folded(methods):
+    with pytest.raises(ValueError, match="set restore_batch_norm to false"):
+        methods["quantize.qat"].Parameters(weight_scales="tensor")
