@@ -35,16 +35,16 @@ class ClassReading:
     def predictions(self, outputs: np.ndarray) -> np.ndarray:
         """Return the classes (n,)."""
         flat = outputs.reshape(len(outputs), -1)
-        return flat[:, 0].astype(np.int64) if flat.shape[1] == 1 else flat.argmax(axis=1)
+        return np.asarray(flat[:, 0].astype(np.int64) if flat.shape[1] == 1 else flat.argmax(axis=1))
 
     def moved(self, original: np.ndarray, other: np.ndarray) -> np.ndarray:
         """Return by how much the original preferred its own class to the one that is predicted now."""
         before, after = self.predictions(original), self.predictions(other)
         flat = original.reshape(len(original), -1)
         if flat.shape[1] == 1:
-            return (before != after).astype(np.float64)
+            return np.asarray(before != after, np.float64)
         rows = np.arange(len(flat))
-        return np.nan_to_num(flat[rows, before].astype(np.float64) - flat[rows, after])
+        return np.asarray(np.nan_to_num(flat[rows, before].astype(np.float64) - flat[rows, after]))
 
     def text(self, prediction: np.ndarray, classes: tuple[str, ...]) -> str:
         """Return the class by name."""
@@ -89,7 +89,8 @@ class ValuesReading:
         n = len(original)
         before, after = (array.reshape(n, -1).astype(np.float64) for array in (original, other))
         energy = np.maximum(np.square(before).sum(axis=1), np.finfo(np.float64).tiny)
-        return np.nan_to_num(np.square(after - before).sum(axis=1) / energy, posinf=np.finfo(np.float64).max)
+        moved = np.square(after - before).sum(axis=1) / energy
+        return np.asarray(np.nan_to_num(moved, posinf=np.finfo(np.float64).max))
 
     def text(self, prediction: np.ndarray, classes: tuple[str, ...]) -> str:
         """Return the number."""
