@@ -67,7 +67,7 @@ class Meter:
 def test_energy_is_above_idle_and_ratios_are_paired(tmp_path: Path) -> None:
     with Meter(tmp_path / "powercap") as meter:
         rounds = energy_rounds(
-            [lambda: meter.work(0.05), lambda: meter.work(0.1)],
+            [lambda: meter.work(0.5), lambda: meter.work(1.0)],
             RaplCounters(meter.folder),
             seconds=0.1,
             seed=0,
@@ -76,10 +76,11 @@ def test_energy_is_above_idle_and_ratios_are_paired(tmp_path: Path) -> None:
             visit_s=0.05,
         )
     first, second = summarize_energy(rounds, seed=0)
-    assert first.millijoules == pytest.approx(50, rel=0.2)
+    # What idles away beside that is small, so that a busy machine, on which the meter ticks late, spoils nothing.
+    assert first.millijoules == pytest.approx(500, rel=0.1)
     assert first.ratio_to_first.median == 1.0
-    assert second.ratio_to_first.median == pytest.approx(2.0, rel=0.2)
-    assert np.median(rounds.idle_watts) == pytest.approx(2.0, rel=0.3)
+    assert second.ratio_to_first.median == pytest.approx(2.0, rel=0.1)
+    assert 0.2 < np.median(rounds.idle_watts) < 10
     assert second.watts > 10
 
 
@@ -132,8 +133,8 @@ def test_streams_add_up() -> None:
         )
     )
     (one, _), (four, ratio) = summarize_rates(rates, seed=0)
-    assert 50 < one.median < 205
-    assert 3.0 < ratio.median < 5.0
+    assert 20 < one.median < 205
+    assert 2.0 < ratio.median < 6.0
     assert four.ci95[0] <= four.median <= four.ci95[1]
 
 
