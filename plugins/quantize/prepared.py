@@ -56,6 +56,7 @@ from .layers import (
 from .parameters import QuantizationParameters
 from .placement import QuantizedValues, place
 from .storage import usable_bits
+from .watched_inputs import InputWatch, watched
 
 _MEMORY_PER_BATCH = 256_000_000
 
@@ -151,7 +152,8 @@ def prepare(
         graph = convolve_shortcuts(graph, shortcuts)
         layers.update({shortcut.pad: LayerBits(8, 8, 0, 1) for shortcut in shortcuts})
         placed = place(graph, layers)
-    calibrators = _calibrated(graph, placed, tools, parameters, method, progress.part(0.0, 0.8, "calibration"))
+    watches = watched(graph)
+    calibrators = _calibrated(graph, watches, placed, tools, parameters, method, progress.part(0.0, 0.8, "calibration"))
     signed = parameters.activation_type == "int8"
 
     def quantizer(value: str, bits: int) -> ActivationQuantization:
@@ -164,7 +166,10 @@ def prepare(
     scales = _data_scales(graph, layers, placed, activations, narrower)
     weights = _rounded(graph, layers, scales, tools, parameters, rounding, progress.part(0.8, 1.0, "weights"))
     halves = dict.fromkeys(weight_name(graph, name, layers) for name, bits in layers.items() if bits.weight_bits == 16)
-    notes = [*warnings, f"{len(weights)} weights and {len(activations)} activations quantized"]
+    seen = [note for watch in watches.values() for note in watch.notes()]
+    for note in seen:
+        tools.log(note)
+    notes = [*warnings, *seen, f"{len(weights)} weights and {len(activations)} activations quantized"]
     constant = [value for value, found in calibrators.items() if found.observed[0] == found.observed[1]]
     if constant:
         notes.append(f"constant on the calibration data: {', '.join(constant[:3])}")
@@ -193,6 +198,7 @@ def prepare(
 
 def _calibrated(
     graph: ModelGraph,
+    watches: Mapping[str, InputWatch],
     placed: QuantizedValues,
     tools: Tools,
     parameters: QuantizationParameters,
@@ -204,7 +210,7 @@ def _calibrated(
     if calibrators:
         observe_samples(
             graph,
-            calibrators.items(),
+            (*calibrators.items(), *watches.items()),
             needed_data(tools, method, "set activation_bits to 32 to quantize weights only"),
             tools,
             parameters.calibration_samples,

@@ -129,3 +129,24 @@ def test_a_quantized_model_is_named_with_a_way_out(quantize, small_cnn):
     with pytest.raises(WorkbenchError) as caught:
         quantize.check(quantized, W8A8)
     assert re.search(r"quantized already: node '.+' is \w+Linear\. .*float model", str(caught.value))
+
+
+def test_samples_far_beyond_the_others_are_named(quantize, small_cnn):
+    inputs = {"x": quantize.tools(small_cnn).data.inputs["x"].copy()}
+    assert not any("outliers" in note for note in quantize(small_cnn, W8A8).notes)
+    inputs["x"][5, 0, 0, 0] = 1e6
+    said = []
+    result = quantize(small_cnn, W8A8, tools=quantize.tools(small_cnn, inputs, log=said.append))
+    (note,) = [note for note in result.notes if "outliers" in note]
+    assert "1 of 32 samples of 'x' (number 5 of those read) reach up to 1e+06" in note
+    assert note in said
+
+
+def test_channels_of_an_input_that_never_change_are_named(quantize, small_cnn):
+    inputs = {"x": quantize.tools(small_cnn).data.inputs["x"].copy()}
+    inputs["x"][:, 1] = 3.0
+    notes = quantize(small_cnn, W8A8, tools=quantize.tools(small_cnn, inputs)).notes
+    assert any("channels [1] of input 'x' never change" in note for note in notes)
+    inputs["x"][:] = np.arange(3, dtype=np.float32).reshape(3, 1, 1)
+    notes = quantize(small_cnn, W8A8, tools=quantize.tools(small_cnn, inputs)).notes
+    assert any("all channels of input 'x' never change" in note for note in notes)
