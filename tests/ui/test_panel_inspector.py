@@ -13,25 +13,20 @@ from PySide6.QtGui import QGuiApplication, QImage, QWheelEvent
 from PySide6.QtWidgets import QApplication, QComboBox, QLabel
 
 from tests.fakes.drawings import resnet_drawing
+from tests.fakes.inspector import InspectorDesk
 from tests.fakes.projects import inspect_report, methods, resnet20_state
-from tests.fakes.runner import FakeRunner
 from workbench.domain.errors import BadInputError
 from workbench.domain.knobs import FIRST_PARTY_KNOBS, PRUNE_RATIO, WEIGHT_BITS
 from workbench.domain.measurements import OperatorTime
 from workbench.domain.recipe import Step
 from workbench.domain.reports import GroupMember, NodeCost, TensorReport
-from workbench.project.document import Document
 from workbench.project.state import ProjectState
-from workbench.ui.bridge import JobsBridge
 from workbench.ui.models.inspector_view import Inspection, as_text, resolve_inspection
 from workbench.ui.models.layer_curves import measurable, resolve_curves
 from workbench.ui.models.layer_geometry import geometry_facts
 from workbench.ui.models.layer_table import resolve_layers
-from workbench.ui.panels.inspector import InspectorPanel
 from workbench.ui.panels.inspector_plots import CurvesPlot, HistogramPlot, NormsPlot
 from workbench.ui.panels.inspector_tabs import CHANNELS, SENSITIVITY, WEIGHTS
-from workbench.ui.session import Session
-from workbench.ui.theme import Theme
 
 INNER = "layer2.0.conv1"
 SHARED = "layer1.0.conv2"
@@ -53,25 +48,8 @@ def drawn_state(**changes: object) -> ProjectState:
     return state.model_copy(update={"inspect": report, **changes})
 
 
-class Desk:
-    """A panel with the session and the fake runner behind it."""
-
-    def __init__(self, state: ProjectState, scratch, qtbot) -> None:
-        self.bridge = JobsBridge(self._start)
-        self.session = Session(Document(state), self.bridge, Theme("light"), scratch)
-        self.session.methods = methods()
-        self.said: list[str] = []
-        self.session.said.connect(self.said.append)
-        self.panel = InspectorPanel(self.session)
-        self.panel.resize(340, 900)
-        qtbot.addWidget(self.panel)
-        with qtbot.waitExposed(self.panel):
-            self.panel.show()
-        qtbot.waitUntil(lambda: not self.panel.tabs.stack.busy)
-
-    def _start(self, listener):
-        self.runner = FakeRunner(listener)
-        return self.runner
+class Desk(InspectorDesk):
+    """With what a test does and reads."""
 
     def select(self, *names: str) -> Inspection:
         self.session.selection.set_layers(names)

@@ -12,24 +12,19 @@ import pytest
 from PySide6.QtCore import QPointF
 from pytestqt.qtbot import QtBot
 
-from tests.fakes.projects import SHA, methods, resnet20_state
-from tests.fakes.runner import FakeRunner
+from tests.fakes.inspector import InspectorDesk
+from tests.fakes.projects import SHA, resnet20_state
 from workbench.domain.errors import DeviceError
 from workbench.domain.measurements import DeviceDescription, Noise
 from workbench.domain.roofline import ComputePeak, DevicePeaks, LayerRoof, MemoryPeak, RooflineReport, under_roof
 from workbench.graph.model import ModelGraph
 from workbench.jobs.specs import RooflineJob
 from workbench.project.commands import SetModel
-from workbench.project.document import Document
 from workbench.project.rooflines import roofline_of, with_roofline
 from workbench.project.state import LatencySetting, ModelReference
-from workbench.ui.bridge import JobsBridge
 from workbench.ui.main_window import MainWindow
 from workbench.ui.models.roofline_view import resolve_roofline
-from workbench.ui.panels.inspector import InspectorPanel
 from workbench.ui.panels.inspector_tabs import ROOFLINE, SENSITIVITY
-from workbench.ui.session import Session
-from workbench.ui.theme import Theme
 
 JOB_MS = 60_000
 INNER, OTHER, LAST, ODD = "layer2.0.conv1", "layer2.0.conv2", "node_linear", "conv1"
@@ -77,36 +72,16 @@ REPORT = RooflineReport(
 )
 
 
-class Desk:
-    """A panel with the session and the fake runner behind it."""
-
-    def __init__(self, scratch: Path, qtbot: QtBot) -> None:
-        self.qtbot = qtbot
-        self.bridge = JobsBridge(self._start)
-        self.session = Session(Document(resnet20_state()), self.bridge, Theme("light"), scratch)
-        self.session.methods = methods()
-        self.panel = InspectorPanel(self.session)
-        self.panel.resize(340, 900)
-        qtbot.addWidget(self.panel)
-        with qtbot.waitExposed(self.panel):
-            self.panel.show()
-        qtbot.waitUntil(lambda: not self.panel.tabs.stack.busy)
-
-    def _start(self, listener):
-        self.runner = FakeRunner(listener)
-        return self.runner
-
-
 @pytest.fixture
 def desk(qtbot: QtBot, tmp_path: Path):
-    made = Desk(tmp_path, qtbot)
+    made = InspectorDesk(resnet20_state(), tmp_path, qtbot)
     made.session.selection.set_layers((INNER,))
     made.panel.tabs.tabs.setCurrentIndex(ROOFLINE)
     yield made
     made.bridge.close()
 
 
-def answer(desk: Desk, report: RooflineReport) -> RooflineJob:
+def answer(desk: InspectorDesk, report: RooflineReport) -> RooflineJob:
     job = desk.runner.last("roofline")
     desk.runner.start(job)
     with desk.qtbot.waitSignal(
@@ -116,7 +91,7 @@ def answer(desk: Desk, report: RooflineReport) -> RooflineJob:
     return desk.runner.specs[job]  # type: ignore[return-value]
 
 
-def test_one_button_measures_all_layers(desk: Desk) -> None:
+def test_one_button_measures_all_layers(desk: InspectorDesk) -> None:
     view = desk.panel.tabs.roofline
     assert "What keeps this layer from being faster" in view.message.text()
     assert view.measure.text() == "Measure all layers"
@@ -142,7 +117,7 @@ def test_one_button_measures_all_layers(desk: Desk) -> None:
     assert not view.isVisible()
 
 
-def test_the_plot_says_what_lies_under_the_pointer_and_is_exported(desk: Desk, tmp_path: Path) -> None:
+def test_the_plot_says_what_lies_under_the_pointer_and_is_exported(desk: InspectorDesk, tmp_path: Path) -> None:
     view = desk.panel.tabs.roofline
     view.measure.click()
     answer(desk, REPORT)
@@ -166,7 +141,7 @@ def test_the_plot_says_what_lies_under_the_pointer_and_is_exported(desk: Desk, t
     assert "8-bit integers" in view.message.text()
 
 
-def test_an_unreachable_device_leaves_the_button(desk: Desk) -> None:
+def test_an_unreachable_device_leaves_the_button(desk: InspectorDesk) -> None:
     view = desk.panel.tabs.roofline
     view.measure.click()
     job = desk.runner.last("roofline")

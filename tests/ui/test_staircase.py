@@ -11,9 +11,8 @@ import pytest
 from PySide6.QtWidgets import QSlider
 from pytestqt.qtbot import QtBot
 
-from tests.fakes.projects import methods
+from tests.fakes.inspector import InspectorDesk
 from tests.fakes.pruned import INNER, pruned_state
-from tests.fakes.runner import FakeRunner
 from workbench.domain.knobs import ACTIVATION_BITS, PRUNE_RATIO, WEIGHT_BITS
 from workbench.domain.measurements import DeviceDescription
 from workbench.domain.plan import Plan
@@ -21,16 +20,11 @@ from workbench.domain.staircase import LayerStaircase, StaircaseReport, StairPoi
 from workbench.graph.model import ModelGraph
 from workbench.jobs.specs import StaircaseJob
 from workbench.project.commands import ReplacePlan, SetModel
-from workbench.project.document import Document
 from workbench.project.staircases import paying_counts, staircase_of, with_staircases
 from workbench.project.state import Change, LatencySetting, ModelReference
-from workbench.ui.bridge import JobsBridge
 from workbench.ui.main_window import MainWindow
 from workbench.ui.models.channel_counts import channel_counts
-from workbench.ui.panels.inspector import InspectorPanel
 from workbench.ui.panels.inspector_tabs import SENSITIVITY, STAIRCASE
-from workbench.ui.session import Session
-from workbench.ui.theme import Theme
 
 JOB_MS = 60_000
 OTHER = "layer2.0.conv2"
@@ -50,29 +44,9 @@ FOUND = LayerStaircase(layer=INNER, op="Conv", channels=32, curves=(FLOAT, INTEG
 REPORT = StaircaseReport(device=DEVICE, threads=1, batch=1, layers=(FOUND,))
 
 
-class Desk:
-    """A panel with the session and the fake runner behind it."""
-
-    def __init__(self, scratch: Path, qtbot: QtBot) -> None:
-        self.qtbot = qtbot
-        self.bridge = JobsBridge(self._start)
-        self.session = Session(Document(pruned_state()), self.bridge, Theme("light"), scratch)
-        self.session.methods = methods()
-        self.panel = InspectorPanel(self.session)
-        self.panel.resize(340, 900)
-        qtbot.addWidget(self.panel)
-        with qtbot.waitExposed(self.panel):
-            self.panel.show()
-        qtbot.waitUntil(lambda: not self.panel.tabs.stack.busy)
-
-    def _start(self, listener):
-        self.runner = FakeRunner(listener)
-        return self.runner
-
-
 @pytest.fixture
 def desk(qtbot: QtBot, tmp_path: Path):
-    made = Desk(tmp_path, qtbot)
+    made = InspectorDesk(pruned_state(), tmp_path, qtbot)
     made.session.selection.set_layers((INNER,))
     made.panel.tabs.tabs.setCurrentIndex(STAIRCASE)
     made.session.do(ReplacePlan(Plan()))
@@ -80,7 +54,7 @@ def desk(qtbot: QtBot, tmp_path: Path):
     made.bridge.close()
 
 
-def answer(desk: Desk, report: StaircaseReport) -> StaircaseJob:
+def answer(desk: InspectorDesk, report: StaircaseReport) -> StaircaseJob:
     job = desk.runner.last("staircase")
     desk.runner.start(job)
     with desk.qtbot.waitSignal(
@@ -90,13 +64,13 @@ def answer(desk: Desk, report: StaircaseReport) -> StaircaseJob:
     return desk.runner.specs[job]  # type: ignore[return-value]
 
 
-def record(desk: Desk, layer: LayerStaircase) -> None:
+def record(desk: InspectorDesk, layer: LayerStaircase) -> None:
     """Put another finding of the layer in the document."""
     found = with_staircases(desk.session.state.staircases, REPORT.model_copy(update={"layers": (layer,)}))
     desk.session.document.record(Change.STAIRCASE, staircases=found)
 
 
-def test_it_asks_once_what_is_known_and_one_button_measures(desk: Desk) -> None:
+def test_it_asks_once_what_is_known_and_one_button_measures(desk: InspectorDesk) -> None:
     view = desk.panel.tabs.staircase
     asked = answer(desk, REPORT.model_copy(update={"layers": ()}))
     assert asked.known_only
@@ -131,7 +105,7 @@ def test_it_asks_once_what_is_known_and_one_button_measures(desk: Desk) -> None:
     assert not view.isVisible()
 
 
-def test_the_slider_stops_at_the_ends_of_steps(desk: Desk) -> None:
+def test_the_slider_stops_at_the_ends_of_steps(desk: InspectorDesk) -> None:
     answer(desk, REPORT)
     editor = desk.panel.knobs.editors["prune_ratio"]
     editor.findChild(QSlider).setValue(300)

@@ -5,13 +5,12 @@ One JSON file a device (processor, runtime, threads): {key of the shape: {form: 
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from workbench.devices._base import Device
+from workbench.devices.device_file import DeviceFile
 from workbench.devices.this_computer import ThisComputer
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.preflight import KernelForm, KernelTime
@@ -36,10 +35,8 @@ class KernelBook:
     def __init__(self, folder: Path | None, threads: int, device: Device | None = None) -> None:
         self._threads = threads
         self._device = device or ThisComputer()
-        described = self._device.describe(threads).model_dump_json()
-        name = hashlib.sha256(f"{_VERSION} {described}".encode()).hexdigest()[:16]
-        self._path = None if folder is None else folder / f"{name}.json"
-        self._times = _read(self._path)
+        self._file = DeviceFile(folder, self._device.describe(threads), _VERSION)
+        self._times = _read(self._file.read())
 
     def times(
         self,
@@ -85,23 +82,15 @@ class KernelBook:
         }
 
     def _keep(self) -> None:
-        if self._path is None:
-            return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         # Another process may have measured other shapes meanwhile.
-        part = self._path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps(_read(self._path) | self._times), encoding="utf-8")
-        os.replace(part, self._path)
+        self._file.write(json.dumps(_read(self._file.read()) | self._times))
 
 
-def _read(path: Path | None) -> dict[str, dict[KernelForm, tuple[float, float, float]]]:
-    """Return what the file holds; nothing where there is none, or one that can't be read: it can be made again."""
-    if path is None or not path.exists():
-        return {}
+def _read(text: str | None) -> dict[str, dict[KernelForm, tuple[float, float, float]]]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(text or "{}")
         return {key: _entry(entry) for key, entry in found.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 

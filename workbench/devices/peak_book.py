@@ -7,8 +7,6 @@ whatever else the machine does only makes runs longer.
 
 from __future__ import annotations
 
-import hashlib
-import os
 import time
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from pydantic import ValidationError
 
 from workbench.devices._base import Device
 from workbench.devices.bandwidth import PASSES
+from workbench.devices.device_file import DeviceFile
 from workbench.devices.this_computer import ThisComputer
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.measurements import DeviceDescription
@@ -58,9 +57,8 @@ class PeakBook:
         self._threads = threads
         self._device = device or ThisComputer()
         self.description: DeviceDescription = self._device.describe(threads)
-        name = hashlib.sha256(f"{_VERSION} {self.description.model_dump_json()}".encode()).hexdigest()[:16]
-        self._path = None if folder is None else folder / f"{name}.peaks.json"
-        self.known = _read(self._path)
+        self._file = DeviceFile(folder, self.description, _VERSION, ".peaks")
+        self.known = _read(self._file.read())
 
     def peaks(
         self, *, renew: bool = False, progress: Progress | None = None, cancel: CancelToken | None = None
@@ -78,7 +76,7 @@ class PeakBook:
         """
         if self.known is None or renew:
             self.known = self._measure(progress or Progress(), cancel)
-            self._keep(self.known)
+            self._file.write(self.known.model_dump_json())
         return self.known
 
     def _measure(self, progress: Progress, cancel: CancelToken | None) -> DevicePeaks:
@@ -121,21 +119,10 @@ class PeakBook:
             seconds=time.perf_counter() - began,
         )
 
-    def _keep(self, peaks: DevicePeaks) -> None:
-        if self._path is None:
-            return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        part = self._path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(peaks.model_dump_json(), encoding="utf-8")
-        os.replace(part, self._path)
 
-
-def _read(path: Path | None) -> DevicePeaks | None:
-    """Return what the file holds; None where there is none, or one that can't be read: it can be made again."""
-    if path is None or not path.exists():
-        return None
+def _read(text: str | None) -> DevicePeaks | None:
     try:
-        found = DevicePeaks.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValidationError):
+        found = DevicePeaks.model_validate_json(text or "")
+    except ValidationError:
         return None
     return found if {entry.form for entry in found.compute} >= set(PEAK_FORMS) else None

@@ -6,13 +6,12 @@ of other days would not do, which is why these lie beside the kernel book's and 
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from workbench.devices._base import Device
+from workbench.devices.device_file import DeviceFile
 from workbench.devices.this_computer import ThisComputer
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.measurements import DeviceDescription
@@ -42,9 +41,8 @@ class StairBook:
         self._threads = threads
         self._device = device or ThisComputer()
         self.description: DeviceDescription = self._device.describe(threads)
-        name = hashlib.sha256(f"{_VERSION} {self.description.model_dump_json()}".encode()).hexdigest()[:16]
-        self._path = None if folder is None else folder / f"{name}.stairs.json"
-        self._curves = _read(self._path)
+        self._file = DeviceFile(folder, self.description, _VERSION, ".stairs")
+        self._curves = _read(self._file.read())
 
     def known(self, wanted: Narrowing) -> Curves | None:
         """Return the curves of a kernel where they were measured before."""
@@ -93,27 +91,19 @@ class StairBook:
             yield entry, self._curves[key]
 
     def _keep(self) -> None:
-        if self._path is None:
-            return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         # Another process may have measured other shapes meanwhile.
-        whole = _read(self._path) | self._curves
-        part = self._path.with_suffix(f".{os.getpid()}.part")
+        whole = _read(self._file.read()) | self._curves
         text = {key: [curve.model_dump(mode="json", exclude={"edges"}) for curve in whole[key]] for key in whole}
-        part.write_text(json.dumps(text), encoding="utf-8")
-        os.replace(part, self._path)
+        self._file.write(json.dumps(text))
 
 
-def _read(path: Path | None) -> dict[str, Curves]:
-    """Return what the file holds; nothing where there is none, or one that can't be read: it can be made again."""
-    if path is None or not path.exists():
-        return {}
+def _read(text: str | None) -> dict[str, Curves]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(text or "{}")
         # Edges are found anew, so that a better rule for them needs no new measurement.
         return {
             key: tuple(Stairs.of(entry["form"], map(StairPoint.model_validate, entry["points"])) for entry in entries)
             for key, entries in found.items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return {}
