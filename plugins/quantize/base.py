@@ -19,7 +19,7 @@ from workbench.api import (
     Tools,
 )
 
-from .layers import INTEGER_LAYERS, requested_bits, some
+from .layers import INTEGER_LAYERS, is_all_zeros, requested_bits, some
 from .parameters import QuantizationParameters
 from .prepared import prepare
 
@@ -69,6 +69,13 @@ class Quantization(Method):
                 *warnings,
                 f"{len(slow)} layer(s) with quantized activations compute in float, because the runtime has no integer "
                 f"kernel for them: {some(slow)}",
+            )
+        silent = [name for name, bits in layers.items() if bits.touched and is_all_zeros(graph, name, bits)]
+        if silent:
+            warnings = (
+                *warnings,
+                f"{len(silent)} layer(s) have nothing but zeros as weights ({some(silent)}): they stay zero, and give "
+                "their bias alone; was the model exported whole?",
             )
         wide = [name for name, bits in layers.items() if bits.activation_bits <= 8 < bits.weight_bits]
         if wide:

@@ -150,3 +150,11 @@ def test_channels_of_an_input_that_never_change_are_named(quantize, small_cnn):
     inputs["x"][:] = np.arange(3, dtype=np.float32).reshape(3, 1, 1)
     notes = quantize(small_cnn, W8A8, tools=quantize.tools(small_cnn, inputs)).notes
     assert any("all channels of input 'x' never change" in note for note in notes)
+
+
+def test_layers_of_zeros_are_named_before_the_run(quantize, small_cnn):
+    assert not any("zeros" in text for text in quantize.check(small_cnn, W8A8))
+    silent = small_cnn.with_initializers({"w2": np.zeros_like(small_cnn.constant("w2"))})
+    (layer,) = [node.name for node in small_cnn.nodes if "w2" in node.inputs]
+    (text,) = [text for text in quantize.check(silent, W8A8) if "zeros" in text]
+    assert layer in text
