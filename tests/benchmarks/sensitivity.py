@@ -106,6 +106,7 @@ def main() -> None:
     options = parser.parse_args()
     benchmark = Benchmark(options.model)
     totals: dict[str, float] = {}
+    once, every = 0.0, 0.0
     for knob in [options.only] if options.only else SWEEPS:
         kept = options.truth or Path(f"{options.model}_drops.json")
         truth = {} if options.times_only else benchmark.truth(knob, kept)
@@ -128,10 +129,13 @@ def main() -> None:
                 count, samples = report.evaluations - 1, float(np.mean([point.samples for point in report.points]))
             seconds = time.perf_counter() - began
             totals[mode] = totals.get(mode, 0.0) + seconds
-            totals["loop"] = totals.get("loop", 0.0) + (loop * count if mode == options.modes.split(",")[0] else 0.0)
-            ratio = seconds / (loop * count)
+            if mode == options.modes.split(",")[0]:
+                once += loop * count
+                every += loop * len(points)
             print(
-                f"  {mode:8} {seconds:6.1f} s for {count} settings, {samples:.0f} samples each: {ratio:.3f} of the loop"
+                f"  {mode:8} {seconds:6.1f} s for {count} settings, {samples:.0f} samples each: "
+                f"{seconds / (loop * count):.3f} of the loop; {seconds / (loop * len(points)):.3f} where it takes "
+                f"every layer, {len(points)} settings"
             )
             for value in SWEEPS[knob][1] if truth else ():
                 keys = [key for key in points if key.endswith(f"\t{value}")]
@@ -139,7 +143,10 @@ def main() -> None:
             if truth:
                 print(f"    all: Spearman {_spearman(points, truth, list(points)):.3f}")
     for mode in options.modes.split(","):
-        print(f"{mode}: {totals[mode]:.1f} s, {totals[mode] / totals['loop']:.3f} of the loop's {totals['loop']:.0f} s")
+        print(
+            f"{mode}: {totals[mode]:.1f} s, {totals[mode] / once:.3f} of the loop's {once:.0f} s, "
+            f"{totals[mode] / every:.3f} of the {every:.0f} s where it takes every layer"
+        )
 
 
 def _spearman(points: dict[str, float], truth: dict[str, float], keys: list[str]) -> float:
