@@ -84,7 +84,7 @@ from workbench.graph.passes.remove_quantizers import remove_quantizers
 from workbench.graph.passes.scale_inputs import InputScale, scale_inputs
 from workbench.graph.passes.shift_bias import shift_biases, takes_shift
 from workbench.graph.passes.store_blocks import store_blocks, why_not_blocks
-from workbench.graph.passes.store_codebook import Codebook, store_codebooks
+from workbench.graph.passes.store_codebook import Codebook, store_codebooks, unpack_codebooks
 from workbench.graph.passes.store_narrow import Narrow, narrow_trial, store_narrow
 from workbench.graph.passes.trainable_qdq import TrainingForm, rescaled_weights, trainable_qdq
 from workbench.graph.passes.upgrade_opset import upgrade_opset
@@ -270,6 +270,7 @@ __all__ = [
     "trainable_qdq",
     "training_history",
     "unit_step",
+    "unpack_codebooks",
     "upgrade_opset",
     "weight_levels",
     "why_not_blocks",

@@ -1,4 +1,4 @@
-"""Turns an integer or half-precision model back into float32, so that other steps can begin with it."""
+"""Turns an integer, half-precision or codebook model back into float32, so that other steps can begin with it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from workbench.api import (
     Stage,
     Tools,
     remove_quantizers,
+    unpack_codebooks,
     widen_half,
 )
 
@@ -39,7 +40,7 @@ class BackToFloat(Method):
 
     def foreseen(self, graph: ModelGraph) -> ModelGraph:
         """Return the float graph, which is what later steps are checked against."""
-        return widen_half(remove_quantizers(graph))
+        return widen_half(unpack_codebooks(remove_quantizers(graph)))
 
     def outline(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> ModelGraph:
         """Return the float graph itself, which is quickly made."""
@@ -53,7 +54,8 @@ class BackToFloat(Method):
         """
         tools.cancel.raise_if_cancelled()
         bare = remove_quantizers(graph)
-        wide = widen_half(bare)
+        plain = unpack_codebooks(bare)
+        wide = widen_half(plain)
         tools.progress.update(1.0)
         if wide is graph:
             return MethodResult(graph, ("in float32 already",))
@@ -61,6 +63,8 @@ class BackToFloat(Method):
         if bare is not graph:
             gone = sum(node.op in ("QuantizeLinear", "DequantizeLinear") for node in graph.nodes)
             notes.append(f"{gone} quantizers and dequantizers taken out; values keep their limits")
-        if wide is not bare:
+        if plain is not bare:
+            notes.append("weights of codebooks stored plainly")
+        if wide is not plain:
             notes.append("half precision widened to float32")
         return MethodResult(wide, tuple(notes))

@@ -154,3 +154,18 @@ def test_what_cannot_be_shared_is_said(share, network):
     cancelled.cancel()
     with pytest.raises(CancelledError):
         share(network, cancel=cancelled)
+
+
+def test_a_model_with_codebooks_can_be_turned_back_and_quantized(share, quantizers, quantize, network):
+    shared = share(network, 4).graph
+    to_float = quantizers("quantize.to_float")
+    result = to_float(shared, {}, tools=to_float.tools(shared, {"x": IMAGES}))
+    assert "weights of codebooks stored plainly" in result.notes
+    assert {weight.dtype for _, weight in layer_nodes(result.graph)} == {"float32"}
+    assert {state.bits for state in layer_states(result.graph).values()} == {32}
+    np.testing.assert_array_equal(output(result.graph), output(shared))
+    bits = {"weight_bits": 8, "activation_bits": 8}
+    assert (
+        quantize(result.graph, bits, tools=quantize.tools(network, {"x": IMAGES})).graph.constant("w2_quantized")
+        is not None
+    )

@@ -15,11 +15,13 @@ import onnx_ir as ir
 
 from workbench.domain.errors import UnsupportedGraphError
 from workbench.graph.check import check
+from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph
 from workbench.graph.passes.insert_qdq import WEIGHT_BITS_KEY
 from workbench.graph.passes.store_narrow import Narrow
 from workbench.graph.passes.upgrade_opset import upgrade_opset
-from workbench.graph.surgery import add_initializer, free_name, names_in_use, register_tensor
+from workbench.graph.surgery import add_initializer, free_name, names_in_use, register_tensor, remove_unused
+from workbench.graph.weights import weight_values
 
 _OPSETS = {4: 21, 2: 25}
 _TYPES = {8: np.uint8, 4: ml_dtypes.uint4, 2: ml_dtypes.uint2}
@@ -73,6 +75,27 @@ def store_codebooks(graph: ModelGraph, books: Mapping[str, Codebook], allowed: C
             continue
         return Narrow(_stored(raised, books, sizes), tuple(notes))
     raise AssertionError("codes of 8 bits need no newer opset")
+
+
+def unpack_codebooks(graph: ModelGraph) -> ModelGraph:
+    """Return the graph with every weight that is looked up in a table of floats stored plainly; itself without one."""
+    found = {weight.through[-1].outputs[0]: weight for _, weight in layer_nodes(graph) if weight.looked_up}
+    if not found:
+        return graph
+    model = graph.edit()
+    values = {output.name: output for node in model.graph for output in node.outputs}
+    for name, weight in found.items():
+        looked_up = values[name]
+        looked_up.name = f"{name}_looked_up"
+        looked_up.replace_all_uses_with(add_initializer(model, name, weight_values(graph, weight)))
+    readers = {reader.name for name in found for reader in graph.consumers(name)}
+    for node in model.graph:
+        if node.name in readers:
+            node.metadata_props.pop(WEIGHT_BITS_KEY, None)
+    remove_unused(model)
+    plain = graph.edited(model)
+    check(plain)
+    return plain
 
 
 def _stored(graph: ModelGraph, books: Mapping[str, Codebook], sizes: Mapping[str, int]) -> ModelGraph:
