@@ -53,7 +53,7 @@ def profile(options: argparse.Namespace, console: Console, cancel: CancelToken) 
         recording.profiled(report)
         parts = [formats.latency(report)]
         if options.roofline:
-            rooflines = []
+            rooflines: list[RooflineReport] = []
             for model in models:
                 console.restart_progress()
                 spec = RooflineJob(model=model, renew=options.fresh and not rooflines, **common)
