@@ -76,7 +76,6 @@ from workbench.graph.passes.merge_branches import merge_branches
 from workbench.graph.passes.merge_slices import merge_slices
 from workbench.graph.passes.note_sparsity import note_sparsity
 from workbench.graph.passes.pad_channels import pad_input_channels, pad_output_channels, paddable_outputs
-from workbench.graph.passes.perturb_weights import perturb_weights
 from workbench.graph.passes.remove_branches import remove_branches
 from workbench.graph.passes.remove_channels import remove_channels
 from workbench.graph.passes.remove_idle import remove_idle
@@ -112,6 +111,7 @@ from workbench.methods.search.strategy import SearchTask, Strategy
 from workbench.methods.surgeon import inverse_root, settle_columns
 from workbench.methods.training import Training, TrainingParameters, training_history
 from workbench.methods.weight_layout import WeightLayout
+from workbench.methods.weight_slopes import SlopeSource, hessian_traces, weight_slopes
 
 __all__ = [
     "ACTIVATION_BITS",
@@ -187,6 +187,7 @@ __all__ = [
     "SearchTask",
     "Setting",
     "SlopeObserver",
+    "SlopeSource",
     "Source",
     "Space",
     "Sparsity",
@@ -224,6 +225,7 @@ __all__ = [
     "fold_constants",
     "folded_graph",
     "graph_cost",
+    "hessian_traces",
     "highest_odd",
     "insert_qdq",
     "inverse_root",
@@ -250,7 +252,6 @@ __all__ = [
     "paddable_outputs",
     "padded_shortcuts",
     "parts_within",
-    "perturb_weights",
     "remove_branches",
     "remove_channels",
     "remove_idle",
@@ -273,6 +274,7 @@ __all__ = [
     "unpack_codebooks",
     "upgrade_opset",
     "weight_levels",
+    "weight_slopes",
     "why_not_blocks",
     "why_not_factorizable",
     "widen_half",

@@ -7,8 +7,7 @@ H the Hessian of the mean loss with respect to w.
 - metric: what the validation score loses, likewise.
 - gradient: mean of (d · ∂L/∂w)² over samples, the second-order change of the loss with the Fisher matrix in place of
   the Hessian and all of its terms within a layer.
-- hessian: trace(H) / n · |d|² (HAWQ-V2, Dong et al., 2020), the trace by Hutchinson's estimate: random signs v,
-  v · (g(w + h v) - g(w - h v)) / 2h with the gradient g, all layers in one pass.
+- hessian: trace(H) / n · |d|² (HAWQ-V2, Dong et al., 2020), the trace by Hutchinson's estimate.
 """
 
 from __future__ import annotations
@@ -19,15 +18,22 @@ from typing import Literal
 
 import numpy as np
 
-from workbench.api import Batch, ChannelAxis, MethodData, ModelGraph, Progress, Tools, perturb_weights
+from workbench.api import (
+    Batch,
+    MethodData,
+    ModelGraph,
+    Progress,
+    SlopeSource,
+    Tools,
+    hessian_traces,
+    weight_slopes,
+)
 
 from .weights import WeightRange, quantize_weight
 
 Sensitivity = Literal["output", "metric", "gradient", "hessian"]
 Losses = dict[str, dict[int, float]]
 _BATCH = 64
-_SMALL_STEP = 1e-3
-_PROBES = 8
 
 
 @dataclass(frozen=True)
@@ -146,96 +152,34 @@ def _one_at_a_time(trials: Trials, loss: Callable[[ModelGraph], float], progress
 def _by_gradient(trials: Trials, progress: Progress) -> Losses:
     found: Losses = {layer: {} for layer in trials.subjects}
     for number, bits in enumerate(trials.bits):
-        directions = {
+        changes = {
             subject.weight: trials.rounded(layer, bits) - trials.weight(layer)
             for layer, subject in trials.subjects.items()
         }
-        squares = _Slopes(trials, directions, _SMALL_STEP)
-        squares.observe(1, progress.part(number / len(trials.bits), (number + 1) / len(trials.bits)))
+        part = progress.part(number / len(trials.bits), (number + 1) / len(trials.bits))
+        slopes = weight_slopes(trials.graph, changes, _source(trials), progress=part)
         for layer, subject in trials.subjects.items():
-            found[layer][bits] = squares.mean_squares[subject.weight]
+            found[layer][bits] = float(np.square(slopes[subject.weight]).mean())
     return found
 
 
 def _by_hessian(trials: Trials, progress: Progress) -> Losses:
-    rng = np.random.default_rng(trials.tools.seed)
-    traces = dict.fromkeys(trials.subjects, 0.0)
-    for probe in range(_PROBES):
-        signs = {
-            subject.weight: rng.choice(np.array([-1, 1], np.float32), size=trials.weight(layer).shape)
-            for layer, subject in trials.subjects.items()
-        }
-        # Steps in proportion to each layer's own weights, so that one number suits all.
-        steps = {
-            subject.weight: _SMALL_STEP * float(np.sqrt(np.mean(np.square(trials.weight(layer)))) or 1.0)
-            for layer, subject in trials.subjects.items()
-        }
-        ends = []
-        for side, sign in enumerate((1.0, -1.0)):
-            moved = {weight: (sign * steps[weight] * signs[weight]).astype(np.float32) for weight in signs}
-            slopes = _Slopes(trials, moved, 1.0)
-            first = (2 * probe + side) / (2 * _PROBES)
-            slopes.observe(_BATCH, progress.part(first, first + 1 / (2 * _PROBES)))
-            # The observed slope is along the signed step; both ends are wanted along v.
-            ends.append({weight: sign * slopes.sums[weight] / steps[weight] for weight in signs})
-        for layer, subject in trials.subjects.items():
-            difference = ends[0][subject.weight] - ends[1][subject.weight]
-            traces[layer] += difference / (2 * steps[subject.weight]) / _PROBES
+    weights = {subject.weight: trials.weight(layer) for layer, subject in trials.subjects.items()}
+    traces = hessian_traces(trials.graph, weights, _source(trials), progress)
     return {
         layer: {
-            bits: max(traces[layer], 0.0)
+            bits: max(traces[subject.weight], 0.0)
             / trials.weight(layer).size
             * _square(trials.rounded(layer, bits) - trials.weight(layer))
             for bits in trials.bits
         }
-        for layer in trials.subjects
+        for layer, subject in trials.subjects.items()
     }
 
 
-class _Slopes:
-    """Takes the loss's slopes along one direction per weight, at the weights plus a share of the directions.
-
-    Attributes:
-        sums: Mean slope over all samples, by weight.
-        mean_squares: Mean of squared slopes, by weight, where samples come one by one.
-    """
-
-    def __init__(self, trials: Trials, directions: Mapping[str, np.ndarray], share: float) -> None:
-        self._trials, self._share = trials, share
-        scaled = {weight: np.asarray(share * array, np.float32) for weight, array in directions.items()}
-        self._graph, self._names = perturb_weights(trials.graph, scaled)
-        self.sums = dict.fromkeys(directions, 0.0)
-        self.mean_squares = dict.fromkeys(directions, 0.0)
-        self._samples = 0
-
-    def observe(self, batch_size: int, progress: Progress) -> None:
-        """Go through the samples once."""
-        trials = self._trials
-        axes = {weight: ChannelAxis(name, 0) for weight, name in self._names.items()}
-        self._axes = axes
-        trials.tools.training.observe_slopes(
-            self._graph,
-            tuple(axes.values()),
-            self,
-            trials.batches(batch_size),
-            task=trials.data.task,
-            labels="model",
-            seed=trials.tools.seed,
-            progress=progress,
-            total=trials.samples,
-            cancel=trials.tools.cancel,
-        )
-        count = max(self._samples, 1)
-        self.sums = {weight: value / count for weight, value in self.sums.items()}
-        self.mean_squares = {weight: value / count for weight, value in self.mean_squares.items()}
-
-    def update(self, slopes: Mapping[ChannelAxis, np.ndarray]) -> None:
-        """Take one batch."""
-        for weight, axis in self._axes.items():
-            slope = float(slopes[axis].astype(np.float64).sum()) / self._share
-            self.sums[weight] += slope
-            self.mean_squares[weight] += slope * slope
-        self._samples += 1
+def _source(trials: Trials) -> SlopeSource:
+    tools = trials.tools
+    return SlopeSource(tools.training, trials.data.task, trials.batches, trials.samples, tools.seed, tools.cancel)
 
 
 def _square(array: np.ndarray) -> float:

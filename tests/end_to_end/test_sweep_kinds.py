@@ -21,6 +21,15 @@ def test_estimates_are_labelled_and_compared_with_what_the_project_has(desk: Pat
     assert {"layer", "value", "divergence"} == set(report["points"][0])
 
 
+def test_an_estimate_says_what_it_looked_at(desk: Path, workbench) -> None:
+    done = workbench(desk, *SWEEP, "--values", "4,2", *FEW, "--estimate", "--estimator", "fisher")
+    assert done.status == 0
+    assert "ESTIMATE by fisher" in done.out
+    report = workbench(desk, *SWEEP, "--values", "4", *FEW, "--estimate", "--estimator", "hessian", "--json").json
+    assert report["estimator"] == "hessian"
+    assert len(report["points"]) == 3
+
+
 def test_pairs_and_all_but_one(desk: Path, workbench) -> None:
     pairs = workbench(desk, *SWEEP, "--values", "2", *FEW, "--pairs", "--json").json
     assert len(pairs["pairs"]) == 3
@@ -35,6 +44,7 @@ def test_pairs_and_all_but_one(desk: Path, workbench) -> None:
         (("--values", "8,2", "--pairs"), "--values names 2 values"),
         (("--values", "8", "--pairs", "--estimate"), "--estimate and --pairs ask for different things"),
         (("--values", "8", "--estimate", "--all-samples"), "an estimate keeps nothing"),
+        (("--values", "8", "--estimator", "sqnr"), "Give --estimate too"),
     ],
 )
 def test_what_does_not_go_together_is_refused(desk: Path, workbench, options: tuple[str, ...], words: str) -> None:

@@ -50,7 +50,14 @@ def test_all_kinds_on_a_worker(measured_window: MainWindow, qtbot: QtBot) -> Non
     assert session.state.inspect is not None
     assert session.selection.layers == (session.state.inspect.layers[1].name,)
 
+    dialog.estimator.setCurrentIndex(dialog.estimator.findData("hessian"))
+    by_curvature = measure(dialog, qtbot, Kind.ESTIMATE)
+    assert dialog.summary.text().startswith("Estimate by trace of the hessian from ")
+    assert [row[0] for row in by_curvature] == [row[0] for row in estimated]
+    assert by_curvature != estimated
+
     dialog.kind.setCurrentIndex(dialog.kind.findData(Kind.PAIRS))
+    assert not dialog.estimator.isEnabled()
     dialog.value.setCurrentIndex(dialog.value.findData(2) if dialog.value.findData(2) >= 0 else 0)
     dialog.layers.setCurrentIndex(dialog.layers.findData("all"))
     pairs = measure(dialog, qtbot, Kind.PAIRS)

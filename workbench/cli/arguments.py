@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from workbench import __version__
 from workbench.domain.errors import BadInputError
+from workbench.domain.sensitivity_reports import ESTIMATORS
 
 
 class _Parser(argparse.ArgumentParser):
@@ -116,6 +117,9 @@ def parser() -> argparse.ArgumentParser:
     sweep.add_argument("--all-but", action="store_true", help="set all layers but one, to see what sparing it is worth")
     sweep.add_argument("--pairs", action="store_true", help="what two layers lose together beyond both alone")
     sweep.add_argument("--estimate", action="store_true", help="rank layers within seconds by what the outputs do")
+    sweep.add_argument(
+        "--estimator", choices=tuple(ESTIMATORS), help="what --estimate looks at (default: divergence of the outputs)"
+    )
 
     staircase = verb("staircase", "time layers against their number of channels: which counts pay")
     staircase.add_argument("model", metavar="MODEL")

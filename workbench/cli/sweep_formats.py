@@ -8,7 +8,7 @@ from workbench.cli.console import format_seconds, table
 from workbench.cli.formats import metric
 from workbench.domain.measurements import Interval, is_share
 from workbench.domain.reports import SweepReport
-from workbench.domain.sensitivity_reports import EstimateReport, InteractionsReport
+from workbench.domain.sensitivity_reports import ESTIMATORS, EstimateReport, InteractionsReport
 
 
 def sweep(report: SweepReport) -> str:
@@ -65,7 +65,7 @@ def estimate(report: EstimateReport) -> str:
     if report.rank_correlation is not None:
         trust = f"rank correlation with {report.compared} measured drops {report.rank_correlation:.2f}"
     lines = [
-        f"{report.method}, {report.knob}: ESTIMATE, how far the outputs go from the original's "
+        f"{report.method}, {report.knob}: ESTIMATE by {report.estimator}, {ESTIMATORS[report.estimator]} "
         f"({report.samples} samples); {trust}",
         table(["layer", *[f"{value}" for value in values]], rows, right=range(1, len(values) + 1)),
         f"estimated in {format_seconds(report.seconds)}",

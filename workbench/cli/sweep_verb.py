@@ -44,7 +44,8 @@ def sweep(options: argparse.Namespace, console: Console, cancel: CancelToken) ->
         "seed": within(options.seed, 0, 2**32 - 1, "--seed"),
     }
     if options.estimate:
-        return _estimate(EstimateJob(values=values, **common), options, console, cancel)
+        by = options.estimator or "divergence"
+        return _estimate(EstimateJob(values=values, estimator=by, **common), options, console, cancel)
     common |= {
         "samples": samples(options.samples),
         "early": not options.all_samples,
@@ -100,6 +101,8 @@ def _refuse_contradictions(options: argparse.Namespace) -> None:
     if len(chosen) > 1:
         names = " and ".join(f"--{name.replace('_', '-')}" for name in chosen)
         raise BadInputError(f"{names} ask for different things", action="Run the command once for each.")
+    if options.estimator and not options.estimate:
+        raise BadInputError("--estimator says what an estimate looks at", action="Give --estimate too.")
     if options.estimate and (options.store is not None or options.all_samples):
         raise BadInputError("an estimate keeps nothing and has its own samples", action="Leave --estimate out.")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from workbench.domain.knobs import Setting
@@ -44,10 +46,23 @@ class InteractionsReport(_Report):
     skipped: dict[str, str] = Field(default_factory=dict)
 
 
-class EstimatedPoint(_Report):
-    """How far a model's outputs go from the original's when one knob of one layer takes one value.
+# What an estimate looks at, all of them larger where a layer suffers more. Notation: d the change of a layer's weights,
+# L the loss of a sample with labels drawn from the model's own prediction, H the Hessian of the mean loss.
+ESTIMATORS: dict[str, str] = {
+    "divergence": "how far the outputs go from the original's: Kullback-Leibler divergence of scores, in nats, or the "
+    "share of the outputs' energy",
+    "sqnr": "noise of the outputs over their power: 10 to the minus tenth of the SQNR in decibels",
+    "taylor": "first-order change of the loss: the mean of |d · ∂L/∂w| (Molchanov et al., 2017)",
+    "fisher": "second-order change of the loss by the Fisher matrix: the mean of (d · ∂L/∂w)² (Theis et al., 2018)",
+    "hessian": "trace(H) / n · |d|², the trace by Hutchinson's estimate (HAWQ-V2, Dong et al., 2020)",
+}
+Estimator = Literal["divergence", "sqnr", "taylor", "fisher", "hessian"]
 
-    For scores of classes the mean Kullback-Leibler divergence in nats, else the share of the outputs' energy.
+
+class EstimatedPoint(_Report):
+    """What an estimator says of one knob of one layer at one value, by default how far the outputs go.
+
+    `divergence` is the estimator's figure, whichever it is (see ESTIMATORS).
     """
 
     layer: str
@@ -59,6 +74,7 @@ class EstimateReport(_Report):
     """Estimated sensitivities of one method and knob: a ranking, not drops of the metric.
 
     Attributes:
+        estimator: What was looked at, a key of ESTIMATORS.
         samples: Looked at.
         rank_correlation: Spearman's, with the drops that were measured so far; None while there are fewer than three.
         compared: Number of points behind it.
@@ -66,6 +82,7 @@ class EstimateReport(_Report):
 
     method: str
     knob: str
+    estimator: Estimator = "divergence"
     samples: int
     points: tuple[EstimatedPoint, ...]
     rank_correlation: float | None = None

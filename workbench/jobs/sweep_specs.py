@@ -9,6 +9,7 @@ from pydantic import Field
 from workbench.domain.data_description import DataDescription
 from workbench.domain.knobs import Setting
 from workbench.domain.measurements import SensitivityPoint
+from workbench.domain.sensitivity_reports import Estimator
 from workbench.jobs.spec_base import MeasuringSpec
 
 
@@ -63,6 +64,7 @@ class EstimateJob(MeasuringSpec):
     """Rank layers by what the outputs do, in seconds → EstimateReport.
 
     Attributes:
+        estimator: What is looked at.
         measured: What a sweep has found so far, to compare with.
     """
 
@@ -73,6 +75,7 @@ class EstimateJob(MeasuringSpec):
     knob: str
     values: tuple[Setting, ...]
     layers: tuple[str, ...] = ()
+    estimator: Estimator = "divergence"
     samples: int = 48
     seed: int = 0
     measured: tuple[SensitivityPoint, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -15,9 +15,10 @@ from workbench.data.statistics import Z95
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.errors import DataError
 from workbench.domain.measurements import Interval, MetricMeasurement
-from workbench.engines.contracts import InferenceEngine, Inputs, Replay, ReplayedPart
+from workbench.engines.contracts import Batch, InferenceEngine, Inputs, Replay, ReplayedPart
 from workbench.graph.model import ModelGraph
 from workbench.methods.evaluation import checked_metric, chosen_output, measured
+from workbench.methods.preparation import as_batch
 from workbench.methods.sampling import SamplingPlan, interval, margin_plan, spread_plan
 
 _KEPT_OUTPUT_BYTES = 256 * 1024**2
@@ -132,8 +133,25 @@ class OriginalRun:
         metric.update(output, original if metric.against == "reference" else _present(targets, self._ordered))
         return metric.per_sample, divergences(original, output, scores=self._scores)
 
-    def divergence_of(self, part: ReplayedPart, chunks: Iterable[int], free: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return how far a variant's outputs are from the original's on some chunks (n,); `free` are its weights.
+    def batches(self, size: int) -> Iterator[Batch]:
+        """Yield the samples in the order of the plan, for what needs gradients."""
+        return map(as_batch, self._ordered.batches(size))
+
+    @property
+    def task(self) -> str:
+        """Task of the data."""
+        return self._ordered.description.task
+
+    def divergence_of(
+        self, part: ReplayedPart, chunks: Iterable[int], free: Mapping[str, np.ndarray], *, energy: bool = False
+    ) -> np.ndarray:
+        """Return how far a variant's outputs are from the original's on some chunks (n,).
+
+        Args:
+            part: The variant.
+            chunks: Of the replay.
+            free: Its weights.
+            energy: Whether outputs are compared by their energy though they are scores.
 
         Raises:
             JobError: the runtime failed.
@@ -142,7 +160,7 @@ class OriginalRun:
         found = []
         for chunk in chunks:
             output = chosen_output(self.replay.run(part, chunk, free), self._ordered.output)
-            found.append(divergences(self._output(chunk), output, scores=self._scores))
+            found.append(divergences(self._output(chunk), output, scores=self._scores and not energy))
         return np.concatenate(found)
 
     def _output(self, chunk: int) -> np.ndarray:

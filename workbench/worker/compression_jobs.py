@@ -95,7 +95,8 @@ def measure_interactions(spec: InteractionsJob, context: JobContext) -> dict[str
 def estimate_sensitivities(spec: EstimateJob, context: JobContext) -> dict[str, Any]:
     """Rank layers by what the outputs do → EstimateReport."""
     watched = Watched(context.progress, context.cancel, context.log)
-    found = estimate(_swept(spec, context), spec.values, measured=spec.measured, watched=watched)
+    swept = _swept(spec, context)
+    found = estimate(swept, spec.values, by=spec.estimator, measured=spec.measured, watched=watched)
     return found.model_dump(mode="json")
 
 

@@ -10,7 +10,7 @@ from enum import Enum
 
 from workbench.domain.knobs import Setting
 from workbench.domain.reports import SweepReport
-from workbench.domain.sensitivity_reports import EstimateReport, InteractionsReport
+from workbench.domain.sensitivity_reports import EstimateReport, Estimator, InteractionsReport
 from workbench.ui.models import numbers
 
 Report = EstimateReport | InteractionsReport | SweepReport
@@ -31,6 +31,15 @@ EXPLAINED = {
     "sensitivities mis-rank plans.",
     Kind.ALL_BUT: "What the metric loses when all layers but one take a value: the smaller the loss, the more it is "
     "worth to spare that layer.",
+}
+
+
+ESTIMATOR_TITLES: dict[Estimator, str] = {
+    "divergence": "Divergence of the outputs",
+    "sqnr": "Noise of the outputs (SQNR)",
+    "taylor": "Slope of the loss (Taylor)",
+    "fisher": "Squared slope (Fisher)",
+    "hessian": "Trace of the Hessian",
 }
 
 
@@ -65,7 +74,7 @@ def csv_of(report: Report) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     if isinstance(report, EstimateReport):
-        writer.writerow(["layer", "value", "divergence", "samples"])
+        writer.writerow(["layer", "value", report.estimator, "samples"])
         writer.writerows([point.layer, point.value, point.divergence, report.samples] for point in report.points)
     elif isinstance(report, InteractionsReport):
         figures = ("drop", "ci95_low", "ci95_high", "interaction", "interaction_ci95_low", "interaction_ci95_high")
@@ -101,7 +110,8 @@ def _estimate(report: EstimateReport, labels: Mapping[str, str]) -> SensitivityT
         )
         for layer, by_value in found.items()
     )
-    summary = f"Estimate from {numbers.plural(report.samples, 'sample')}, not measured. {trust}"
+    by = "" if report.estimator == "divergence" else f" by {ESTIMATOR_TITLES[report.estimator].lower()}"
+    summary = f"Estimate{by} from {numbers.plural(report.samples, 'sample')}, not measured. {trust}"
     return SensitivityTable(("Layer", *map(numbers.setting_text, values)), rows, summary)
 
 

@@ -20,14 +20,14 @@ from PySide6.QtWidgets import (
 )
 
 from workbench.domain.reports import SweepReport
-from workbench.domain.sensitivity_reports import EstimateReport, InteractionsReport
+from workbench.domain.sensitivity_reports import ESTIMATORS, EstimateReport, InteractionsReport
 from workbench.jobs.specs import EstimateJob, InteractionsJob, SweepJob
 from workbench.ui import workflow
 from workbench.ui.models import numbers
 from workbench.ui.models.interaction_grid import interaction_grid
 from workbench.ui.models.layer_table import layer_labels
 from workbench.ui.models.method_choices import recommended_first
-from workbench.ui.models.sensitivity_table import EXPLAINED, Kind, Report, csv_of, table_of
+from workbench.ui.models.sensitivity_table import ESTIMATOR_TITLES, EXPLAINED, Kind, Report, csv_of, table_of
 from workbench.ui.panels.export import ask_path, copy_picture, save_picture, save_text
 from workbench.ui.panels.interaction_matrix import InteractionMatrix
 from workbench.ui.panels.report_dialog import Columns, Export, ReportDialog
@@ -45,9 +45,13 @@ class SensitivityDialog(ReportDialog):
         self.report: Report | None = None
         self.setWindowTitle("Sensitivity in other ways")
         self.resize(900, 720)
-        self.kind, self.sweep, self.value, self.layers = (QComboBox() for _ in range(4))
+        self.kind, self.sweep, self.value, self.layers, self.estimator = (QComboBox() for _ in range(5))
         for kind in Kind:
             self.kind.addItem(kind.value, kind)
+        for place, (estimator, title) in enumerate(ESTIMATOR_TITLES.items()):
+            self.estimator.addItem(title, estimator)
+            explained = ESTIMATORS[estimator]
+            self.estimator.setItemData(place, explained[0].upper() + explained[1:], Qt.ItemDataRole.ToolTipRole)
         self.explained, self.summary, self.blocked = (QLabel() for _ in range(3))
         for label in (self.explained, self.summary, self.blocked):
             label.setWordWrap(True)
@@ -57,7 +61,7 @@ class SensitivityDialog(ReportDialog):
         form.setSpacing(24)
         for fields in (
             (("&Measure", self.kind), ("&Value", self.value)),
-            (("&Knob and method", self.sweep), ("&Layers", self.layers)),
+            (("&Knob and method", self.sweep), ("&Layers", self.layers), ("Estimate &by", self.estimator)),
         ):
             column = QFormLayout()
             column.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.FieldsStayAtSizeHint)
@@ -160,7 +164,9 @@ class SensitivityDialog(ReportDialog):
                 if (entry.method, entry.knob) == (method, knob)
                 for point in entry.points
             ]
-            spec = EstimateJob(values=values, measured=tuple(measured), **common)
+            spec = EstimateJob(
+                values=values, estimator=self.estimator.currentData(), measured=tuple(measured), **common
+            )
         elif kind is Kind.PAIRS:
             spec = InteractionsJob(value=values[0], store=store, **common)
         else:
@@ -208,6 +214,8 @@ class SensitivityDialog(ReportDialog):
     def _choices_changed(self) -> None:
         kind: Kind = self.kind.currentData()
         self.explained.setText(EXPLAINED[kind])
+        self.estimator.setEnabled(kind is Kind.ESTIMATE)
+        self.estimator.setToolTip("" if kind is Kind.ESTIMATE else "Only estimates choose what they look at")
         self.value.clear()
         chosen = self.sweep.currentData()
         knob = None if chosen is None else self._session.knob(chosen[0])
