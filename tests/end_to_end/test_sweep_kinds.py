@@ -45,6 +45,8 @@ def test_pairs_and_all_but_one(desk: Path, workbench) -> None:
         (("--values", "8", "--pairs", "--estimate"), "--estimate and --pairs ask for different things"),
         (("--values", "8", "--estimate", "--all-samples"), "an estimate keeps nothing"),
         (("--values", "8", "--estimator", "sqnr"), "Give --estimate too"),
+        (("--values", "8", "--budget", "0.01", "--all-samples"), "--budget ends settings of a sweep early"),
+        (("--values", "8", "--budget", "-1"), "a drop of 0 or more"),
     ],
 )
 def test_what_does_not_go_together_is_refused(desk: Path, workbench, options: tuple[str, ...], words: str) -> None:

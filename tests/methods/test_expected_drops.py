@@ -80,3 +80,11 @@ def test_what_ends_a_trial() -> None:
     assert found.tolist() == [True, True, False, False, True]
     apart = settled(np.array([0.02, 0.2]), np.array([0.01, 0.05]), [4, 4], resolution=0.002, hopeless=1.0)
     assert apart.tolist() == [True, True]
+
+
+def test_with_a_budget_only_its_side_counts() -> None:
+    values = np.array([0.50, 0.10, 0.02, 0.012, 0.001])
+    errors = np.array([0.05, 0.03, 0.004, 0.004, 0.001])
+    found = settled(values, errors, [4] * 5, resolution=0.002, hopeless=0.3, budget=0.01)
+    # Certainly beyond, thrice; too near to tell; certainly within.
+    assert found.tolist() == [True, True, True, False, True]

@@ -96,6 +96,19 @@ def test_coupled_layers_are_computed_once_and_reported_for_each(
     assert "output" in report.skipped["Gemm_7"]
 
 
+def test_with_a_budget_a_trial_ends_when_its_side_is_certain(
+    small_cnn: ModelGraph, labelled: DataDescription, engine: OrtEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.methods.sweep_trials._FIRST_SAMPLES", 50)
+    ranked = swept(small_cnn, labelled, engine)
+    whole = {(point.layer, point.value): point for point in swept(small_cnn, labelled, engine, early=False).points}
+    decided = swept(small_cnn, labelled, engine, budget=0.6)
+    assert {point.samples for point in whole.values()} == {200}
+    assert max(point.samples for point in decided.points) == 50  # no setting loses anywhere near as much
+    assert max(point.samples for point in ranked.points) > 50  # ranks take more
+    assert all(whole[point.layer, point.value].drop < 0.6 for point in decided.points)
+
+
 class TidyThenRound(RoundWeights):
     """Writes the first activation anew before it rounds, as methods do that clean a graph up first."""
 

@@ -114,6 +114,12 @@ def parser() -> argparse.ArgumentParser:
     sweep.add_argument("--seed", type=int, default=0)
     sweep.add_argument("--store", metavar="FILE", help="append what is run to this file and resume from it")
     sweep.add_argument("--all-samples", action="store_true", help="run every setting on all samples, settled or not")
+    sweep.add_argument(
+        "--budget",
+        type=float,
+        metavar="DROP",
+        help="accepted drop, in the metric's unit: end a setting as soon as it is certain on which side of it it is",
+    )
     sweep.add_argument("--all-but", action="store_true", help="set all layers but one, to see what sparing it is worth")
     sweep.add_argument("--pairs", action="store_true", help="what two layers lose together beyond both alone")
     sweep.add_argument("--estimate", action="store_true", help="rank layers within seconds by what the outputs do")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from workbench.cli import sweep_formats
 from workbench.cli.console import Console
@@ -53,7 +54,8 @@ def sweep(options: argparse.Namespace, console: Console, cancel: CancelToken) ->
     }
     if options.pairs:
         return _pairs(common, values, options, console, cancel)
-    spec = SweepJob(values=values, direction="all but" if options.all_but else "only", **common)
+    direction: Literal["only", "all but"] = "all but" if options.all_but else "only"
+    spec = SweepJob(values=values, direction=direction, budget=options.budget, **common)
     finished: list[SensitivityPoint] = []
     run = replace(
         context(console, cancel), partial=lambda _, point: finished.append(SensitivityPoint.model_validate(point))
@@ -101,6 +103,13 @@ def _refuse_contradictions(options: argparse.Namespace) -> None:
     if len(chosen) > 1:
         names = " and ".join(f"--{name.replace('_', '-')}" for name in chosen)
         raise BadInputError(f"{names} ask for different things", action="Run the command once for each.")
+    if options.budget is not None and (options.estimate or options.pairs or options.all_samples):
+        raise BadInputError(
+            "--budget ends settings of a sweep early",
+            expected="neither --estimate nor --pairs nor --all-samples beside it",
+        )
+    if options.budget is not None and not 0 <= options.budget < math.inf:
+        raise BadInputError(f"--budget is {options.budget}", expected="a drop of 0 or more, such as 0.01")
     if options.estimator and not options.estimate:
         raise BadInputError("--estimator says what an estimate looks at", action="Give --estimate too.")
     if options.estimate and (options.store is not None or options.all_samples):

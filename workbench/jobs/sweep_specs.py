@@ -19,6 +19,7 @@ class SweepJob(MeasuringSpec):
     Attributes:
         direction: Set one layer and leave the others, or set all others.
         early: End trials as soon as their rank is settled; all samples are run otherwise.
+        budget: Drop that is accepted; trials then end when it is certain on which side of it they are.
         done: Points that an earlier run finished, as "layer\tvalue", which are not repeated.
         store: JSON-lines file that what was run is appended to and resumed from, or None.
     """
@@ -34,6 +35,7 @@ class SweepJob(MeasuringSpec):
     seed: int = 0
     direction: Literal["only", "all but"] = "only"
     early: bool = True
+    budget: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     done: tuple[str, ...] = ()
     store: str | None = None
 

@@ -2,6 +2,7 @@
 
 A trial ends when its interval is apart from those of all trials that it is ranked with, when it is as narrow as anybody
 will want to tell drops apart (absolutely, or as a share of the drop), or when it is certain that no plan would take it.
+Where a budget is given, it ends when it is certain on which side of the budget it lies.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ def settled(
     *,
     resolution: float,
     hopeless: float,
+    budget: float | None = None,
 ) -> np.ndarray:
     """Return which trials need no more samples (n,).
 
@@ -32,7 +34,10 @@ def settled(
         groups: Trials of the same group are ranked against each other.
         resolution: Standard error below which no more is wanted.
         hopeless: A drop that certainly exceeds this is known well enough.
+        budget: The drop that is accepted: where there is one, nothing but the side of it is asked for.
     """
+    if budget is not None:
+        return np.asarray(np.abs(values - budget) > Z95 * errors)
     done = (errors <= np.maximum(resolution, _RELATIVE * values)) | (values - Z95 * errors > hopeless)
     members: dict[Hashable, list[int]] = {}
     for index, group in enumerate(groups):

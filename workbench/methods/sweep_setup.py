@@ -54,6 +54,7 @@ class Swept:
         store: JSON-lines file that the records are appended to and resumed from.
         early: End a trial as soon as its rank is settled, it is known to 0.3 points (or a seventh of itself), or it is
             certainly useless; all samples are run otherwise.
+        budget: Drop that is accepted, in the metric's unit: trials end as soon as it is certain on which side they are.
     """
 
     graph: ModelGraph
@@ -71,6 +72,7 @@ class Swept:
     threads: int = 0
     store: Path | None = None
     early: bool = True
+    budget: float | None = None
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,7 @@ class Setup:
             self._store,
             on_point,
             early=self._swept.early,
+            budget=self._swept.budget,
             cancel=watched.cancel,
             log=watched.log,
         )

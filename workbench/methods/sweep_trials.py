@@ -82,6 +82,7 @@ class TrialRun:
         store: Takes records as they come.
         emit: Takes a trial's points, provisional ones first.
         early: Whether trials end as soon as enough is known of them.
+        budget: Drop that is accepted; trials then end when it is certain on which side of it they are.
         cancel: Polled between chunks.
         log: Takes a line for every trial that fails.
     """
@@ -94,11 +95,13 @@ class TrialRun:
         emit: Callable[[SensitivityPoint], None],
         *,
         early: bool,
+        budget: float | None = None,
         cancel: CancelToken,
         log: Callable[[str], None],
     ) -> None:
         self._original, self._make, self._store, self._emit = original, make, store, emit
         self._early, self._cancel, self._log = early, cancel, log
+        self._budget = budget
         value, share = abs(original.measurement.value), original.metric.unit == "share"
         self._resolution = _SHARE_RESOLUTION if share else _RELATIVE_RESOLUTION * value
         self._hopeless = _HOPELESS_SHARE * value
@@ -243,6 +246,7 @@ class TrialRun:
             [trial.group for trial in tried],
             resolution=self._resolution,
             hopeless=self._hopeless,
+            budget=self._budget,
         )
         for index, trial in enumerate(tried):
             if trial in active:

@@ -124,4 +124,5 @@ def _swept(spec: SweepJob | InteractionsJob | EstimateJob, context: JobContext) 
         seed=spec.seed,
         store=None if isinstance(spec, EstimateJob) or spec.store is None else Path(spec.store),
         early=isinstance(spec, EstimateJob) or spec.early,
+        budget=spec.budget if isinstance(spec, SweepJob) else None,
     )
