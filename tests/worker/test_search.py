@@ -143,6 +143,17 @@ def test_a_budget_that_binds_says_what_more_would_buy(desk: Path) -> None:
     assert all("metric" in one.beyond for one in cheaper)
 
 
+def test_memory_is_foretold_so_that_it_can_be_searched_for(desk: Path) -> None:
+    spec = job(desk, objectives=["metric", "memory"], strategy="greedy", latency_seconds=0.2, threads=1)
+    report = searched(spec)
+    assert len(report.candidates) >= 2  # the runtime itself is most of what so small a network takes
+    for one in report.candidates:
+        told = one.foretold.costs["memory"]
+        assert one.costs["memory"] > 0
+        assert 0 < told.value < 1  # fewer channels hold less
+        assert told.ci95[0] < told.value < told.ci95[1]  # an estimate, not a count
+
+
 def test_two_builders_find_as_much_as_one(desk: Path) -> None:
     report = searched(job(desk, workers=2, strategy="random", stop={"candidates": 4}))
     assert len(report.candidates) == 4

@@ -27,6 +27,8 @@ _LEFT_BY_TRAINING, _LEFT_DEVIATION = 0.12, 0.6
 _KNEE = 0.4
 # A stand-in's time against the file's: see the benchmark of predictions.
 _STAND_IN_ERROR = 0.02
+# What is counted is exact, but for memory, which the runtime shares out as it likes.
+_COUNTING_ERROR = {"memory": 0.1}
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,9 @@ class Forecast:
                 ]
             else:
                 seen += [
-                    (self._weighted(p, name), costs[name], 0.0) for p, costs in self._counted.items() if name in costs
+                    (self._weighted(p, name), costs[name], _counting_scatter(name, costs[name]))
+                    for p, costs in self._counted.items()
+                    if name in costs
                 ]
             base = self.known.costs.get(name, 1.0)
             self._savings[name] = self._cost_priors[name].learned(
@@ -152,7 +156,8 @@ class Forecast:
                     found[number, place] = self._timed[proposal].median
                     scatter[number, place] = _scatter(self._timed[proposal])
                 elif name in self._counted.get(proposal, {}):
-                    found[number, place], scatter[number, place] = self._counted[proposal][name], 0.0
+                    counted = self._counted[proposal][name]
+                    found[number, place], scatter[number, place] = counted, _counting_scatter(name, counted)
             if proposal in self._measured:
                 one = self._measured[proposal]
                 found[number] = [
@@ -277,6 +282,10 @@ def _of_bits(bits: object, unit: float) -> float:
     if not isinstance(bits, (int, float)) or bits >= 16:
         return 0.0
     return unit * (0.02 if bits >= 8 else 0.3 if bits >= 4 else 1.0)
+
+
+def _counting_scatter(name: str, share: float) -> float:
+    return _COUNTING_ERROR.get(name, 0.0) * share
 
 
 def _scatter(ratio: Ratio) -> float:

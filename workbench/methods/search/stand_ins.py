@@ -21,6 +21,7 @@ from workbench.domain.study import Study
 from workbench.engines.contracts import InferenceEngine, TrainingEngine
 from workbench.graph.bit_operations import bit_operations as bit_operations
 from workbench.graph.cost import graph_cost
+from workbench.graph.held_bytes import held_bytes
 from workbench.graph.kernel_graphs import kernel_shapes
 from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph
@@ -63,6 +64,7 @@ class _Original:
     params: int
     size: int
     bitops: float
+    held: float
 
 
 @dataclass
@@ -79,6 +81,7 @@ class StandIns:
         known: Ratios by signature, from an earlier run of the study.
         on_timed: Takes (signature, ratio) of what was timed anew.
         made: By proposal, what was made; the graph until it was timed.
+        memory_bytes: What the original was measured to take, where memory is an objective or a budget.
     """
 
     graph: ModelGraph
@@ -93,6 +96,7 @@ class StandIns:
     on_timed: Callable[[str, Ratio], None]
     log: Callable[[str], None]
     made: dict[Proposal, tuple[StandIn, ModelGraph | None]] = field(default_factory=dict)
+    memory_bytes: float | None = None
 
     def of(self, proposal: Proposal, cancel: CancelToken) -> StandIn | None:
         """Return what a proposal's structure costs, not timed; None where no stand-in can be made.
@@ -177,18 +181,24 @@ class StandIns:
     def _counted(self, graph: ModelGraph) -> dict[str, float]:
         sizes = self.study.dimensions
         now, before = graph_cost(graph, sizes), self._original
-        return {
+        costs = {
             "macs": now.macs / max(before.macs, 1),
             "params": now.params / max(before.params, 1),
             "size": _size(graph) / max(before.size, 1),
             "bitops": bit_operations(graph, sizes) / max(before.bitops, 1.0),
         }
+        if self.memory_bytes:
+            # The runtime's own part stays as it is.
+            saved = before.held - held_bytes(graph, sizes)
+            costs["memory"] = max(self.memory_bytes - saved, 0.0) / self.memory_bytes
+        return costs
 
     @cached_property
     def _original(self) -> _Original:
         sizes = self.study.dimensions
         cost = graph_cost(self.graph, sizes)
-        return _Original(cost.macs, cost.params, _size(self.graph), bit_operations(self.graph, sizes))
+        held = held_bytes(self.graph, sizes) if self.memory_bytes else 0.0
+        return _Original(cost.macs, cost.params, _size(self.graph), bit_operations(self.graph, sizes), held)
 
     def _signature(self, graph: ModelGraph) -> str:
         layers = {node.name: weight for node, weight in layer_nodes(graph)}

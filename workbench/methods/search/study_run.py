@@ -170,6 +170,7 @@ class _Run:
             self._journal.timed,
             self._journal.time,
             self._log,
+            memory_bytes=original.memory_bytes if memory else None,
         )
         costs = compared_costs(study, self._limits)
         prices = take_prices(space, stand_ins, costs, self._seconds(_TIMING_SHARE), progress.part(0.03, 0.06), cancel)
