@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from pytestqt.qtbot import QtBot
 
 from tests.fakes.projects import resnet20_state
 from workbench.domain.data_description import DataDescription
 from workbench.domain.plan import Plan
+from workbench.jobs.specs import SearchJob
 from workbench.ui.main_window import MainWindow
-from workbench.ui.models.search_form import SearchForm
+from workbench.ui.models.search_form import SearchExtras, SearchForm, bits_of
 from workbench.ui.panels.search_dialog import SearchDialog
 from workbench.ui.search import search_of
 
@@ -60,6 +62,67 @@ def test_the_form_is_a_study() -> None:
     assert isinstance(study.data, DataDescription)
     assert study.steps == ()
     assert SearchForm(own_steps=True, pinned=False).study(state).steps == state.steps
+
+
+def test_more_choices_are_part_of_the_study() -> None:
+    state = resnet20_state()
+    extras = SearchExtras(second="size", bits=(8, 4), tie=("a", "b"), candidates=5, stagnation=3, workers=2)
+    study = SearchForm(extras=extras).study(state, ("prune_ratio", "weight_bits", "activation_bits"))
+    assert study.objectives == ("metric", "latency", "size")
+    assert study.ties == (("a", "b"),)
+    assert (study.stop.candidates, study.stop.stagnation, study.workers) == (5, 3, 2)
+    assert study.knobs["weight_bits"].values == (8, 4)
+    assert study.knobs["weight_bits"].together
+    assert not study.knobs["prune_ratio"].together
+    # Knobs that steps read anyway are left to the search, which knows what suits the model.
+    assert SearchForm().study(state, ("prune_ratio",)).knobs == {}
+    fewer = SearchForm(extras=SearchExtras(knobs=("prune_ratio",))).study(state, ("prune_ratio", "keep"))
+    assert set(fewer.knobs) == {"prune_ratio"}
+
+
+@pytest.mark.parametrize("text", ["", "eight", "8, 9", "0", "8; 4"])
+def test_bits_that_are_none_are_said(text: str) -> None:
+    with pytest.raises(ValueError, match="whole numbers from 1 to 8"):
+        bits_of(text)
+
+
+def test_more_choices_unfold_and_reach_the_worker(measured_window: MainWindow, qtbot: QtBot) -> None:
+    session = measured_window.session
+    dialog = SearchDialog(session, measured_window)
+    qtbot.addWidget(dialog)
+    dialog.show()
+    more = dialog.more
+    assert not more.fields.isVisible()
+    more.button.click()
+    assert more.fields.isVisible()
+    assert {"prune_ratio", "weight_bits"} <= set(more.knobs)
+    assert not more.tie.isEnabled()
+    assert session.state.inspect is not None
+    names = tuple(layer.name for layer in session.state.inspect.layers)[:2]
+    session.selection.set_layers(names)
+    assert more.tie.isEnabled()
+    assert "2 selected layers" in more.tie.text()
+
+    more.bits.setText("many")
+    dialog.start_button.click()
+    assert search_of(session).record is None
+    assert "whole numbers from 1 to 8" in dialog.ended.text()
+
+    more.bits.setText("8, 4")
+    more.knobs["prune_ratio"].setChecked(False)
+    more.candidates.setValue(1)
+    more.scheduler.setText("tcp://127.0.0.1:9")
+    dialog.start_button.click()
+    record = search_of(session).record
+    assert record is not None
+    spec = session.jobs.spec(record.id)
+    assert isinstance(spec, SearchJob)
+    assert spec.scheduler == "tcp://127.0.0.1:9"
+    assert spec.study.stop.candidates == 1
+    assert "prune_ratio" not in spec.study.knobs
+    assert not more.fields.isEnabled()
+    search_of(session).cancel()
+    qtbot.waitUntil(lambda: search_of(session).record is None and more.fields.isEnabled(), timeout=JOB_MS)
 
 
 def test_without_a_model_it_says_what_is_missing(real_window: Callable[[], MainWindow], qtbot: QtBot) -> None:

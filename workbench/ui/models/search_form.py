@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
+from workbench.domain.knobs import ACTIVATION_BITS, WEIGHT_BITS
 from workbench.domain.measurements import is_share
 from workbench.domain.search_reports import SearchCandidate, SearchReport
-from workbench.domain.study import Budgets, Cost, Stop, StrategyChoice, Study
+from workbench.domain.study import Budgets, Cost, KnobInPlay, Stop, StrategyChoice, Study
 from workbench.project.state import ProjectState
 from workbench.ui.models import numbers
 
@@ -18,6 +20,33 @@ COSTS: dict[Cost, str] = {
     "memory": "Peak memory",
     "bitops": "Bit operations",
 }
+
+
+# What a search takes where it chooses the steps (methods.search.template).
+USUAL_STEPS = ("prune.depth", "prune.l1", "train.finetune", "quantize.ptq")
+_FEWEST_BITS, _MOST_BITS = 1, 8
+
+
+@dataclass(frozen=True)
+class SearchExtras:
+    """What only some searches need.
+
+    Attributes:
+        second: Another cost.
+        knobs: In play; those that the steps read without any.
+        bits: Of weights, to choose from; alike in all layers.
+        tie: Layers that get equal values.
+        candidates, stagnation: Other ends of the search; see Stop.
+        workers: Candidates that are built at the same time.
+    """
+
+    second: Cost | None = None
+    knobs: tuple[str, ...] = ()
+    bits: tuple[int, ...] = (8,)
+    tie: tuple[str, ...] = ()
+    candidates: int | None = None
+    stagnation: int | None = None
+    workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -33,6 +62,7 @@ class SearchForm:
         own_steps: Vary the recipe's steps instead of those that suit the model.
         pinned: Keep the plan's own lines as they are.
         layers: In play; all without any.
+        extras: What only some searches need.
     """
 
     cost: Cost = "latency"
@@ -43,9 +73,17 @@ class SearchForm:
     own_steps: bool = False
     pinned: bool = True
     layers: tuple[str, ...] = ()
+    extras: SearchExtras = SearchExtras()
 
-    def study(self, state: ProjectState) -> Study:
-        """Return the study of a project with a model and data."""
+    def study(self, state: ProjectState, readable: Collection[str] = ()) -> Study:
+        """Return the study of a project with a model and data.
+
+        Args:
+            state: The document's value.
+            readable: Names of the knobs that the steps read, for a choice of bits.
+        """
+        extras = self.extras
+        second = () if extras.second is None else (extras.second,)
         budgets = {"metric_drop": self.drop, f"{self.cost}_ratio": self.ratio}
         return Study(
             seed=state.seed,
@@ -53,16 +91,42 @@ class SearchForm:
             steps=state.steps if self.own_steps else (),
             layers=self.layers or ("*",),
             pins=dict(state.plan.layers) if self.pinned else {},
-            objectives=("metric", self.cost),
+            ties=(extras.tie,) if extras.tie else (),
+            knobs=self._knobs(readable),
+            objectives=("metric", self.cost, *second),
             budgets=Budgets.model_validate({name: value for name, value in budgets.items() if value is not None}),
             strategy=StrategyChoice(name=self.strategy),
-            stop=Stop(minutes=self.minutes),
+            stop=Stop(minutes=self.minutes, candidates=extras.candidates, stagnation=extras.stagnation),
+            workers=extras.workers,
             evaluate=state.evaluate,
             batch=state.latency.batch,
             threads=state.latency.threads or 1,
             device=state.latency.device,
             dimensions=state.dimensions,
         )
+
+    def _knobs(self, readable: Collection[str]) -> dict[str, KnobInPlay]:
+        """Return the knobs in play where the form says anything of them: bits are alike in all layers."""
+        extras = self.extras
+        if not extras.knobs and extras.bits == SearchExtras.bits:
+            return {}
+        found = {}
+        for name in extras.knobs or readable:
+            values = extras.bits if name == WEIGHT_BITS.name else ()
+            found[name] = KnobInPlay(values=values, together=name in (WEIGHT_BITS.name, ACTIVATION_BITS.name))
+        return found
+
+
+def bits_of(text: str) -> tuple[int, ...]:
+    """Return the numbers of bits that a text names.
+
+    Raises:
+        ValueError: something else stands there, or numbers out of range.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isdigit() and _FEWEST_BITS <= int(part) <= _MOST_BITS for part in parts):
+        raise ValueError(f"Bits to try: whole numbers from {_FEWEST_BITS} to {_MOST_BITS}, such as 8, 4")
+    return tuple(dict.fromkeys(map(int, parts)))
 
 
 def found_in_words(report: SearchReport) -> str:

@@ -23,7 +23,8 @@ from workbench.domain.measurements import is_share
 from workbench.domain.search_reports import SearchReport
 from workbench.project.state import Change
 from workbench.ui.models import numbers
-from workbench.ui.models.search_form import COSTS, SearchForm, ended_in_words, found_in_words
+from workbench.ui.models.search_form import COSTS, USUAL_STEPS, SearchForm, ended_in_words, found_in_words
+from workbench.ui.panels.search_more import SearchMore
 from workbench.ui.search import search_of
 from workbench.ui.session import Session
 
@@ -71,6 +72,7 @@ class SearchDialog(QDialog):
         self.own_steps.setToolTip("Without this, steps are chosen that suit the model: prune, fine-tune, quantize")
         self.pinned = QCheckBox("Keep layers that the plan has lines for as they are")
         self.pinned.setChecked(True)
+        self.more = SearchMore()
         self.found, self.ended, self.blocked = QLabel(), QLabel(), QLabel()
         for label in (said, self.found, self.ended, self.blocked):
             label.setWordWrap(True)
@@ -91,11 +93,13 @@ class SearchDialog(QDialog):
         self.start_button.clicked.connect(self.start)
         self.stop_button.clicked.connect(self._search.cancel)
         self.form = self._form()
+        _align(self.form, self.more.form)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(16, 16, 16, 16)
         outer.setSpacing(12)
         outer.addWidget(said)
         outer.addLayout(self.form)
+        outer.addWidget(self.more)
         for widget in (self.blocked, self.busy, self.found, self.ended):
             outer.addWidget(widget)
         outer.addStretch()
@@ -107,6 +111,7 @@ class SearchDialog(QDialog):
         session.selection.layersChanged.connect(self._fill_layers)
         session.documentChanged.connect(self._document_changed)
         self._search.changed.connect(self.refresh)
+        self.own_steps.toggled.connect(self._offer_knobs)
         self._fill_strategies()
         self._fill_layers()
         self.refresh()
@@ -126,12 +131,20 @@ class SearchDialog(QDialog):
             own_steps=self.own_steps.isChecked(),
             pinned=self.pinned.isChecked(),
             layers=layers,
+            extras=self.more.chosen(self.cost.currentData()),
         )
 
     def start(self) -> None:
         """Search for what is chosen."""
-        if self._session.state.model is not None and self._session.state.data is not None:
-            self._search.start(self.chosen.study(self._session.state))
+        if self._session.state.model is None or self._session.state.data is None:
+            return
+        try:
+            form = self.chosen
+        except ValueError as error:
+            self.ended.setText(str(error))
+            self.ended.setVisible(True)
+            return
+        self._search.start(form.study(self._session.state, self.more.knobs), scheduler=self.more.address)
 
     def refresh(self) -> None:
         """Show how far the search is and what it found."""
@@ -158,6 +171,7 @@ class SearchDialog(QDialog):
         self.own_steps.setEnabled(record is None and bool(steps))
         if not steps:
             self.own_steps.setChecked(False)
+        self._offer_knobs()
 
     def _say(self, report: SearchReport | None, busy: bool) -> None:
         nothing = "Sensitivities are taken first; the first candidate follows soon after." if busy else ""
@@ -168,7 +182,7 @@ class SearchDialog(QDialog):
 
     def _inputs(self) -> tuple[QWidget, ...]:
         limits = (self.limit_drop, self.limit_cost)
-        return (self.cost, self.strategy, self.layers, self.minutes, self.pinned, *limits)
+        return (self.cost, self.strategy, self.layers, self.minutes, self.pinned, *limits, self.more.fields)
 
     def _form(self) -> QFormLayout:
         form = QFormLayout()
@@ -183,6 +197,18 @@ class SearchDialog(QDialog):
         form.addRow("", self.pinned)
         return form
 
+    def _offer_knobs(self) -> None:
+        """Offer the knobs that the steps read: the recipe's own, or those that a search chooses by itself."""
+        methods = {method.id: method for method in self._session.methods}
+        steps = [step.method for step in self._session.state.steps if step.enabled]
+        read = {
+            name
+            for step in (steps if self.own_steps.isChecked() else USUAL_STEPS)
+            if step in methods
+            for name in methods[step].knobs
+        }
+        self.more.set_knobs([knob for knob in self._session.knobs if knob.name in read])
+
     def _fill_strategies(self) -> None:
         before = self.strategy.currentData() or "greedy"
         self.strategy.clear()
@@ -196,6 +222,7 @@ class SearchDialog(QDialog):
         before = self.layers.currentData() or "all"
         self.layers.clear()
         self.layers.addItem("All", "all")
+        self.more.set_selected(self._session.selection.layers)
         if selected := len(self._session.selection.layers):
             self.layers.addItem(numbers.plural(selected, "selected layer"), "selected")
         self.layers.setCurrentIndex(max(self.layers.findData(before), 0))
@@ -203,6 +230,18 @@ class SearchDialog(QDialog):
     def _document_changed(self, change: Change) -> None:
         if change & _REFRESH:
             self.refresh()
+
+
+def _align(*forms: QFormLayout) -> None:
+    """Begin the fields of all forms at the same place."""
+    labels = []
+    for form in forms:
+        form.setHorizontalSpacing(12)
+        items = [form.itemAt(row, QFormLayout.ItemRole.LabelRole) for row in range(form.rowCount())]
+        labels += [label for item in items if item is not None and (label := item.widget()) is not None]
+    widest = max(label.sizeHint().width() for label in labels)
+    for label in labels:
+        label.setMinimumWidth(widest)
 
 
 def _beside(*widgets: QWidget) -> QHBoxLayout:
