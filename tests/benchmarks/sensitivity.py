@@ -4,14 +4,19 @@ The plain loop is what one would write by hand: for every setting the method, a 
 whole graph on all cores. It is timed on every `--stride`-th setting in the same run. Ranks are compared (Spearman)
 with the drops on all 10,000 test images, which are kept in a file beside the shared data's checkout (`--truth`).
 
-Latest figures, ResNet-20, 2,000 images, beside much other work (the loop took 4.7 and 5.2 s a setting, so that shares
-are rough; a quiet run is still to be made). Spearman with the drops on all 10,000 images; at 6 and 8 bits these are
-noise themselves. Layers whose channels go together count each, with equal values:
+Latest figures, ResNet-20, 2,000 images, 2 cores with nothing else at work. Shares of the loop count layers whose
+channels go together once, as the sweep computes them; in brackets the loop takes every layer. Spearman with the drops
+on all 10,000 images; at 6 and 8 bits these are noise themselves:
 
-    weight_bits  estimate  0.012 of the loop   2 bits 0.95, 3 bits 0.86, 4 bits 0.38
-    weight_bits  early     212 samples each    2 bits 0.98, 3 bits 0.86, 4 bits 0.51; 0.16 s a setting beside others
-    prune_ratio  estimate  0.016 of the loop   0.25: 1.00, 0.5: 1.00, 0.75: 0.75, all 0.87
-    prune_ratio  early     0.230 of the loop   379 samples each, 1.00 at each ratio
+    weight_bits  estimate    1.7 s 0.017           2 bits 0.95, 3 bits 0.86, 4 bits 0.38
+    weight_bits  early       7.4 s 0.075           2 bits 0.98, 3 bits 0.86, 4 bits 0.52; 212 samples each
+    weight_bits  exact      37.5 s 0.379           2 bits 0.99, 3 bits 0.93, 4 bits 0.60
+    prune_ratio  estimate    0.6 s 0.031 (0.016)   0.25: 1.00, 0.5: 1.00, 0.75: 0.75, all 0.87
+    prune_ratio  early       7.2 s 0.359 (0.189)   1.00 at each ratio; 463 samples each
+    prune_ratio  exact      14.2 s 0.706 (0.372)   1.00 at each ratio
+
+The plain loop took 0.99 s a setting of bits and 0.67 s of pruning. Both knobs together: estimate 2.3 s, 0.020 (0.017)
+of the loop; early 14.6 s, 0.123 (0.107); exact 51.7 s, 0.435 (0.377). Wanted: 1/50, 1/8 and 0.45.
 
     python tests/benchmarks/sensitivity.py [--model resnet56] [--truth FILE | --times-only] [--only weight_bits]
 """
