@@ -165,6 +165,7 @@ def test_memory_has_its_parts(graph_from, tmp_path: Path) -> None:
     assert 8_000_000 <= use.arena < 64_000_000
 
 
+@pytest.mark.slow
 def test_another_device_measures_the_same_figures(settings, cnn_file: Path) -> None:
     device = SshDevice(settings())
     report = device.throughput([cnn_file, cnn_file], streams=2, batch=3, seconds=0.2)

@@ -121,6 +121,7 @@ def test_metric_there_is_that_of_here(run, known):
     assert "--project" in said
 
 
+@pytest.mark.slow
 def test_candidate_is_measured_on_the_device_of_its_recipe(run, known, desk):
     (desk / "recipe.yaml").write_text(
         "version: 1\ndata: data.yaml\nplan: {default: {prune_ratio: 0.25}}\nsteps: [{method: prune.l1}]\ndevice: loop\n"
@@ -131,6 +132,7 @@ def test_candidate_is_measured_on_the_device_of_its_recipe(run, known, desk):
     assert len(report["latency_report"]["models"]) == 2
 
 
+@pytest.mark.slow
 def test_preflight_times_kernels_and_stand_in_there(run, known, desk):
     (desk / "recipe.yaml").write_text(
         "version: 1\nplan: {default: {weight_bits: 8, activation_bits: 8}}\nsteps: [{method: quantize.ptq}]\n"

@@ -64,6 +64,7 @@ def refused(done: Any, status: int, *words: str) -> None:
     assert [word for word in words if word not in done.err] == [], done.err
 
 
+@pytest.mark.slow
 def test_read_only_folders_are_refused_before_the_work(desk, sealed, workbench, powerless, snapshot) -> None:
     before = snapshot(desk)
 
@@ -95,6 +96,7 @@ def test_full_disk_leaves_the_old_file_or_none(desk, workbench, snapshot) -> Non
     assert snapshot(desk) == before
 
 
+@pytest.mark.slow
 def test_really_full_disk(desk, workbench, snapshot) -> None:
     disk = desk / "disk"
     disk.mkdir()
@@ -129,6 +131,7 @@ def test_full_standard_output_is_said(desk, workbench, environment) -> None:
     assert "standard output" in done.stderr.decode()
 
 
+@pytest.mark.slow
 def test_project_that_is_open_elsewhere_is_left_alone(desk, workbench, snapshot) -> None:
     with Document.create(desk / "p.mcw"):
         before = snapshot(desk)
@@ -145,6 +148,7 @@ def project(desk: Path, workbench) -> Path:
     return desk / "p.mcw"
 
 
+@pytest.mark.slow
 def test_what_a_project_refers_to_and_has_changed_is_named(desk, project, workbench, snapshot, small_cnn) -> None:
     name = small_cnn.initializers[0]
     other: ModelGraph = small_cnn.with_initializers({name: small_cnn.constant(name) * np.float32(2)})
@@ -173,6 +177,7 @@ def test_what_a_project_refers_to_and_has_changed_is_named(desk, project, workbe
     refused(workbench(desk, "project", "run", "p.mcw"), 2, "samples.npz is not where it was", "Point to the data again")
 
 
+@pytest.mark.slow
 def test_projects_of_other_data_and_files_of_other_kinds_are_refused(desk, project, workbench, snapshot) -> None:
     text = (desk / "data.yaml").read_text(encoding="utf-8")
     (desk / "data.yaml").write_text(text.replace("top1", "top5"), encoding="utf-8")

@@ -119,6 +119,7 @@ def test_what_is_not_understood_opens_no_window(desk: Path, workbench) -> None:
         assert done.err.startswith("workbench: ")
 
 
+@pytest.mark.slow
 def test_plugin_of_ones_own_is_made_checked_and_listed(desk: Path, workbench) -> None:
     made = workbench(desk, "plugin", "new", "mine", "--json").json
     assert Path(made["folder"]) == desk / "mine"

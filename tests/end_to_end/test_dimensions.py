@@ -35,6 +35,7 @@ def open_model(desk: Path, graph_from: Callable[..., ModelGraph]) -> Path:
 SIZES = ("--dimension", "height=10", "--dimension", "width=12")
 
 
+@pytest.mark.slow
 def test_project_keeps_sizes_and_its_runs_use_them(desk: Path, open_model: Path, workbench) -> None:
     new = ("project", "new", "p.mcw", "--model", "open.onnx", "--recipe", "prune.yaml", "--json")
     done = workbench(desk, *new, "--dimension", "depth=3")
@@ -52,6 +53,7 @@ def test_project_keeps_sizes_and_its_runs_use_them(desk: Path, open_model: Path,
         assert document.state.inspect.model.macs == 360 * 120
 
 
+@pytest.mark.slow
 def test_verbs_with_a_project_remember_sizes(desk: Path, open_model: Path, workbench) -> None:
     quick = ("--seconds", "0.1", "--project", "p.mcw", "--json", "--quiet")
     done = workbench(desk, "profile", "open.onnx", *quick)

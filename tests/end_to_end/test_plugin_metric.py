@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 MANIFEST = """
 [plugin]
 id = "wrong"
@@ -45,6 +47,7 @@ class Mirrored(Reader):
 '''
 
 
+@pytest.mark.slow
 def test_every_verb_knows_a_plugins_metric_and_reader(desk: Path, workbench) -> None:
     (desk / "wrong").mkdir()
     (desk / "wrong" / "plugin.toml").write_text(MANIFEST, encoding="utf-8")
@@ -81,6 +84,7 @@ def test_every_verb_knows_a_plugins_metric_and_reader(desk: Path, workbench) -> 
     assert "unknown reader 'mirrored'" in done.err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_plugin_that_crashes_takes_nothing_else_down(desk: Path, workbench) -> None:
     (desk / "wrong").mkdir()
     (desk / "wrong" / "plugin.toml").write_text(MANIFEST, encoding="utf-8")

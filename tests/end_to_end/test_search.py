@@ -191,6 +191,7 @@ stop: {stagnation: 30}
     assert "outputs is nan" in reasons
 
 
+@pytest.mark.slow
 def test_a_budget_that_nothing_can_meet_is_refused_before_anything_is_built(desk: Path, workbench) -> None:
     done = workbench(desk, *searched(desk, STUDY + "budgets: {size_ratio: 0.01}\n"))
     assert done.status == 2
@@ -199,6 +200,7 @@ def test_a_budget_that_nothing_can_meet_is_refused_before_anything_is_built(desk
     assert "Building" not in done.err
 
 
+@pytest.mark.slow
 def test_a_budget_that_no_candidate_meets_ends_with_what_came_closest(
     desk: Path, workbench, moody: dict[str, str]
 ) -> None:
@@ -219,6 +221,7 @@ budgets: {metric_drop: 0.01}
     assert "beyond metric" in done.err
 
 
+@pytest.mark.slow
 def test_another_study_does_not_go_into_the_same_folder(desk: Path, workbench) -> None:
     workbench(desk, *searched(desk, STUDY.replace("candidates: 2", "candidates: 1")))
     done = workbench(desk, *searched(desk, STUDY + "seed: 7\n"))

@@ -21,6 +21,7 @@ def test_estimates_are_labelled_and_compared_with_what_the_project_has(desk: Pat
     assert {"layer", "value", "divergence"} == set(report["points"][0])
 
 
+@pytest.mark.slow
 def test_an_estimate_says_what_it_looked_at(desk: Path, workbench) -> None:
     done = workbench(desk, *SWEEP, "--values", "4,2", *FEW, "--estimate", "--estimator", "fisher")
     assert done.status == 0
@@ -30,6 +31,7 @@ def test_an_estimate_says_what_it_looked_at(desk: Path, workbench) -> None:
     assert len(report["points"]) == 3
 
 
+@pytest.mark.slow
 def test_pairs_and_all_but_one(desk: Path, workbench) -> None:
     pairs = workbench(desk, *SWEEP, "--values", "2", *FEW, "--pairs", "--json").json
     assert len(pairs["pairs"]) == 3

@@ -45,6 +45,7 @@ def test_factory_does_not_run_without_the_users_word(desk: Path, factory: Path, 
     assert not (desk / "net.onnx").exists()
 
 
+@pytest.mark.slow
 def test_archive_is_a_model_for_every_verb_once_it_was_imported(desk: Path, factory: Path, workbench) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(desk)
@@ -62,6 +63,7 @@ def test_archive_is_a_model_for_every_verb_once_it_was_imported(desk: Path, fact
     assert (done.status, done.err.count("\n")) == (2, 1)
 
 
+@pytest.mark.slow
 def test_imported_model_is_recorded_in_a_project(desk: Path, factory: Path, workbench) -> None:
     arguments = ("import", "net.py:net", "--out", "net.onnx", "--trust", "--quiet")
     done = workbench(desk, *arguments, "--project", "nowhere/p.mcw")

@@ -46,6 +46,7 @@ def test_a_crash_is_called_by_its_signal(tmp_path: Path, make_plugin) -> None:
     assert "SIGSEGV" in str(fault)
 
 
+@pytest.mark.slow
 def test_one_that_hangs_is_stopped_with_all_that_it_started(tmp_path: Path, make_plugin) -> None:
     code = (
         "import pathlib, subprocess, sys\n"

@@ -178,6 +178,7 @@ def test_facts_belong_to_a_model_and_a_way_of_measuring() -> None:
     assert moved.rooflines == ()
 
 
+@pytest.mark.slow
 def test_a_worker_measures_it(
     real_window: Callable[[], MainWindow],
     small_cnn: ModelGraph,

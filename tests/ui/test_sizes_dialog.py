@@ -189,6 +189,7 @@ def test_a_project_opened_again_is_described_at_its_sizes(desk: Callable[..., An
 # --- with a real worker ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_from_an_opened_model_to_a_measured_latency(
     real_window: Callable[[], MainWindow], graph_from: Callable[..., ModelGraph], tmp_path: Path, qtbot: Any
 ) -> None:

@@ -154,6 +154,7 @@ def test_facts_belong_to_a_model_and_a_way_of_measuring() -> None:
     assert moved.staircases == ()
 
 
+@pytest.mark.slow
 def test_a_worker_measures_it_and_another_window_knows(
     real_window: Callable[[], MainWindow], small_cnn: ModelGraph, tmp_path: Path, qtbot: QtBot
 ) -> None:

@@ -105,6 +105,7 @@ def test_an_unreachable_device_is_told_and_the_button_comes_back(opened, qtbot: 
     assert dialog.summary.text() == "Nothing measured yet."
 
 
+@pytest.mark.slow
 def test_a_worker_counts(
     real_window: Callable[[], MainWindow], small_cnn: ModelGraph, tmp_path: Path, qtbot: QtBot
 ) -> None:

@@ -71,6 +71,7 @@ def test_packed_weights_are_foretold(model: str, bits: int, form: str) -> None:
     assert report.layers[-1].ratio(form) is not None
 
 
+@pytest.mark.slow
 def test_kernel_times_are_remembered_unless_told_otherwise(model: str, tmp_path: Path) -> None:
     recipe = Recipe(plan=EIGHT, steps=(Step(method="quantize.ptq"),))
     foretold(model, recipe, remember=False)

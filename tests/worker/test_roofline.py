@@ -189,6 +189,7 @@ def run(*words: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_the_command_adds_to_the_profile(model: str, tmp_path: Path) -> None:
     (tmp_path / "own.json").write_text('{"float32_pj_per_mac": 1.0, "dram_pj_per_byte": 0}')
     words = (

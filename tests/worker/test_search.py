@@ -143,6 +143,7 @@ def test_a_budget_that_binds_says_what_more_would_buy(desk: Path) -> None:
     assert all("metric" in one.beyond for one in cheaper)
 
 
+@pytest.mark.slow
 def test_memory_is_foretold_so_that_it_can_be_searched_for(desk: Path) -> None:
     spec = job(desk, objectives=["metric", "memory"], strategy="greedy", latency_seconds=0.2, threads=1)
     report = searched(spec)
@@ -200,6 +201,7 @@ def test_what_can_not_be_is_refused_before_anything_is_built(desk: Path, content
     assert not any(line.startswith("Building") for line in lines)
 
 
+@pytest.mark.slow
 def test_a_trial_that_takes_too_long_is_given_up_and_gone_on_with(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     training = {"method": "train.finetune", "parameters": {"epochs": 1000, "batch_size": 16, "threads": 1}}
     pruning = {"method": "prune.l1", "parameters": {"statistics_samples": 0, "restore_batch_norm": False}}

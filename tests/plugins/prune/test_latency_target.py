@@ -257,6 +257,7 @@ def test_sensitivities_to_a_target_are_refused_before_anything_runs(
     assert not (tmp_path / "points.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_a_real_device_times_the_trials(chain: ModelGraph, tmp_path: Path) -> None:
     save_model(chain, tmp_path / "model.onnx")
     step = Step(method="prune.l1", parameters={"target": "latency", "target_ratio": 0.6, "restore_batch_norm": False})
