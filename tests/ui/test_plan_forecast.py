@@ -86,6 +86,6 @@ def test_fewer_bits_and_channels_make_the_file_smaller() -> None:
 def test_the_status_line_foretells_until_it_is_measured() -> None:
     layer = names(resnet20_state())[0]
     state = state_with(Plan(layers={layer: {"weight_bits": 4}}), point(layer, 4, 0.012, 0.004))
-    assert "foretold \N{MINUS SIGN}1.2" in plan_text(state, FIRST_PARTY_KNOBS)
+    assert "foretold \N{MINUS SIGN}1.2" in plan_text(state, forecast(state, FIRST_PARTY_KNOBS))
     assert plan_text(state).endswith("not measured yet")
     assert forecast(resnet20_state().model_copy(update={"plan": Plan()}), FIRST_PARTY_KNOBS) is None

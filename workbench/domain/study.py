@@ -27,6 +27,10 @@ class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+# What a search varies where a study names no steps, as far as the model has something for them.
+USUAL_STEPS = ("prune.depth", "prune.l1", "train.finetune", "quantize.ptq")
+
+
 class KnobInPlay(_Value):
     """A knob that a search turns.
 

@@ -72,20 +72,23 @@ def values_ahead(graph: ModelGraph, layers: Collection[str]) -> tuple[str, ...]:
         graph: Whole.
         layers: Names of nodes.
     """
+    read = [set(reads(node)) for node in graph.nodes]
+    # What follows from constants alone is the same for all samples, and part of what is cut out.
+    computed = {info.name for info in graph.inputs}
+    for node, own in zip(graph.nodes, read, strict=True):
+        if own & computed:
+            computed.update(node.outputs)
     wanted: set[str] = set()
     for place, layer in enumerate(graph.nodes):
         if layer.name not in layers:
             continue
         behind = set(layer.outputs)
-        wanted.update(reads(layer))
-        for node in graph.nodes[place + 1 :]:
-            read = reads(node)
-            if not behind.isdisjoint(read):
+        wanted |= read[place]
+        for node, own in zip(graph.nodes[place + 1 :], read[place + 1 :], strict=True):
+            if own & behind:
                 behind.update(node.outputs)
-                wanted.update(name for name in read if name not in behind)
-    return tuple(
-        name for node in graph.nodes for name in node.outputs if name in wanted and not graph.is_constant(name)
-    )
+                wanted |= own - behind
+    return tuple(name for node in graph.nodes for name in node.outputs if name in wanted and name in computed)
 
 
 def _same(node: Node, original: ModelGraph, changed: ModelGraph, untouched: set[str], equal: dict[str, bool]) -> bool:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QStatusBar, QWidget
 
-from workbench.domain.knobs import Knob
-from workbench.domain.reports import ParameterSchema
 from workbench.project.state import Candidate, ProjectState
 from workbench.ui.models import numbers
 from workbench.ui.models.device_words import device_words
-from workbench.ui.models.plan_forecast import forecast
+from workbench.ui.models.plan_forecast import PlanForecast, forecast
 from workbench.ui.panels.elided import ElidedLabel
 from workbench.ui.session import Session
 
@@ -50,10 +46,10 @@ class StatusLine(QStatusBar):
         state = self._session.state
         self.baseline.setText(baseline_text(state))
         candidate, known = self._session.candidate(), (self._session.knobs, self._session.methods)
-        self.chosen.set_full(candidate_text(candidate) if candidate is not None else plan_text(state, *known))
         likely = None if candidate is not None else forecast(state, *known)
+        self.chosen.set_full(candidate_text(candidate) if candidate is not None else plan_text(state, likely))
         if likely is not None:
-            self.chosen.setToolTip(f"{plan_text(state, *known)}\n{likely.tip}")
+            self.chosen.setToolTip(f"{self.chosen.full}\n{likely.tip}")
         document = self._session.document
         fault = document.unsaved
         if fault is not None:
@@ -100,7 +96,7 @@ def candidate_text(candidate: Candidate) -> str:
     return "   ".join(parts)
 
 
-def plan_text(state: ProjectState, knobs: Sequence[Knob] = (), methods: Iterable[ParameterSchema] = ()) -> str:
+def plan_text(state: ProjectState, likely: PlanForecast | None = None) -> str:
     """Return what the plan holds, and while it was not measured, what it is likely to come to."""
     if state.model is None:
         return ""
@@ -112,5 +108,4 @@ def plan_text(state: ProjectState, knobs: Sequence[Knob] = (), methods: Iterable
     same = [entry.name for entry in state.candidates if entry.recipe == recipe and not entry.deleted]
     if same:
         return f"Plan: {words}{lines}, measured as {same[-1]}"
-    likely = forecast(state, knobs, methods) if knobs else None
     return f"Plan: {words}{lines}, {'not measured yet' if likely is None else f'foretold {likely.text}'}"

@@ -42,8 +42,9 @@ class OrtPart:
         """Return the runtime's session of the part, made when it is first asked for."""
         if self._session is None:
             graph = self.part.cut(like, self._free)
-            # Exact, and a twelfth of the time of a ResNet-20: padded shortcuts would leave the runtime's fast layout.
-            graph = convolve_shortcuts(graph, padded_shortcuts(graph))
+            if shortcuts := padded_shortcuts(graph):
+                # Exact, and a twelfth of the time of a ResNet-20: they would leave the runtime's fast layout.
+                graph = convolve_shortcuts(graph, shortcuts)
             # One thread: several parts run at the same time, which wastes less than threads within small operators.
             options = session_options(threads=1)
             if not any(node.op in _QUANTIZERS for node in graph.nodes):

@@ -19,13 +19,14 @@ from workbench.domain.recipe import Recipe
 from workbench.domain.reports import CandidateReport
 from workbench.domain.search_reports import FailedTrial, Foretold, Outlook, Promise
 from workbench.domain.study import Study
+from workbench.graph.bit_operations import bit_operations
 from workbench.graph.storage import open_model
 from workbench.methods.candidate import MeasureLatency
 from workbench.methods.search.forecast import Result
 from workbench.methods.search.journal import Finished, Journal
 from workbench.methods.search.objectives import Figures, figures_of
 from workbench.methods.search.space import Proposal, Space
-from workbench.methods.search.stand_ins import StandIns, bit_operations
+from workbench.methods.search.stand_ins import StandIns
 from workbench.methods.search.strategy import SearchTask, Strategy
 from workbench.methods.search.template import Template, labels
 from workbench.methods.search.trials import Trial, TrialBuilder

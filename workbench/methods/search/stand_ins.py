@@ -19,7 +19,7 @@ from workbench.domain.errors import CancelledError, WorkbenchError
 from workbench.domain.measurements import Ratio
 from workbench.domain.study import Study
 from workbench.engines.contracts import InferenceEngine, TrainingEngine
-from workbench.graph.bit_operations import bit_operations as bit_operations
+from workbench.graph.bit_operations import bit_operations
 from workbench.graph.cost import graph_cost
 from workbench.graph.held_bytes import held_bytes
 from workbench.graph.kernel_graphs import kernel_shapes

@@ -17,6 +17,7 @@ from workbench.domain.measurements import LatencyReport
 from workbench.domain.search_reports import FailedTrial, Outlook, Relaxation, SearchReport
 from workbench.domain.study import Study
 from workbench.engines.contracts import InferenceEngine, TrainingEngine
+from workbench.graph.bit_operations import bit_operations
 from workbench.graph.check import require_runtime_support
 from workbench.graph.inspection import summary
 from workbench.graph.model import ModelGraph
@@ -37,7 +38,7 @@ from workbench.methods.search.objectives import Original, limits_of, reference_o
 from workbench.methods.search.preparing import compared_costs, forecast_of, refuse_impossible, take_prices
 from workbench.methods.search.registry import make_strategy
 from workbench.methods.search.reporting import chosen, search_report
-from workbench.methods.search.stand_ins import StandIns, Stopwatch, bit_operations
+from workbench.methods.search.stand_ins import StandIns, Stopwatch
 from workbench.methods.search.strategy import SearchTask
 from workbench.methods.search.template import Template, completed
 from workbench.methods.search.trials import TrialBuilder

@@ -11,14 +11,14 @@ from workbench.domain.errors import RecipeError
 from workbench.domain.knobs import ACTIVATION_BITS, KEEP, PRUNE_RATIO, WEIGHT_BITS
 from workbench.domain.plan import Plan, resolve
 from workbench.domain.recipe import Recipe, Step
-from workbench.domain.study import KnobInPlay, Study
+from workbench.domain.study import USUAL_STEPS, KnobInPlay, Study
 from workbench.graph.model import ModelGraph
 from workbench.methods.applicability import layer_knobs
 from workbench.methods.method import Stage
 from workbench.methods.registry import MethodRegistry
 from workbench.methods.search.space import PRECISION_KNOBS, Proposal, Space
 
-_DEPTH, _CHANNELS, _TRAINING, _QUANTIZATION = "prune.depth", "prune.l1", "train.finetune", "quantize.ptq"
+_DEPTH, _CHANNELS, _TRAINING, _QUANTIZATION = USUAL_STEPS
 _EPOCHS: Final = 4
 
 

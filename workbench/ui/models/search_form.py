@@ -22,8 +22,6 @@ COSTS: dict[Cost, str] = {
 }
 
 
-# What a search takes where it chooses the steps (methods.search.template).
-USUAL_STEPS = ("prune.depth", "prune.l1", "train.finetune", "quantize.ptq")
 _FEWEST_BITS, _MOST_BITS = 1, 8
 
 

@@ -21,9 +21,10 @@ from PySide6.QtWidgets import (
 
 from workbench.domain.measurements import is_share
 from workbench.domain.search_reports import SearchReport
+from workbench.domain.study import USUAL_STEPS
 from workbench.project.state import Change
 from workbench.ui.models import numbers
-from workbench.ui.models.search_form import COSTS, USUAL_STEPS, SearchForm, ended_in_words, found_in_words
+from workbench.ui.models.search_form import COSTS, SearchForm, ended_in_words, found_in_words
 from workbench.ui.panels.search_more import SearchMore
 from workbench.ui.search import search_of
 from workbench.ui.session import Session
