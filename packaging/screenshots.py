@@ -32,7 +32,6 @@ from workbench.ui.main_window import MainWindow
 from workbench.ui.preferences import Preferences
 
 SIZE = QSize(1280, 800)
-COLOURS = 200  # of the PNG's palette: text stays crisp and a file stays below 250 kB
 LIMIT_S = 1800.0
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 CIFAR10 = """
@@ -86,7 +85,7 @@ class Photographer:
         path = self._out / f"{name}.png"
         (widget or self._window).grab().save(str(path))
         with Image.open(path) as picture:
-            small = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+            small = picture.convert("RGB")
         small.save(path, optimize=True)
         print(f"{path} {path.stat().st_size // 1000} kB")
 
