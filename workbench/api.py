@@ -110,6 +110,7 @@ from workbench.methods.search.space import Dimension, Proposal, Space
 from workbench.methods.search.strategy import SearchTask, Strategy
 from workbench.methods.surgeon import inverse_root, settle_columns
 from workbench.methods.training import Training, TrainingParameters, training_history
+from workbench.methods.watched_inputs import InputWatch, watched
 from workbench.methods.weight_layout import WeightLayout
 from workbench.methods.weight_slopes import SlopeSource, hessian_traces, weight_slopes
 
@@ -149,6 +150,7 @@ __all__ = [
     "HalfType",
     "InferenceEngine",
     "InputScale",
+    "InputWatch",
     "JobError",
     "Knob",
     "LatencyTrials",
@@ -273,6 +275,7 @@ __all__ = [
     "unit_step",
     "unpack_codebooks",
     "upgrade_opset",
+    "watched",
     "weight_levels",
     "weight_slopes",
     "why_not_blocks",

@@ -18,6 +18,7 @@ from workbench.api import (
     ActivationQuantization,
     Calibrator,
     HalfType,
+    InputWatch,
     LayerSettings,
     MethodResult,
     ModelGraph,
@@ -39,6 +40,7 @@ from workbench.api import (
     store_half,
     store_narrow,
     upgrade_opset,
+    watched,
 )
 
 from .grids import Rounding
@@ -56,7 +58,6 @@ from .layers import (
 from .parameters import QuantizationParameters
 from .placement import QuantizedValues, place
 from .storage import usable_bits
-from .watched_inputs import InputWatch, watched
 
 _MEMORY_PER_BATCH = 256_000_000
 
@@ -152,7 +153,7 @@ def prepare(
         graph = convolve_shortcuts(graph, shortcuts)
         layers.update({shortcut.pad: LayerBits(8, 8, 0, 1) for shortcut in shortcuts})
         placed = place(graph, layers)
-    watches = watched(graph)
+    watches = watched(graph.inputs)
     calibrators = _calibrated(graph, watches, placed, tools, parameters, method, progress.part(0.0, 0.8, "calibration"))
     signed = parameters.activation_type == "int8"
 

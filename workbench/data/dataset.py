@@ -156,7 +156,13 @@ class Dataset:
         for key, array in raw.items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 bad = int(positions[np.argmin(np.isfinite(array.reshape(len(array), -1)).all(axis=1))])
-                raise DataError(f"sample {bad} of {key!r} holds NaN or infinity", where=self.split)
+                files = [str(path) for path in self.source.files[:1]]
+                raise DataError(
+                    f"sample {bad} of {key!r} holds NaN or infinity",
+                    where=" ".join([self.split, *(f"({path})" for path in files)]),
+                    expected="finite numbers",
+                    action="Take the sample out (the first is number 0), or write it again.",
+                )
         if rng is not None and self.description.augment:
             raw, targets = self._augmented(raw, targets, rng)
         inputs = {

@@ -161,6 +161,12 @@ class Method(ABC):
         """Return what this method, with its parameters, needs in order to work on `graph`."""
         return frozenset({Requirement.DATA}) if self.needs_data else frozenset()
 
+    def calibrates_on(self, graph: ModelGraph) -> int:
+        """Return how many calibration samples it takes at the most, 0 for none; some are looked at before the run."""
+        if Requirement.DATA not in self.requirements(graph):
+            return 0
+        return int(getattr(self.parameters, "calibration_samples", 0))
+
     def sweep_obstacle(self) -> str | None:
         """Return why, with its parameters, single layers' sensitivity can't be taken, and what to change; else None."""
         return None

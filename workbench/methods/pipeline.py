@@ -20,6 +20,7 @@ from workbench.domain.reports import StepReport
 from workbench.engines.contracts import InferenceEngine, TrainingEngine
 from workbench.graph.model import ModelGraph
 from workbench.methods.applicability import check_lines, layer_knobs
+from workbench.methods.foresight import look_at_samples, refuse_unsound_weights
 from workbench.methods.latency_gauge import LatencyGauge
 from workbench.methods.method import Method, MethodResult, Requirement, Stage, Tools
 from workbench.methods.preparation import RecipeData
@@ -75,7 +76,8 @@ def prepare(
         RecipeError: unknown method, parameter or knob, a value out of range, a glob that matches no layer, a setting
             that a method can't honour, or data or labels that a step needs and the recipe does not name.
         UnsupportedGraphError: a step needs gradients and the graph has an operator without them.
-        DataError: the data that a step needs can't be opened.
+        UnsupportedGraphError: a weight is not finite.
+        DataError: the data that a step needs can't be opened, or a calibration sample is not finite.
         PluginError: a method's check raised something unexpected.
     """
     methods = registry.instantiate_all(recipe)
@@ -84,13 +86,19 @@ def prepare(
     data = None
     if recipe.data is not None:
         data = RecipeData(description_of(recipe), graph.inputs, inference, graph, seed=recipe.seed, cancel=cancel)
+    if methods:
+        refuse_unsound_weights(graph)
+    samples = 0
     for index, method in methods:
         with naming(registry.get(method.id), f"step {index + 1}"):
             warnings.extend(method.check(graph, settings))
             needed = method.requirements(graph)
+            samples = max(samples, method.calibrates_on(graph))
             foreseen = method.foreseen(graph)
         check_requirements(f"step {index + 1}", method, needed, graph, data, training, gauge)
         graph = foreseen
+    if samples and data is not None:
+        warnings.extend(look_at_samples(data, samples))
     return Prepared(methods, settings, data, tuple(dict.fromkeys(warnings)))
 
 

@@ -115,11 +115,19 @@ class RecipeData:
             )
         return self.train_split.subset(self._parts[1])
 
+    @property
+    def model_inputs(self) -> tuple[ValueInfo, ...]:
+        """Inputs of the original model."""
+        return self._model_inputs
+
+    def calibration_positions(self, samples: int) -> np.ndarray:
+        """Return which training samples `calibration` yields, ascending; those of fewer are among those of more."""
+        rng = np.random.default_rng([0xCA11B, self._seed])
+        return np.sort(rng.permutation(self._parts[0])[:samples])
+
     def calibration(self, samples: int, batch_size: int = 64) -> Iterator[Batch]:
         """Yield up to `samples` training samples without augmentation, the same ones for the same seed."""
-        training = self._parts[0]
-        rng = np.random.default_rng([0xCA11B, self._seed])
-        chosen = np.sort(rng.permutation(training)[:samples])
+        chosen = self.calibration_positions(samples)
         return map(as_batch, self.train_split.batches(batch_size, indices=chosen))
 
     def validate(self, graph: ModelGraph) -> float:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
-from workbench.api import ModelGraph
+from workbench.graph.model import ValueInfo
 
 _FAR = 7  # doublings: 128 times
 _EXPONENTS = 400  # of float32 with room on both sides, half of them below 1
@@ -46,18 +48,25 @@ class InputWatch:
             self._low = low if self._low is None else np.minimum(self._low, low)
             self._high = high if self._high is None else np.maximum(self._high, high)
 
-    def notes(self) -> tuple[str, ...]:
-        """Return what is to be said: samples far beyond all others, and channels that never change."""
+    def notes(self, positions: Sequence[int] = ()) -> tuple[str, ...]:
+        """Return what is to be said: samples far beyond all others, and channels that never change.
+
+        Args:
+            positions: Of the samples in their split, in the order in which they came; without any, messages count the
+                samples as they came.
+        """
         found = []
         count = int(self._reach.sum())
         usual = int(np.searchsorted(np.cumsum(self._reach), (count + 1) // 2))
         far = int(self._reach[usual + _FAR :].sum())
         # Where half of the samples are all zeros, nothing is usual.
         if far and usual:
-            shown = ", ".join(str(at) for _, at in sorted(self._farthest[:far], key=lambda each: each[1]))
+            places = sorted(positions[at] if len(positions) else at for _, at in self._farthest[:far])
+            shown = ", ".join(map(str, places)) + (" …" if far > _SHOWN else "")
+            which = f"sample {shown} of the split" if len(positions) else f"number {shown} of those read"
             found.append(
-                f"outliers in the calibration data: {far} of {count} samples of {self._name!r} (number {shown}"
-                f"{' …' if far > _SHOWN else ''} of those read) reach up to {self._farthest[0][0]:.3g}, where half of "
+                f"outliers in the calibration data: {far} of {count} samples of {self._name!r} ({which}) "
+                f"reach up to {self._farthest[0][0]:.3g}, where half of "
                 f"them stay below {2.0 ** (usual + 1 - _EXPONENTS // 2):.3g}. Ranges that hold them leave no levels "
                 "for the others: take them out, or check the preprocessing."
             )
@@ -79,6 +88,6 @@ def _exponents(reach: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip(powers, 0, _EXPONENTS - 1).astype(np.int64))
 
 
-def watched(graph: ModelGraph) -> dict[str, InputWatch]:
-    """Return a watch for every float input."""
-    return {info.name: InputWatch(info.name) for info in graph.inputs if info.dtype in _FLOATS}
+def watched(inputs: Iterable[ValueInfo]) -> dict[str, InputWatch]:
+    """Return a watch for every float one of a model's inputs."""
+    return {info.name: InputWatch(info.name) for info in inputs if info.dtype in _FLOATS}

@@ -1,0 +1,102 @@
+"""Looks at weights and calibration samples before the first step runs: nobody trains for what can't end well.
+
+A step that calibrates may come after minutes of training; what it would find in the samples then, it finds here.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import numpy as np
+
+from workbench.domain.errors import DataError, UnsupportedGraphError
+from workbench.graph.layers import layer_nodes
+from workbench.graph.model import ModelGraph
+from workbench.graph.remembered import once_per_graph
+from workbench.methods.preparation import RecipeData
+from workbench.methods.watched_inputs import watched
+
+MOST_SAMPLES: Final = 512
+_SECONDS = 2.0
+_BATCH = 32
+_MOST_NUMBERS = 100_000_000
+_GLANCE = 1_000_000
+
+
+def refuse_unsound_weights(graph: ModelGraph) -> None:
+    """Do nothing if weights, biases and statistics of all layers are finite.
+
+    Of arrays beyond 100 million numbers only the first million is read.
+
+    Raises:
+        UnsupportedGraphError: names the first layer with one that is not.
+    """
+    found = _unsound(graph)
+    if found is not None:
+        layer, name, count = found
+        raise UnsupportedGraphError(
+            f"weight {name!r} holds {count} numbers that are not finite",
+            where=layer,
+            expected="finite weights",
+            action="Export the model again; a training that diverged leaves such weights.",
+        )
+
+
+@once_per_graph
+def _unsound(graph: ModelGraph) -> tuple[str, str, int] | None:
+    """Return the first layer with a number that is not finite, the name of the weight, and how many there are."""
+    stored = [(node, weight.name) for node, weight in layer_nodes(graph)]
+    owners = {name: node.name for node, name in reversed(stored)}
+    beside = [node for node, _ in stored] + [node for node in graph.nodes if node.op == "BatchNormalization"]
+    for node in beside:
+        for name in node.inputs:
+            if name and name in graph.initializers:
+                owners.setdefault(name, node.name)
+    for name, layer in owners.items():
+        array = graph.constant(name)
+        if array is None or array.dtype.kind != "f" or not array.size:
+            continue
+        if array.size > _MOST_NUMBERS:
+            array = array.reshape(-1)[:_GLANCE]
+        # The extremes are NaN where one number is, and are found without a copy.
+        if not (np.isfinite(array.min()) and np.isfinite(array.max())):
+            return layer, name, int(np.count_nonzero(~np.isfinite(array)))
+    return None
+
+
+def look_at_samples(data: RecipeData, samples: int) -> tuple[str, ...]:
+    """Look at the first of the calibration samples, for two seconds at the most.
+
+    Args:
+        data: Of the recipe.
+        samples: That its steps will take at the most; `MOST_SAMPLES` of them are looked at.
+
+    Returns:
+        Warnings: samples far beyond the others, channels that never change.
+
+    Raises:
+        DataError: a sample can't be read, or is not finite; names file and sample.
+    """
+    positions = data.calibration_positions(min(samples, MOST_SAMPLES))
+    watches = watched(data.model_inputs)
+    began, seen = time.perf_counter(), 0
+    for batch in data.train_split.batches(_BATCH, indices=positions):
+        for name, watch in watches.items():
+            if not np.isfinite(batch.inputs[name]).all():
+                raise DataError(
+                    f"input {name!r} is not finite when samples {positions[seen]} to "
+                    f"{positions[seen + len(batch) - 1]} are preprocessed",
+                    where="train",
+                    expected="finite numbers",
+                    action="Check `preprocess` in the DATA.yaml.",
+                )
+            watch.update(batch.inputs[name])
+        seen += len(batch)
+        if time.perf_counter() - began > _SECONDS:
+            break
+    return tuple(
+        f"{note} (Seen in {seen} samples before the run.)"
+        for watch in watches.values()
+        for note in watch.notes(positions[:seen].tolist())
+    )
