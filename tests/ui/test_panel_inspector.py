@@ -21,11 +21,12 @@ from workbench.domain.measurements import OperatorTime
 from workbench.domain.recipe import Step
 from workbench.domain.reports import GroupMember, NodeCost, TensorReport
 from workbench.project.state import ProjectState
-from workbench.ui.models.inspector_view import Inspection, as_text, resolve_inspection
+from workbench.ui.models.inspector_view import Inspection, KnobView, as_text, resolve_inspection
 from workbench.ui.models.layer_curves import measurable, resolve_curves
 from workbench.ui.models.layer_geometry import geometry_facts
 from workbench.ui.models.layer_table import resolve_layers
 from workbench.ui.panels.inspector_plots import CurvesPlot, HistogramPlot, NormsPlot
+from workbench.ui.panels.inspector_sections import KnobRows
 from workbench.ui.panels.inspector_tabs import CHANNELS, SENSITIVITY, WEIGHTS
 
 INNER = "layer2.0.conv1"
@@ -101,7 +102,7 @@ def test_a_layer_comes_with_shapes_costs_and_its_channel_group(desk):
     assert desk.facts["Params"] == "4.64 k (1.7 %)"
     assert desk.facts["Intensity"].endswith("MACs/B")
     assert found.facts[4].tip == "4 640 parameters".replace(" ", "\N{THIN SPACE}", 1)
-    assert desk.panel.group.text() == "Channel group: 2 layers, 32 channels"
+    assert desk.panel.group.text() == "Group: 2 layers, 32 channels"
     assert [link.accessibleName() for link in desk.panel.members.links] == ["layer2.0.conv2"]
     assert not desk.panel.blocked.isVisible()
 
@@ -251,6 +252,25 @@ def test_a_setting_that_no_step_reads_says_so_once_it_is_turned():
     assert "No step of the recipe reads this setting" in pruning["weight_bits"]
     assert pruning["prune_ratio"] == ""
     assert notes(())["weight_bits"] == ""
+
+
+def test_rare_settings_are_folded_unless_the_layer_has_its_own(qtbot):
+    def views(*own: str) -> tuple[KnobView, ...]:
+        return tuple(KnobView(knob, knob.untouched, knob.name in own) for knob in FIRST_PARTY_KNOBS)
+
+    rows = KnobRows()
+    qtbot.addWidget(rows)
+    rows.show()
+    rows.set_views(views())
+    usual = {"prune_ratio", "weight_bits", "activation_bits", "rank_ratio"}
+    assert {name for name, editor in rows.editors.items() if editor.isVisible()} == usual
+    assert rows.more.text() == f"{len(FIRST_PARTY_KNOBS) - len(usual)} more settings"
+    rows.set_views(views("sparsity"))
+    assert {name for name, editor in rows.editors.items() if editor.isVisible()} == usual | {"sparsity"}
+    rows.more.click()
+    assert all(editor.isVisible() for editor in rows.editors.values())
+    rows.set_views(views())
+    assert all(editor.isVisible() for editor in rows.editors.values())
 
 
 def test_links_select_and_show_selects_the_whole_group(desk):

@@ -79,7 +79,7 @@ def test_branch_partners_are_marked_apart_from_channel_partners(session):
 
 def test_the_inspector_names_the_branch_and_selects_it(session, panel):
     session.selection.set_layers((INNER,))
-    assert panel.branch.text() == "Branch layer2.0.add: 2 layers, can be left out"
+    assert panel.branch.text() == "Branch: 2 layers, can be left out"
     assert [link.accessibleName() for link in panel.branch_members.links] == ["layer2.0.conv2"]
     panel.show_branch.click()
     assert session.selection.layers == ("layer2.0.conv2", INNER)

@@ -42,8 +42,8 @@ class BranchView:
 
     @property
     def text(self) -> str:
-        """Say what it is, e.g. "Branch Add_8: 2 layers, can be left out"."""
-        return f"Branch {self.id}: {numbers.plural(len(self.members), 'layer')}, can be left out"
+        """Say what it is, e.g. "Branch: 2 layers, can be left out"."""
+        return f"Branch: {numbers.plural(len(self.members), 'layer')}, can be left out"
 
 
 @dataclass(frozen=True)

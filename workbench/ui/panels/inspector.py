@@ -75,17 +75,17 @@ class InspectorPanel(QWidget):
         self.blocked = QLabel()
         self.blocked.setWordWrap(True)
         self.blocked.setProperty("role", "warning")
-        self.group = QLabel()
-        self.group.setWordWrap(True)
+        self.group = ElidedLabel(cut=Qt.TextElideMode.ElideRight)
         self.show_group = QToolButton()
         self.show_group.setText("Show")
         self.show_group.setToolTip("Select every layer of the channel group; the graph outlines them with dashes")
+        self.members_title = _title("Other layers of the channel group")
         self.members = Links()
-        self.branch = QLabel()
-        self.branch.setWordWrap(True)
+        self.branch = ElidedLabel(cut=Qt.TextElideMode.ElideRight)
         self.show_branch = QToolButton()
         self.show_branch.setText("Show")
         self.show_branch.setToolTip("Select every layer of the branch; the graph outlines them with dots")
+        self.branch_title = _title("Other layers of the branch")
         self.branch_members = Links()
         self.limits = _wrapped("")
         self.limit_nodes = Links()
@@ -205,7 +205,7 @@ class InspectorPanel(QWidget):
         for row, text, show in ((group, self.group, self.show_group), (branch, self.branch, self.show_branch)):
             row.setSpacing(8)
             row.addWidget(text, 1)
-            row.addWidget(show, 0, Qt.AlignmentFlag.AlignTop)
+            row.addWidget(show)
         self.knobs_title.setContentsMargins(0, 4, 0, 0)
         column = QVBoxLayout(content)
         column.setContentsMargins(12, 8, 12, 12)
@@ -215,17 +215,18 @@ class InspectorPanel(QWidget):
         column.addWidget(self.chosen)
         column.addWidget(self.blocked)
         column.addLayout(group)
-        column.addWidget(self.members)
         column.addLayout(branch)
-        column.addWidget(self.branch_members)
-        column.addWidget(self.limits)
-        column.addWidget(self.limit_nodes)
         column.addWidget(self.knobs_title)
         column.addWidget(self.knobs)
         column.addWidget(self.candidate)
         column.addWidget(self.changes)
         column.addWidget(self.take_over, 0, Qt.AlignmentFlag.AlignLeft)
         column.addWidget(self.tabs)
+        # What is looked up now and then stands below what is used all the time, which a small window must show.
+        for widget in (self.members_title, self.members, self.branch_title, self.branch_members):
+            column.addWidget(widget)
+        column.addWidget(self.limits)
+        column.addWidget(self.limit_nodes)
         column.addWidget(self.facts_title)
         column.addWidget(self.facts)
         column.addLayout(self._neighbours)
@@ -260,13 +261,15 @@ class InspectorPanel(QWidget):
         self.blocked.setText(f"Its output channels can't be pruned: {found.blocked}")
         group = found.group
         together = group is not None and len(group.members) > 1
-        for widget in (self.group, self.members, self.show_group):
+        for widget in (self.group, self.members_title, self.members, self.show_group):
             widget.setVisible(together)
         if group is not None:
             unit = "" if group.unit == 1 else f", {group.unit} at a time"
             count = numbers.plural(len(group.members), "layer")
-            self.group.setText(f"Channel group: {count}, {numbers.plural(group.channels, 'channel')}{unit}")
-            self.group.setToolTip(f"Group {group.id}: these channels can only be removed together")
+            self.group.set_full(
+                f"Group: {count}, {numbers.plural(group.channels, 'channel')}{unit}",
+                f"Group {group.id}: these channels can only be removed together",
+            )
             self.members.set_members(tuple(member for member in group.members if member.name != found.current))
 
     def _show_branch(self, found: Inspection) -> None:
@@ -275,11 +278,11 @@ class InspectorPanel(QWidget):
             widget.setVisible(branch is not None)
         others = () if branch is None else tuple(member for member in branch.members if member.name != found.current)
         self.show_branch.setVisible(bool(others))
+        self.branch_title.setVisible(bool(others))
         self.branch_members.setVisible(bool(others))
         self.branch_members.set_members(others)
         if branch is not None:
-            self.branch.setText(branch.text)
-            self.branch.setToolTip(f"Up to {branch.id}: the setting Keep leaves all of it out")
+            self.branch.set_full(branch.text, f"Up to {branch.id}: the setting Keep leaves all of it out")
         # The label above says it of channels already.
         self.limits.setText("\n".join(limit.text for limit in found.limits if not limit.channels))
         self.limits.setVisible(bool(self.limits.text()))

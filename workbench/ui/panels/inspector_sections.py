@@ -9,6 +9,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QLayout, QSlider, QToolButton, QVBoxLayout, QWidget
 
 from workbench.domain.knobs import Knob
+from workbench.ui.models import numbers
 from workbench.ui.models.facts import Fact
 from workbench.ui.models.inspector_view import KnobView
 from workbench.ui.models.layer_ties import Member
@@ -17,6 +18,8 @@ from workbench.ui.panels.knob_editor import KnobEditor
 from workbench.ui.panels.wheel_guard import guard_wheel
 
 _FEW_LINKS = 8
+# Beyond these, editors stay folded until somebody wants them, so that a small window still shows the plots below.
+_FEW_KNOBS = 4
 
 
 def empty_layout(layout: QLayout) -> None:
@@ -125,6 +128,8 @@ class Links(QWidget):
 class KnobRows(QWidget):
     """An editor for every setting of the selected layers, whether it is their own, and the way back to the default.
 
+    The first ones always show, and so do those that the layers have settings of their own for; others are folded.
+
     Signals:
         chosen: (knob name, setting); None takes the layers' own setting away.
     """
@@ -139,10 +144,20 @@ class KnobRows(QWidget):
         self.states: dict[str, QLabel] = {}
         self._notes: dict[str, QLabel] = {}
         self._titles: dict[str, QLabel] = {}
+        self._lines: dict[str, QWidget] = {}
         self._knobs: tuple[Knob, ...] = ()
-        self._rows = QVBoxLayout(self)
-        self._rows.setContentsMargins(0, 0, 0, 0)
+        self.more = QToolButton()
+        self.more.setCheckable(True)
+        self.more.setAutoRaise(True)
+        self.more.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.more.toggled.connect(self._fold)
+        self._rows = QVBoxLayout()
         self._rows.setSpacing(4)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(4)
+        outer.addLayout(self._rows)
+        outer.addWidget(self.more)
 
     def set_views(self, views: tuple[KnobView, ...]) -> None:
         """Show these settings; editors stay while the knobs are the same, so that a drag or the focus is not lost."""
@@ -159,10 +174,22 @@ class KnobRows(QWidget):
         self._views = views
         for view in views:
             self._show(view)
+        self._fold()
+
+    def _fold(self) -> None:
+        """Show the editors that are not folded, and say how many are."""
+        spare = [view.knob for place, view in enumerate(self._views) if place >= _FEW_KNOBS and not view.own]
+        folded = not self.more.isChecked()
+        for view in self._views:
+            self._lines[view.knob.name].setVisible(not folded or view.knob not in spare)
+        self.more.setVisible(bool(spare))
+        self.more.setArrowType(Qt.ArrowType.RightArrow if folded else Qt.ArrowType.DownArrow)
+        self.more.setText(f"{numbers.plural(len(spare), 'more setting')}" if folded else "Fewer settings")
+        self.more.setToolTip(", ".join(knob.title for knob in spare))
 
     def _rebuild(self) -> None:
         empty_layout(self._rows)
-        for store in (self.editors, self.resets, self.states, self._notes, self._titles):
+        for store in (self.editors, self.resets, self.states, self._notes, self._titles, self._lines):
             store.clear()
         width = max((self.fontMetrics().horizontalAdvance(knob.title) for knob in self._knobs), default=0) + 8
         for knob in self._knobs:
@@ -192,8 +219,14 @@ class KnobRows(QWidget):
             note = QLabel()
             note.setWordWrap(True)
             note.setProperty("role", "muted")
-            self._rows.addLayout(row)
-            self._rows.addWidget(note)
+            line = QWidget()
+            lines = QVBoxLayout(line)
+            lines.setContentsMargins(0, 0, 0, 0)
+            lines.setSpacing(4)
+            lines.addLayout(row)
+            lines.addWidget(note)
+            self._rows.addWidget(line)
+            self._lines[knob.name] = line
             self.editors[knob.name], self.resets[knob.name], self.states[knob.name] = editor, reset, state
             self._notes[knob.name], self._titles[knob.name] = note, title
 
