@@ -20,6 +20,7 @@ from workbench.ui.projects import Projects
 from workbench.ui.session import Session
 
 EVERYTHING = "Models, projects, data and recipes (*.onnx *.pt2 *.mcw *.yaml *.yml);;All files (*)"
+TRAINED = "Models: ONNX, torch archives, Python factories (*.onnx *.pt2 *.py);;All files (*)"
 MODELS = "ONNX models (*.onnx);;All files (*)"
 PROJECTS = "Projects (*.mcw)"
 RECIPES = "Recipes (*.yaml *.yml)"

@@ -34,7 +34,7 @@ def register_work_acts(window: MainWindow) -> None:
     missing = session.missing
 
     def ask_model() -> None:
-        ask_path(window, "Open model", window.start_folder(), files.MODELS, window.open_file, opening=True)
+        ask_path(window, "Open model", window.start_folder(), files.TRAINED, window.open_file, opening=True)
 
     def candidate_do(what: str) -> None:
         candidate = session.candidate()
