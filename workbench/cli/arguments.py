@@ -153,7 +153,10 @@ def parser() -> argparse.ArgumentParser:
     search = verb("search", "make many candidates under objectives and budgets: a front of files", project=True)
     search.add_argument("model", metavar="MODEL")
     search.add_argument("--data", metavar="DATA.yaml", help="takes the place of what the study names")
-    search.add_argument("--study", metavar="STUDY.yaml", required=True)
+    search.add_argument("--study", metavar="STUDY.yaml", help="what to vary and strive for (default: what suits)")
+    search.add_argument(
+        "--budget", metavar="TEXT", action="append", help="such as '<= 1 %% drop', '<= 5 ms', '<= 300 KB'; repeatable"
+    )
     search.add_argument("--out", metavar="DIR", required=True, help="folder of the study; one begun there goes on")
     search.add_argument("--minutes", type=float, help="take the place of the study's stop.minutes")
     search.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="build candidates on this Dask cluster")

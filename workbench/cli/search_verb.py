@@ -11,6 +11,7 @@ from workbench.cli.console import Console, format_seconds, table
 from workbench.cli.formats import count, size
 from workbench.cli.recording import Recording
 from workbench.data.description_file import read_data_description
+from workbench.domain.budget_text import budget_words
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.data_description import DataDescription
 from workbench.domain.errors import BadInputError, JobError
@@ -20,7 +21,7 @@ from workbench.domain.study import Study
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import SearchJob
 from workbench.methods.recipe_file import read_recipe
-from workbench.methods.search.study_file import read_study
+from workbench.methods.search.study_file import read_study, with_budgets
 from workbench.worker.dispatch import run_job
 
 
@@ -60,7 +61,14 @@ def search(options: argparse.Namespace, console: Console, cancel: CancelToken) -
 
 def _study(options: argparse.Namespace) -> Study:
     data = None if options.data is None else read_data_description(Path(options.data))
-    study = read_study(Path(options.study), data)
+    if options.study is not None:
+        study = read_study(Path(options.study), data)
+    elif data is None:
+        raise BadInputError("neither a study nor data is named", action="Name a STUDY.yaml, or --data DATA.yaml.")
+    else:
+        study = Study(data=data)
+    if options.budget:
+        study = with_budgets(study, options.budget, "--budget")
     if options.minutes is not None:
         if not options.minutes > 0:
             raise BadInputError(f"--minutes is {options.minutes}", expected="a positive number")
@@ -80,8 +88,9 @@ def _unmet(report: SearchReport) -> JobError:
     closest = min(report.candidates, key=lambda one: (len(one.beyond), _misses(one, report)))
     metric = "" if closest.metric is None else f"{closest.metric.metric} {closest.metric.value:.4f}, "
     costs = ", ".join(f"{name} {share:.3f} of the original's" for name, share in closest.costs.items())
+    budgets = ", ".join(f"{key} {budget_words(key, value)}" for key, value in report.budgets.items())
     return JobError(
-        f"no candidate is within the budgets ({', '.join(f'{k} {v:g}' for k, v in report.budgets.items())})",
+        f"no candidate is within the budgets ({budgets})",
         found=f"closest, candidate {closest.number}: {metric}{costs}; beyond {', '.join(closest.beyond)}",
         action="Raise the budget, give the search more time, or put more knobs in play.",
     )

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from workbench.data.metrics.registry import metric_named
+from workbench.domain.budget_text import budget_words
 from workbench.domain.errors import JobError
 from workbench.domain.measurements import MetricMeasurement, is_share
 from workbench.domain.reports import CandidateReport
@@ -141,6 +142,16 @@ def limits_of(budgets: Budgets, original: Original) -> dict[str, float]:
             share = value / whole
         found[objective] = min(found.get(objective, math.inf), share)
     return found
+
+
+def limit_words(name: str, share: float, budgets: Budgets, original: Original) -> str:
+    """Return a share of a cost in the unit that its narrowest budget was given in."""
+    whole = original.cost(name)
+    lone = next((key for key, objective in _LONE_RATIOS.items() if objective == name), name)
+    given = budgets.limits()
+    if whole is None or lone not in given or given[lone] / whole > given.get(f"{name}_ratio", math.inf):
+        return budget_words(f"{name}_ratio", share)
+    return budget_words(lone, share * whole)
 
 
 def beyond(figures: Figures, limits: Mapping[str, float]) -> tuple[str, ...]:

@@ -163,9 +163,22 @@ def forecast_of(
 
 
 def refuse_impossible(
-    space: Space, prices: Prices, limits: Mapping[str, float], stand_ins: StandIns, cancel: CancelToken
+    space: Space,
+    prices: Prices,
+    limits: Mapping[str, float],
+    stand_ins: StandIns,
+    cancel: CancelToken,
+    words: Callable[[str, float], str],
 ) -> dict[Proposal, Ratio]:
     """Refuse budgets of costs that nothing in play can meet, before anything is built.
+
+    Args:
+        space: What is in play.
+        prices: Of its choices.
+        limits: Shares of the original's by cost.
+        stand_ins: Times structures.
+        cancel: Polled.
+        words: Says a share of a cost in the budget's own unit.
 
     Returns:
         What was timed on the way.
@@ -194,8 +207,8 @@ def refuse_impossible(
             raise BadInputError(
                 f"no candidate can be within the budget of {name}",
                 where=f"budgets ({name})",
-                expected=f"at most {limit:.3g} of the original's",
-                found=f"{share:.3g} with everything that is in play turned as far as it goes",
+                expected=f"at most {words(name, limit)}",
+                found=f"{words(name, share)} with everything that is in play turned as far as it goes",
                 action="Raise the budget, put more knobs or values in play, or take pins away.",
             )
     return timed

@@ -34,7 +34,7 @@ from workbench.methods.search.drops import SensitivityPass
 from workbench.methods.search.forming import form_space
 from workbench.methods.search.journal import Journal
 from workbench.methods.search.loop import Entry, StudyLoop
-from workbench.methods.search.objectives import Original, limits_of, reference_of
+from workbench.methods.search.objectives import Original, limit_words, limits_of, reference_of
 from workbench.methods.search.preparing import compared_costs, forecast_of, refuse_impossible, take_prices
 from workbench.methods.search.registry import make_strategy
 from workbench.methods.search.reporting import chosen, search_report
@@ -175,7 +175,14 @@ class _Run:
         )
         costs = compared_costs(study, self._limits)
         prices = take_prices(space, stand_ins, costs, self._seconds(_TIMING_SHARE), progress.part(0.03, 0.06), cancel)
-        refuse_impossible(space, prices, self._limits, stand_ins, cancel)
+        refuse_impossible(
+            space,
+            prices,
+            self._limits,
+            stand_ins,
+            cancel,
+            lambda name, share: limit_words(name, share, study.budgets, original),
+        )
         held_out, trains = self._held_out(), self._trains()
         sensitivities = None if held_out is None else self._sensitivities(*held_out)
         part = progress.part(0.06, 0.1)
