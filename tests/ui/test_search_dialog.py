@@ -63,6 +63,16 @@ def test_the_form_is_a_study() -> None:
     assert SearchForm(own_steps=True, pinned=False).study(state).steps == state.steps
 
 
+def test_budgets_in_words_are_part_of_the_study() -> None:
+    state = resnet20_state()
+    study = SearchForm(ratio=0.5, budgets="≤ 5 ms; ≤ 300 KB; ≤ 0.5 % drop; latency ≤ 40 %").study(state)
+    wanted = {"metric_drop": 0.005, "latency_ms": 5.0, "latency_ratio": 0.4, "size_bytes": 300_000.0}
+    assert study.budgets.limits() == pytest.approx(wanted)
+    assert SearchForm(budgets=" ").study(state).budgets.limits() == {"metric_drop": 0.01}
+    with pytest.raises(ValueError, match="Other budgets: a unit that fits, such as"):
+        SearchForm(budgets="≤ 5 apples").study(state)
+
+
 def test_more_choices_are_part_of_the_study() -> None:
     state = resnet20_state()
     extras = SearchExtras(second="size", bits=(8, 4), tie=("a", "b"), candidates=5, stagnation=3, workers=2)
@@ -108,6 +118,11 @@ def test_more_choices_unfold_and_reach_the_worker(measured_window: MainWindow, q
     assert "whole numbers from 1 to 8" in dialog.ended.text()
 
     more.bits.setText("8, 4")
+    dialog.budgets.setText("quick")
+    dialog.start_button.click()
+    assert search_of(session).record is None
+    assert "Other budgets" in dialog.ended.text()
+    dialog.budgets.setText("≤ 300 KB")
     more.knobs["prune_ratio"].setChecked(False)
     more.candidates.setValue(1)
     more.scheduler.setText("tcp://127.0.0.1:9")
@@ -118,6 +133,7 @@ def test_more_choices_unfold_and_reach_the_worker(measured_window: MainWindow, q
     assert isinstance(spec, SearchJob)
     assert spec.scheduler == "tcp://127.0.0.1:9"
     assert spec.study.stop.candidates == 1
+    assert spec.study.budgets.size_bytes == 300_000
     assert "prune_ratio" not in spec.study.knobs
     assert not more.fields.isEnabled()
     search_of(session).cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from workbench.domain.budget_text import budgets_from
 from workbench.domain.knobs import ACTIVATION_BITS, WEIGHT_BITS
 from workbench.domain.measurements import is_share
 from workbench.domain.search_reports import SearchCandidate, SearchReport
@@ -60,6 +61,7 @@ class SearchForm:
         own_steps: Vary the recipe's steps instead of those that suit the model.
         pinned: Keep the plan's own lines as they are.
         layers: In play; all without any.
+        budgets: Further ones, as people say them ("≤ 5 ms; ≤ 300 KB"); they take the place of those above.
         extras: What only some searches need.
     """
 
@@ -71,6 +73,7 @@ class SearchForm:
     own_steps: bool = False
     pinned: bool = True
     layers: tuple[str, ...] = ()
+    budgets: str = ""
     extras: SearchExtras = SearchExtras()
 
     def study(self, state: ProjectState, readable: Collection[str] = ()) -> Study:
@@ -79,10 +82,14 @@ class SearchForm:
         Args:
             state: The document's value.
             readable: Names of the knobs that the steps read, for a choice of bits.
+
+        Raises:
+            ValueError: a budget is not understood.
         """
         extras = self.extras
         second = () if extras.second is None else (extras.second,)
-        budgets = {"metric_drop": self.drop, f"{self.cost}_ratio": self.ratio}
+        metric = None if state.data is None else state.data.metric
+        budgets = {"metric_drop": self.drop, f"{self.cost}_ratio": self.ratio} | budgets_of(self.budgets, metric)
         return Study(
             seed=state.seed,
             data=state.data,
@@ -113,6 +120,19 @@ class SearchForm:
             values = extras.bits if name == WEIGHT_BITS.name else ()
             found[name] = KnobInPlay(values=values, together=name in (WEIGHT_BITS.name, ACTIVATION_BITS.name))
         return found
+
+
+def budgets_of(text: str, metric: str | None = None) -> dict[str, float]:
+    """Return the budgets that a text names, by key.
+
+    Raises:
+        ValueError: one of them is not understood.
+    """
+    try:
+        found: dict[str, float] = budgets_from(text, metric)
+    except ValueError as error:
+        raise ValueError(f"Other budgets: {error}") from error
+    return found
 
 
 def bits_of(text: str) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QLabel,
+    QLineEdit,
     QProgressBar,
     QPushButton,
     QVBoxLayout,
@@ -64,6 +65,13 @@ class SearchDialog(QDialog):
         self.ratio.setValue(50.0)
         self.ratio.setSuffix("\N{NO-BREAK SPACE}% of the original's")
         self.ratio.setToolTip("What a candidate may cost, as a share of what the original costs")
+        self.budgets = QLineEdit()
+        self.budgets.setPlaceholderText("≤ 5 ms; ≤ 300 KB")
+        self.budgets.setMinimumWidth(200)
+        self.budgets.setToolTip(
+            "Further bounds, in any of these words: ≤ 5 ms; ≤ 300 KB; ≤ 50 % of the size; ≤ 20 MB memory; ≤ 5 M MACs; "
+            "≤ 80 k parameters; ≤ 1 % drop"
+        )
         self.minutes.setRange(0.5, _MOST_MINUTES)
         self.minutes.setDecimals(1)
         self.minutes.setValue(15.0)
@@ -132,6 +140,7 @@ class SearchDialog(QDialog):
             own_steps=self.own_steps.isChecked(),
             pinned=self.pinned.isChecked(),
             layers=layers,
+            budgets=self.budgets.text(),
             extras=self.more.chosen(self.cost.currentData()),
         )
 
@@ -140,12 +149,12 @@ class SearchDialog(QDialog):
         if self._session.state.model is None or self._session.state.data is None:
             return
         try:
-            form = self.chosen
+            study = self.chosen.study(self._session.state, self.more.knobs)
         except ValueError as error:
             self.ended.setText(str(error))
             self.ended.setVisible(True)
             return
-        self._search.start(form.study(self._session.state, self.more.knobs), scheduler=self.more.address)
+        self._search.start(study, scheduler=self.more.address)
 
     def refresh(self) -> None:
         """Show how far the search is and what it found."""
@@ -182,7 +191,7 @@ class SearchDialog(QDialog):
         self.ended.setVisible(bool(self.ended.text()))
 
     def _inputs(self) -> tuple[QWidget, ...]:
-        limits = (self.limit_drop, self.limit_cost)
+        limits = (self.limit_drop, self.limit_cost, self.budgets)
         return (self.cost, self.strategy, self.layers, self.minutes, self.pinned, *limits, self.more.fields)
 
     def _form(self) -> QFormLayout:
@@ -191,6 +200,7 @@ class SearchDialog(QDialog):
         form.addRow("Metric &against", self.cost)
         form.addRow("Loss of the metric", _beside(self.limit_drop, self.drop))
         form.addRow("Cost", _beside(self.limit_cost, self.ratio))
+        form.addRow("Other &budgets", self.budgets)
         form.addRow("S&trategy", self.strategy)
         form.addRow("&Layers", self.layers)
         form.addRow("&Time", self.minutes)

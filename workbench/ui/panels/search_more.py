@@ -71,7 +71,7 @@ class SearchMore(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.FieldsStayAtSizeHint)
         form.addRow("And a&gainst", self.second)
         form.addRow("Knobs in play", self._knobs)
-        form.addRow("&Bits to try", self.bits)
+        form.addRow("B&its to try", self.bits)
         form.addRow("", self.tie)
         form.addRow("End after", _counted(self.candidates, "candidates"))
         form.addRow("or after", _counted(self.stagnation, "without a gain"))
