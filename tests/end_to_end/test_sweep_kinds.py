@@ -21,6 +21,16 @@ def test_estimates_are_labelled_and_compared_with_what_the_project_has(desk: Pat
     assert {"layer", "value", "divergence"} == set(report["points"][0])
 
 
+def test_what_a_project_is_told_is_stored_as_it_comes(desk: Path, workbench) -> None:
+    """The project itself learns of a sweep at its end; a killed one must not begin anew."""
+    sweep = (*SWEEP, "--values", "7,3", *FEW, "--json")
+    first = workbench(desk, *sweep, "--project", "one.mcw").json
+    assert first["evaluations"] > 1
+    again = workbench(desk, *sweep, "--project", "two.mcw").json
+    assert again["points"] == first["points"]
+    assert again["evaluations"] == 1  # the original's own
+
+
 @pytest.mark.slow
 def test_an_estimate_says_what_it_looked_at(desk: Path, workbench) -> None:
     done = workbench(desk, *SWEEP, "--values", "4,2", *FEW, "--estimate", "--estimator", "fisher")

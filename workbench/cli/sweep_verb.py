@@ -23,6 +23,7 @@ from workbench.domain.reports import InspectReport, SweepReport
 from workbench.domain.sensitivity_reports import EstimateReport, InteractionsReport
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import EstimateJob, InspectJob, InteractionsJob, SweepJob
+from workbench.project.places import sensitivity_store
 from workbench.worker.dispatch import run_job
 
 
@@ -50,7 +51,7 @@ def sweep(options: argparse.Namespace, console: Console, cancel: CancelToken) ->
     common |= {
         "samples": samples(options.samples),
         "early": not options.all_samples,
-        "store": None if options.store is None else absolute(options.store),
+        "store": _store(options),
     }
     if options.pairs:
         return _pairs(common, values, options, console, cancel)
@@ -96,6 +97,13 @@ def _pairs(
         payload = run_job(spec, context(console, cancel))
     console.result(payload, sweep_formats.interactions(InteractionsReport.model_validate(payload)))
     return 0
+
+
+def _store(options: argparse.Namespace) -> str | None:
+    """Return the file to resume from; what a project is told must not be lost either when the run is killed."""
+    if options.store is not None:
+        return absolute(options.store)
+    return None if options.project is None else str(sensitivity_store())
 
 
 def _refuse_contradictions(options: argparse.Namespace) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
+import time
 import zlib
 from pathlib import Path
 from threading import Lock
@@ -24,6 +26,7 @@ from workbench.methods.step_cache import graph_sha256
 
 # Of the records' order and meaning.
 _VERSION = 2
+_SYNC_SECONDS = 1.0
 
 
 def sweep_key(
@@ -76,6 +79,7 @@ class SweepStore:
         self._lock = Lock()
         self._found: dict[tuple[str, Setting], list[np.ndarray]] = {}
         self._torn = False
+        self._due = 0.0
         if path is not None and path.exists():
             self._read(path)
 
@@ -112,6 +116,11 @@ class SweepStore:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 with self._path.open("a", encoding="utf-8") as stream:
                     stream.write(("\n" if self._torn else "") + line + "\n")
+                    if time.monotonic() >= self._due:
+                        # Neither a crash of the system nor power loss takes more than the last second.
+                        stream.flush()
+                        os.fsync(stream.fileno())
+                        self._due = time.monotonic() + _SYNC_SECONDS
             except OSError as error:
                 raise StorageError(f"{self._path} can't be written", found=str(error)) from error
             self._torn = False

@@ -24,6 +24,11 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path(_NAME, appauthor=False)
 
 
+def sensitivity_store() -> Path:
+    """Return the file that sweeps of projects append to as they run, in the window and on the command line alike."""
+    return cache_folder() / "window" / "sensitivities.jsonl"
+
+
 def untitled_folder() -> Path:
     """Return the folder of projects that have no name yet."""
     return data_folder() / "untitled"
