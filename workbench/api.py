@@ -92,6 +92,7 @@ from workbench.graph.quantization import (
     ActivationQuantization,
     BlockQuantization,
     WeightQuantization,
+    affine_levels,
     container_bits,
     weight_levels,
 )
@@ -212,6 +213,7 @@ __all__ = [
     "WeightQuantization",
     "Windows",
     "WorkbenchError",
+    "affine_levels",
     "allocate",
     "channel_groups",
     "checked_arrays",

@@ -19,7 +19,7 @@ from workbench.api import (
     Tools,
 )
 
-from .layers import INTEGER_LAYERS, is_all_zeros, requested_bits, some
+from .layers import INTEGER_LAYERS, LayerBits, is_all_zeros, requested_bits, some, takes_zero_points
 from .parameters import QuantizationParameters
 from .prepared import prepare
 
@@ -77,6 +77,8 @@ class Quantization(Method):
                 f"{len(silent)} layer(s) have nothing but zeros as weights ({some(silent)}): they stay zero, and give "
                 "their bias alone; was the model exported whole?",
             )
+        if self.parameters.weight_scheme == "affine":
+            warnings = (*warnings, *self._of_zero_points(graph, layers))
         wide = [name for name, bits in layers.items() if bits.activation_bits <= 8 < bits.weight_bits]
         if wide:
             warnings = (
@@ -85,6 +87,36 @@ class Quantization(Method):
                 "keeps them, but ONNX Runtime may round them to 8 bits by itself where the output is quantized too",
             )
         return warnings
+
+    def _of_zero_points(self, graph: ModelGraph, layers: Mapping[str, LayerBits]) -> tuple[str, ...]:
+        """Return what affine weights cost.
+
+        Raises:
+            RecipeError: levels or scales of this kind have no zero point.
+        """
+        levels = self.parameters.levels
+        if levels.grid != "uniform" or levels.power_of_two_scales:
+            kind = "powers of two as scales" if levels.grid == "uniform" else f"grid {levels.grid}"
+            raise RecipeError(
+                f"weight_scheme is affine, but {kind} has levels about zero",
+                where=self.id,
+                action="Take the scheme symmetric, or evenly spaced levels with scales of any size.",
+            )
+        rounded = [name for name, bits in layers.items() if 1 < bits.weight_bits <= 8]
+        still = [name for name in rounded if not takes_zero_points(graph, name)]
+        convolutions = [name for name in rounded if graph.node(name).op == "Conv" and name not in still]
+        found = []
+        if still:
+            found.append(
+                f"{len(still)} depthwise convolution(s) keep symmetric weights ({some(still)}): zero points would make "
+                "them many times slower"
+            )
+        if convolutions:
+            found.append(
+                f"{len(convolutions)} convolution(s) get weights with zero points, for which the runtime has slower "
+                "integer kernels: look at the prediction before the run, or take weight_scheme symmetric"
+            )
+        return tuple(found)
 
     def outline(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> ModelGraph | None:
         """Return the file that one made-up sample and the nearest levels lead to: the same nodes and number formats.

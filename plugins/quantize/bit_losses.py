@@ -56,6 +56,7 @@ class Trials:
         tools: Engines, progress, cancel.
         samples: Calibration samples to estimate on.
         rule: Range of weights; auto as in quantize.ptq.
+        affine: Layers whose weights get zero points.
     """
 
     graph: ModelGraph
@@ -65,6 +66,7 @@ class Trials:
     tools: Tools
     samples: int
     rule: Literal["auto", "minmax", "mse"]
+    affine: frozenset[str] = frozenset()
 
     def weight(self, layer: str) -> np.ndarray:
         """Return a layer's weight."""
@@ -75,7 +77,9 @@ class Trials:
     def rounded(self, layer: str, bits: int) -> np.ndarray:
         """Return the values that a layer's weight would have."""
         rule: WeightRange = ("minmax" if bits == 8 else "mse") if self.rule == "auto" else self.rule
-        return quantize_weight(self.weight(layer), self.subjects[layer].axis, bits, rule).values()
+        return quantize_weight(
+            self.weight(layer), self.subjects[layer].axis, bits, rule, affine=layer in self.affine
+        ).values()
 
     def batches(self, size: int = _BATCH) -> list[Batch]:
         """Return the samples."""

@@ -62,9 +62,15 @@ class Rounding:
         rule: WeightRange,
         *,
         smallest_scale: np.ndarray | float = 0.0,
+        affine: bool = False,
     ) -> WeightQuantization:
-        """Return integers and scales; arguments as `quantize_weight`, and 1 bit."""
+        """Return integers and scales; arguments as `quantize_weight`, and 1 bit.
+
+        Only evenly spaced levels have zero points.
+        """
         levels = self._levels(bits)
+        if levels is None and affine and not self.power_of_two_scales:
+            return quantize_weight(weight, axis, bits, rule, smallest_scale=smallest_scale, affine=True)
         if levels is None:
             found = quantize_weight(weight, axis, bits, rule, smallest_scale=smallest_scale)
             if not self.power_of_two_scales:

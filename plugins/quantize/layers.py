@@ -139,6 +139,18 @@ def channel_axis(node: Node, weight: np.ndarray, position: int) -> int | None:
     return 0
 
 
+def takes_zero_points(graph: ModelGraph, name: str) -> bool:
+    """Whether the runtime computes a layer with zero points of weights about as fast as without.
+
+    Measured with onnxruntime 1.31 on AVX-512 VNNI, time with zero points / without: convolutions 3x3 1.0-1.35, 1x1
+    1.33, matrix products 1.0, but depthwise convolutions 3x3 1.4 with one for all channels and 31 with one each, 5x5
+    1.6 and 69. uint8 as the container of weights takes 3 times as long as int8 everywhere.
+    """
+    node = graph.node(name)
+    shape = graph.constant_shape(node.inputs[1]) if node.op == "Conv" else None
+    return shape is None or node.attribute("group", 1) == 1 or shape[1] > 1
+
+
 def smallest_scale(
     graph: ModelGraph, node: Node, data_scale: float | None, axis: int | None, weight: np.ndarray
 ) -> np.ndarray | float:

@@ -221,6 +221,7 @@ class MixedPrecision(Quantization):
                 tools,
                 settings.sensitivity_samples,
                 settings.weight_range,
+                frozenset(name for name in subjects if settings.with_zero_points(folded, name)),
             )
             ends = 0.2 if by_time else 0.7
             estimated = losses(trials, settings.sensitivity, tools.progress.part(0.0, ends, "sensitivity"))

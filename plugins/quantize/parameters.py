@@ -6,9 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from workbench.api import CALIBRATORS, Calibrator, Parameters
+from workbench.api import CALIBRATORS, Calibrator, ModelGraph, Parameters
 
 from .grids import Rounding
+from .layers import takes_zero_points
 
 
 class QuantizationParameters(Parameters):
@@ -47,6 +48,14 @@ class QuantizationParameters(Parameters):
         title="Scales of weights",
         description="One scale for each output channel, or one for the whole weight, as some devices want: much less "
         "accurate below 8 bits where channels differ in size (put quantize.equalize first).",
+    )
+    weight_scheme: Literal["symmetric", "affine"] = Field(
+        default="symmetric",
+        title="Scheme of weights",
+        description="symmetric takes the same range on both sides of zero; affine the range as it is, with a zero "
+        "point: 0.4 points more on ResNet-20 at 4 bits without training. Convolutions stay on integers but lose the "
+        "runtime's fastest kernels (1.1 to 1.3 times the time); matrix products lose nothing; depthwise convolutions "
+        "stay symmetric, because zero points make them up to 70 times slower.",
     )
     activation_scheme: Literal["affine", "symmetric"] = Field(
         default="affine",
@@ -105,6 +114,10 @@ class QuantizationParameters(Parameters):
         """Return the same for a stand-in: one sample and plain ranges, which change no node and no number format."""
         update = {"calibration_samples": 1, "calibrator": "minmax", "weight_range": "minmax"}
         return self.calibration().model_copy(update=update)
+
+    def with_zero_points(self, graph: ModelGraph, layer: str) -> bool:
+        """Whether a layer's weight gets zero points if it is rounded."""
+        return self.weight_scheme == "affine" and takes_zero_points(graph, layer)
 
     def reach(self, low: float, high: float, bits: int) -> tuple[float, float]:
         """Return the range that activations of so many bits get where [low, high] was found."""

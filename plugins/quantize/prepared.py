@@ -8,7 +8,7 @@ integers or the ranges of a `Prepared`, so that every method exports through one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,7 +165,9 @@ def prepare(
     _keep_scales(graph, (*(held or ()), *(shortcut.pad for shortcut in shortcuts)), placed, activations)
     narrower = {place: quantizer(value, bits) for place, (value, bits) in placed.narrower.items()}
     scales = _data_scales(graph, layers, placed, activations, narrower)
-    weights = _rounded(graph, layers, scales, tools, parameters, rounding, progress.part(0.8, 1.0, "weights"))
+    plain = {*(held or ()), *(shortcut.pad for shortcut in shortcuts)}
+    part = progress.part(0.8, 1.0, "weights")
+    weights = _rounded(graph, layers, scales, tools, parameters, rounding, part, plain)
     halves = dict.fromkeys(weight_name(graph, name, layers) for name, bits in layers.items() if bits.weight_bits == 16)
     seen = [note for watch in watches.values() for note in watch.notes()]
     for note in seen:
@@ -229,6 +231,7 @@ def _rounded(
     parameters: QuantizationParameters,
     rounding: Rounding,
     progress: Progress,
+    symmetric: Collection[str],
 ) -> dict[str, WeightQuantization]:
     rounded: dict[str, WeightQuantization] = {}
     for index, (name, bits) in enumerate(layers.items()):
@@ -251,7 +254,8 @@ def _rounded(
         axis = channel_axis(node, array, bits.weight) if parameters.weight_scales == "channel" else None
         smallest = smallest_scale(graph, node, data_scales.get(name), axis, array)
         width = min(bits.weight_bits, 7) if parameters.reduce_range else bits.weight_bits
-        rounded[weight] = rounding.quantized(array, axis, width, rule, smallest_scale=smallest)
+        affine = name not in symmetric and parameters.with_zero_points(graph, name)
+        rounded[weight] = rounding.quantized(array, axis, width, rule, smallest_scale=smallest, affine=affine)
     progress.update(1.0)
     return rounded
 

@@ -1,6 +1,6 @@
 """Keeps learned scales positive and their steps small, and weights from jumping between two levels.
 
-Notation: scale s of N values with highest level Q; weight w, its level q = clip(round(w / s)).
+Notation: scale s of N values with highest level Q; weight w, its level q = clip(round(w / s)), less the zero point.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.api import TrainingForm, weight_levels
+from workbench.api import TrainingForm
 
 _LEAST_SHARE = 1e-3
 _FARTHEST_STEP = 0.02
@@ -46,7 +46,7 @@ class QuantizerHook:
         # Torch tensors, which are used through their own functions only.
         self._scales: list[tuple[Any, float, Any, bool]] = []
         self._before: list[Any] = []
-        self._damped: list[tuple[Any, Any, tuple[int, ...], int, int]] = []
+        self._damped: list[tuple[Any, Any, tuple[int, ...], Any, Any]] = []
         self._steps = 1
 
     def begin(self, weights: Mapping[str, Any], epochs: int, steps_per_epoch: int) -> None:
@@ -70,8 +70,10 @@ class QuantizerHook:
         for name, entry in form.weights.items():
             given = form.given[name]
             if given.bits <= self._damping.bits and name in weights and entry.scale in weights:
-                shape, levels = given.spread().shape, weight_levels(given.bits)
-                self._damped.append((weights[name], weights[entry.scale], shape, *levels))
+                weight, shape = weights[name], given.spread().shape
+                zeros = weight.new_tensor(given.zeros())
+                lowest, highest = (level - zeros for level in given.levels)
+                self._damped.append((weight, weights[entry.scale], shape, lowest, highest))
 
     def after_backward(self, step: int) -> None:
         """Scale the slopes of scales; add those of damping to the weights'."""

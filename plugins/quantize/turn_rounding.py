@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from workbench.api import Parameters, Progress, Tools, WeightQuantization, weight_levels
+from workbench.api import Parameters, Progress, Tools, WeightQuantization
 
 from .inputs import Read, output_error, read_weights, second_moments
 from .prepared import Prepared
@@ -86,12 +86,13 @@ def _in_turn(
     scales = layout.matrices(np.broadcast_to(before.spread(), array.shape)).astype(np.float64)
     weight = layout.matrices(array).astype(np.float64)
     nearest = layout.matrices(before.integers).astype(np.float64)
-    lowest, highest = weight_levels(before.bits)
+    zeros = layout.matrices(np.broadcast_to(before.zeros(), array.shape)).astype(np.float64)
+    lowest, highest = before.levels
     integers = np.empty_like(weight)
     lost = np.zeros(2)
     total = 0.0
     for group in range(layout.groups):
-        levels = Levels(scales[group], np.zeros_like(scales[group]), lowest, highest)
+        levels = Levels(scales[group], zeros[group], lowest, highest)
         found = rounded_in_turn(
             weight[group],
             second[group],

@@ -58,7 +58,7 @@ class ActivationQuantization:
 
 @dataclass(frozen=True, eq=False)
 class WeightQuantization:
-    """How one initializer is quantized, symmetrically.
+    """How one initializer is quantized.
 
     Attributes:
         integers: q, int8, of the weight's shape; at most 2^stored_bits different ones.
@@ -66,6 +66,7 @@ class WeightQuantization:
         axis: Axis that `scales` runs along; None for one scale.
         bits: 1-8.
         branches: Of 1 bit, how many bases of signs the integers are the sum of (`workbench.graph.binary`).
+        zero_points: z, int8, of the scales' shape, within the levels; None where all are 0 and levels are symmetric.
     """
 
     integers: np.ndarray
@@ -73,6 +74,7 @@ class WeightQuantization:
     axis: int | None
     bits: int = 8
     branches: int = 1
+    zero_points: np.ndarray | None = None
 
     @property
     def stored_bits(self) -> int:
@@ -84,7 +86,16 @@ class WeightQuantization:
         """Lowest and highest level."""
         if self.bits == 1:
             return 1 - 2**self.branches, 2**self.branches - 1
-        return weight_levels(self.bits)
+        return weight_levels(self.bits) if self.zero_points is None else affine_levels(self.bits)
+
+    @property
+    def reach(self) -> np.ndarray:
+        """How far the levels reach, in units of the scale and of the scales' shape; of symmetric ones, upwards."""
+        lowest, highest = self.levels
+        if self.zero_points is None:
+            return np.full(self.scales.shape, float(highest))
+        zeros = self.zero_points.astype(np.float64)
+        return np.asarray(np.maximum(highest - zeros, zeros - lowest))
 
     def spread(self, values: np.ndarray | None = None) -> np.ndarray:
         """Return one number a channel (the scales if None) in a shape that broadcasts to the weight."""
@@ -92,7 +103,18 @@ class WeightQuantization:
 
     def values(self) -> np.ndarray:
         """Return the weight that the integers stand for, float32."""
-        return np.asarray(self.integers.astype(np.float32) * self.spread().astype(np.float32))
+        levels = self.integers.astype(np.float32) - self.zeros()
+        return np.asarray(levels * self.spread().astype(np.float32))
+
+    def zeros(self) -> np.ndarray:
+        """Return z, float32, in a shape that broadcasts to the weight."""
+        zeros = np.zeros(self.scales.shape) if self.zero_points is None else self.zero_points
+        return self.spread(zeros.astype(np.float32))
+
+    def nearest(self, weight: np.ndarray, scales: np.ndarray | None = None) -> np.ndarray:
+        """Return q, int8, of a weight of that shape, on these scales or on others."""
+        levels = np.rint(weight / self.spread(scales)) + self.zeros()
+        return np.asarray(np.clip(levels, *self.levels), np.int8)
 
 
 def along(values: np.ndarray, axis: int | None, rank: int) -> np.ndarray:
@@ -110,6 +132,11 @@ def weight_levels(bits: int) -> tuple[int, int]:
         return -1, 1
     highest = 2 ** (bits - 1) - 1
     return (-highest if bits == 8 else -highest - 1), highest
+
+
+def affine_levels(bits: int) -> tuple[int, int]:
+    """Return the lowest and highest level of a weight with a zero point: all 2^bits of them."""
+    return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,6 +29,7 @@ class QuantizedWeight:
         axis: Axis of `values` that the scales run along; None for one scale.
         bits: 32 for float.
         packed: Whether the layer unpacks codes itself; a matrix product's values are then (out, in).
+        zeros: Zero points, of the scales' shape; None where all are 0.
     """
 
     values: np.ndarray
@@ -36,6 +37,7 @@ class QuantizedWeight:
     axis: int | None
     bits: float
     packed: bool = False
+    zeros: np.ndarray | None = None
 
     def spread(self) -> np.ndarray:
         """Return the scales in a shape that broadcasts to the values."""
@@ -95,10 +97,14 @@ def quantized_weight(graph: ModelGraph, layer: str) -> QuantizedWeight:
     scales = graph.constant(readers[-1].inputs[1]) if readers else None
     if scales is None or moved or int(readers[-1].attribute("block_size", 0)) or scales.ndim > 1:
         return QuantizedWeight(values, None, None, bits)
+    zeros = graph.constant(readers[-1].inputs[2]) if len(readers[-1].inputs) > 2 and readers[-1].inputs[2] else None
+    if zeros is not None:
+        zeros = zeros.astype(np.int64) if zeros.any() and zeros.size == scales.size else None
     if scales.size == 1:
-        return QuantizedWeight(values, scales.reshape(()).astype(np.float64), None, bits)
+        zeros = None if zeros is None else zeros.reshape(())
+        return QuantizedWeight(values, scales.reshape(()).astype(np.float64), None, bits, zeros=zeros)
     axis = int(readers[-1].attribute("axis", 1)) % values.ndim
-    return QuantizedWeight(values, scales.astype(np.float64), axis, bits)
+    return QuantizedWeight(values, scales.astype(np.float64), axis, bits, zeros=zeros)
 
 
 def data_input(graph: ModelGraph, layer: str) -> str | None:

@@ -78,7 +78,7 @@ def weight_distribution(
     scales = _fitted_scales(made, rounded.shape)
     several = made.axis is not None and made.scales.size > 1
     spread = _levelled(
-        plain, rounded, scales, made.axis if several else None, channel if several else None, bool(notes)
+        plain, rounded, scales, made.axis if several else None, channel if several else None, bool(notes), made.zeros
     )
     kept = np.unique(scales) if scales.size else np.ones(1)
     return DistributionReport(
@@ -212,7 +212,13 @@ def _observed(x: np.ndarray, levels: _Levels, found: ActivationQuantizer, share:
 
 
 def _levelled(
-    x: np.ndarray, y: np.ndarray, scales: np.ndarray, axis: int | None, channel: int | None, foreign: bool
+    x: np.ndarray,
+    y: np.ndarray,
+    scales: np.ndarray,
+    axis: int | None,
+    channel: int | None,
+    foreign: bool,
+    zeros: np.ndarray | None,
 ) -> Spread:
     """Return the spread of weights with a scale a channel, or of one of the channels."""
     spread = scales.reshape([-1 if place == axis else 1 for place in range(x.ndim)]) if axis is not None else scales
@@ -221,6 +227,10 @@ def _levelled(
     if channel is not None and axis is not None:
         if not 0 <= channel < scales.size:
             raise BadInputError(f"there is no channel {channel}", expected=f"0 to {scales.size - 1}")
+        if zeros is not None:
+            # Levels are alike in all channels when they are counted from where each channel's begin.
+            own = zeros[: scales.size].reshape(np.shape(spread))
+            known = np.unique(codes + own) - int(zeros[channel])
         x, y, codes = (np.take(each, channel, axis=axis) for each in (x, y, codes))
         step, in_steps = float(scales[channel]), False
         ratio = x / step

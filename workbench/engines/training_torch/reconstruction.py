@@ -1,9 +1,9 @@
 """Learns how to round the weights of a part of a network, so that its outputs come close to the exact network's.
 
-Notation: weight w, scale s, integers q = clip(floor(w / s) + h); h = clip(1.2 · sigmoid(v) - 0.1, 0, 1) is the
-rectified sigmoid of a learned v (AdaRound, Nagel et al., 2020), pushed to 0 or 1 by 1 - |2h - 1|^β with β falling from
-20 to 2. Scales of activations are learned as s = s₀ · exp(t). All weights of the part lie in one vector, because a step
-on a small part is bound by the number of operations, not by their size.
+Notation: weight w, scale s, zero point z, integers q = clip(floor(w / s) + h + z); h = clip(1.2 · sigmoid(v) - 0.1, 0,
+1) is the rectified sigmoid of a learned v (AdaRound, Nagel et al., 2020), pushed to 0 or 1 by 1 - |2h - 1|^β with β
+falling from 20 to 2. Scales of activations are learned as s = s₀ · exp(t). All weights of the part lie in one vector,
+because a step on a small part is bound by the number of operations, not by their size.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from workbench.engines.training_torch.devices import training_device
 from workbench.engines.training_torch.from_graph import GraphModule, prefers_channels_last
 from workbench.engines.training_torch.masks import MaskPool
 from workbench.engines.training_torch.samples import SampleStore
-from workbench.graph.quantization import WeightQuantization, weight_levels
+from workbench.graph.quantization import WeightQuantization
 
 _STRETCH, _OFFSET = 1.2, 0.1
 _SHARPEST, _FLATTEST = 20.0, 2.0
@@ -176,14 +176,15 @@ class _SoftWeights:
         self._parts = weights
         self._shapes = [array.shape for array, _ in weights.values()]
         self._sizes = [array.size for array, _ in weights.values()]
-        scales, levels, integers = [], [], []
+        scales, levels, integers, zeros = [], [], [], []
         ends = []
         for array, rounded in weights.values():
             scale = np.broadcast_to(rounded.spread().astype(np.float32), array.shape)
             scales.append(scale.reshape(-1))
             levels.append((array.astype(np.float64) / scale).reshape(-1))
             integers.append(rounded.integers.reshape(-1))
-            ends.append(np.tile(np.array([weight_levels(rounded.bits)], np.float32).T, array.size))
+            zeros.append(np.broadcast_to(rounded.zeros(), array.shape).reshape(-1))
+            ends.append(np.tile(np.array([rounded.levels], np.float32).T, array.size))
 
         def tensor(arrays: list[np.ndarray]) -> Tensor:
             # A part whose weights keep 8 bits has scales to learn only.
@@ -191,8 +192,12 @@ class _SoftWeights:
 
         level = np.concatenate([np.zeros(0), *levels])
         self._scale, self._nearest = tensor(scales), tensor(integers)
+        # Most weights have none, and a step is bound by the number of operations.
+        self._zero = tensor(zeros) if any(each.any() for each in zeros) else None
         self._lowest, self._highest = (tensor([pair[side] for pair in ends]) for side in (0, 1))
         self._floor = tensor([np.floor(level)])
+        if self._zero is not None:
+            self._floor += self._zero
         fraction = tensor([level - np.floor(level)])
         # What is exactly zero (pruned, padded) stays zero.
         self._free = tensor([level != 0])
@@ -203,7 +208,8 @@ class _SoftWeights:
 
     def views(self, integers: Tensor) -> list[Tensor]:
         """Return the weights that a vector of integers stands for."""
-        parts = (integers * self._scale).split_with_sizes(self._sizes) if self._sizes else ()
+        levels = integers if self._zero is None else integers - self._zero
+        parts = (levels * self._scale).split_with_sizes(self._sizes) if self._sizes else ()
         return [part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
     def nearest(self) -> Tensor:

@@ -103,7 +103,11 @@ class _Edit:
         value = self._graph.initializers[name]
         uses = tuple(value.uses())
         dequantized = self._dequantized_constant(
-            value, quantization.integers.astype(np.int8), quantization.scales, quantization.axis
+            value,
+            quantization.integers.astype(np.int8),
+            quantization.scales,
+            quantization.axis,
+            zero_points=quantization.zero_points,
         )
         self._weights[dequantized] = quantization
         for use in uses:
@@ -283,16 +287,18 @@ class _Edit:
         axis: int | None,
         *,
         only: ir.Node | None = None,
+        zero_points: np.ndarray | None = None,
     ) -> ir.Value:
         """Replace an initializer (for one node only, if given) by integers whose dequantized value has its name."""
         name = value.name or ""
         uses = tuple(use for use in value.uses() if only is None or use.node is only)
         alone = len(uses) == len(tuple(value.uses())) and value not in self._graph.outputs
         scales = np.asarray(scales, np.float32)
+        zeros = np.zeros(scales.shape, integers.dtype) if zero_points is None else zero_points.astype(integers.dtype)
         inputs = [
             self._constant(f"{name}_quantized", integers),
             self._constant(f"{name}_scale", scales),
-            self._constant(f"{name}_zero_point", np.zeros(scales.shape, integers.dtype)),
+            self._constant(f"{name}_zero_point", zeros),
         ]
         if alone:
             self._graph.initializers.pop(name)

@@ -100,8 +100,7 @@ class TrainingForm:
         for name, quantizer in self.weights.items():
             given = self.given[name]
             array, scales = _array(exact, name), np.abs(_array(trained, quantizer.scale))
-            level = np.clip(np.rint(array / given.spread(scales)), *given.levels)
-            rounded[name] = replace(given, integers=level.astype(np.int8), scales=scales)
+            rounded[name] = replace(given, integers=given.nearest(array, scales), scales=scales)
         for name in self.binary:
             given = self.given[name]
             rounded[name] = binarized(_array(exact, name), given.axis, balanced=self.balanced, branches=given.branches)
@@ -214,7 +213,7 @@ class _Edit:
         assert scale is not None
         assert zero is not None
         lowest, highest = quantization.levels
-        nodes = self._bend(value, quantization, highest) if self._bent else []
+        nodes = self._bend(value, quantization) if self._bent else []
         source = nodes[-1].outputs[0] if nodes else value
         nodes.append(ir.node("QuantizeLinear", [source, scale, zero], attributes=_axis(quantization)))
         limits = [
@@ -231,7 +230,8 @@ class _Edit:
             output.type = ir.TensorType(kind)
         self._model.graph.insert_before(next(iter(self._model.graph)), nodes)
         elements = quantization.integers.size // max(quantization.scales.size, 1)
-        self.weights[name] = Quantizer(scale.name or "", zero.name or "", elements, highest)
+        farthest = int(quantization.reach.max(initial=1.0))
+        self.weights[name] = Quantizer(scale.name or "", zero.name or "", elements, farthest)
         self._done[f"{name}_rounded"] = nodes[-1].outputs[0]
         return nodes[-1].outputs[0]
 
@@ -252,11 +252,11 @@ class _Edit:
         self._done[f"{name}_rounded"] = output
         return output
 
-    def _bend(self, value: ir.Value, quantization: WeightQuantization, highest: int) -> list[ir.Node]:
+    def _bend(self, value: ir.Value, quantization: WeightQuantization) -> list[ir.Node]:
         """Put the weight through bound · tanh, and change it so that what comes out is what it was."""
         name = value.name or ""
         array = _array(self._source, name).astype(np.float64)
-        bound = quantization.scales.astype(np.float64) * highest
+        bound = quantization.scales.astype(np.float64) * quantization.reach
         spread = quantization.spread(bound)
         value.const_value = ir.tensor(np.arctanh(np.clip(array / spread, -_BENT, _BENT)).astype(np.float32), name=name)
         self.bounds[name] = bound
@@ -343,9 +343,23 @@ def rescaled_weights(
         others = tuple(place for place in range(first.ndim) if old.axis is None or place != old.axis)
         power, product = np.square(first).sum(others), (first * second).sum(others)
         factor = np.where(power > 0, product / np.where(power > 0, power, 1.0), 1.0)
-        turned = old.spread(np.sign(factor))
         scales = np.abs(factor) * old.scales
         scales = np.where(scales > np.finfo(np.float32).tiny, scales, 1.0).astype(np.float32)
-        integers = np.clip(old.integers * turned, *old.levels).astype(np.int8)
-        found[name] = replace(old, integers=integers, scales=scales.reshape(old.scales.shape))
+        found[name] = replace(_turned(old, np.sign(factor)), scales=scales.reshape(old.scales.shape))
     return found
+
+
+def _turned(old: WeightQuantization, signs: np.ndarray) -> WeightQuantization:
+    """Return the integers of a weight whose channels were multiplied with signs (channels,) or (): 1, -1 or 0."""
+    lowest, highest = old.levels
+    if old.zero_points is None:
+        return replace(old, integers=np.clip(old.integers * old.spread(signs), lowest, highest).astype(np.int8))
+    # Of an even number of levels the middle lies between two: integers and zero points are mirrored about it.
+    mirrored = (lowest + highest - old.integers.astype(np.int16), lowest + highest - old.zero_points.astype(np.int16))
+    integers = np.where(old.spread(signs) < 0, mirrored[0], old.integers)
+    zeros = np.where(signs.reshape(old.zero_points.shape) < 0, mirrored[1], old.zero_points)
+    return replace(
+        old,
+        integers=np.where(old.spread(signs) == 0, old.spread(zeros), integers).astype(np.int8),
+        zero_points=zeros.astype(np.int8),
+    )
