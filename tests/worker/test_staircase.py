@@ -62,6 +62,26 @@ def test_layers_are_timed_once_and_told_as_they_come(model: str, small_cnn: Mode
     assert second.channels == 8
 
 
+def test_another_user_of_the_project_need_not_measure_again(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = report_of(model)
+    plain = Study.model_validate({"knobs": {"prune_ratio": {}}})
+    edges = paying_counts(Path(model), plain)
+    assert edges
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    assert paying_counts(Path(model), plain) == {}
+    renamed = report.model_copy(update={"device": report.device.model_copy(update={"name": "board"})})
+    assert paying_counts(Path(model), plain, (renamed,)) == edges
+    taken = report_of(model, shared=(renamed,))
+    assert (taken.layers, taken.measured) == (report.layers, 0)
+    assert report_of(model, shared=(renamed,), known_only=True).layers == report.layers
+
+    other = report.model_copy(update={"device": report.device.model_copy(update={"cpu": "another"})})
+    assert paying_counts(Path(model), plain, (other,)) == {}
+    assert report_of(model, shared=(other,), layers=("Gemm*",)).measured == 1
+
+
 def test_layers_are_chosen_by_glob_and_nothing_need_be_kept(model: str, tmp_path: Path) -> None:
     report = report_of(model, layers=("Conv*",), remember=False)
     assert [entry.layer for entry in report.layers] == ["Conv_0", "Conv_2"]

@@ -127,10 +127,10 @@ def parser() -> argparse.ArgumentParser:
         "--estimator", choices=tuple(ESTIMATORS), help="what --estimate looks at (default: divergence of the outputs)"
     )
 
-    staircase = verb("staircase", "time layers against their number of channels: which counts pay")
+    staircase = verb("staircase", "time layers against their number of channels: which counts pay", project=True)
     staircase.add_argument("model", metavar="MODEL")
     staircase.add_argument("--layers", metavar="GLOB", action="append", default=[], help="only these; repeatable")
-    staircase.add_argument("--fresh", action="store_true", help="time all anew, and keep nothing")
+    staircase.add_argument("--fresh", action="store_true", help="time all anew, whatever was kept")
     _latency_arguments(staircase)
 
     preflight = verb("preflight", "foretell what a recipe will take here, and which layers are fast in integers")

@@ -14,6 +14,7 @@ from workbench.domain.recipe import Recipe
 from workbench.domain.reports import CandidateReport, InspectReport, SweepReport
 from workbench.domain.roofline import RooflineReport
 from workbench.domain.search_reports import SearchCandidate
+from workbench.domain.staircase import StaircaseReport
 from workbench.graph.storage import model_sha256
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import InspectJob
@@ -21,6 +22,7 @@ from workbench.project.commands import SetData, SetDimensions, SetModel
 from workbench.project.document import Document
 from workbench.project.results import new_candidate, with_points
 from workbench.project.rooflines import with_roofline
+from workbench.project.staircases import with_staircases
 from workbench.project.state import Candidate, Change, ModelReference
 from workbench.worker.dispatch import run_job
 from workbench.worker.model_jobs import onnx_file
@@ -97,6 +99,16 @@ class Recording:
         """Keep where the original's layers lie under the device's roofs."""
         if (document := self._opened()) is not None:
             document.record(Change.ROOFLINE, rooflines=with_roofline(document.state.rooflines, report))
+
+    @property
+    def staircases(self) -> tuple[StaircaseReport, ...]:
+        """What the project knows of its layers' time against their width."""
+        return () if self._document is None else self._document.state.staircases
+
+    def climbed(self, report: StaircaseReport) -> None:
+        """Keep staircases, so that whoever opens the project on such a device has them."""
+        if (document := self._opened()) is not None:
+            document.record(Change.STAIRCASE, staircases=with_staircases(document.state.staircases, report))
 
     def swept(self, report: SweepReport) -> None:
         """Keep sensitivities."""

@@ -38,7 +38,8 @@ def search(options: argparse.Namespace, console: Console, cancel: CancelToken) -
     context = JobContext(progress=Progress(console.progress), cancel=cancel, log=console.log)
     with Recording(options, data) as recording:
         sizes = {**recording.dimensions, **study.dimensions}
-        spec = spec.model_copy(update={"study": study.model_copy(update={"dimensions": sizes})})
+        study = study.model_copy(update={"dimensions": sizes})
+        spec = spec.model_copy(update={"study": study, "staircases": recording.staircases})
         recorded: set[int] = set()
 
         def keep(kind: str, payload: dict[str, Any]) -> None:

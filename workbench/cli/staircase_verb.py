@@ -6,7 +6,7 @@ import argparse
 
 from workbench.cli.console import Console, table
 from workbench.cli.option_values import MOST_BATCH, MOST_THREADS, absolute, context, within
-from workbench.cli.recording import dimensions_of
+from workbench.cli.recording import Recording
 from workbench.domain.cancel import CancelToken
 from workbench.domain.staircase import STAIR_TITLES, LayerStaircase, StaircaseReport, Stairs
 from workbench.jobs.specs import StaircaseJob
@@ -26,10 +26,13 @@ def staircase(options: argparse.Namespace, console: Console, cancel: CancelToken
         device=options.device,
         threads=within(options.threads, 1, MOST_THREADS, "--threads"),
         batch=within(options.batch, 1, MOST_BATCH, "--batch"),
-        dimensions=dimensions_of(options),
         remember=not options.fresh,
     )
-    payload = run_job(spec, context(console, cancel))
+    with Recording(options) as recording:
+        known = () if options.fresh else recording.staircases
+        spec = spec.model_copy(update={"dimensions": recording.dimensions, "shared": known})
+        payload = run_job(spec, context(console, cancel))
+        recording.climbed(StaircaseReport.model_validate(payload))
     console.result(payload, _text(StaircaseReport.model_validate(payload)))
     return 0
 

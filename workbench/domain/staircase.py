@@ -121,6 +121,11 @@ class StaircaseReport(_Value):
     measured: int = 0
     seconds: float = 0.0
 
+    def holds_for(self, device: DeviceDescription, batch: int) -> bool:
+        """Whether the same would be measured there: by processor, threads and runtime, whatever a device is called."""
+        mine, other = (entry.model_copy(update={"name": ""}) for entry in (self.device, device))
+        return mine == other and self.batch == batch
+
     def with_layers(self, newer: Iterable[LayerStaircase]) -> StaircaseReport:
         """Return the report with layers added, or put in place of those of the same name."""
         merged = {entry.layer: entry for entry in self.layers} | {entry.layer: entry for entry in newer}

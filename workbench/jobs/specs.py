@@ -15,6 +15,7 @@ from workbench.domain.knobs import Setting
 from workbench.domain.recipe import Recipe, Step
 from workbench.domain.remote_device import LOCAL, RemoteDevice
 from workbench.domain.reports import Drawing
+from workbench.domain.staircase import StaircaseReport
 from workbench.domain.study import Study
 from workbench.jobs.spec_base import MeasuringSpec, Spec
 from workbench.jobs.sweep_specs import EstimateJob as EstimateJob
@@ -185,12 +186,14 @@ class SearchJob(MeasuringSpec):
         study: With its data embedded.
         out: Folder of the study; one that was begun there goes on.
         scheduler: Address of a Dask scheduler whose workers build the candidates; None builds them here.
+        staircases: What a project knows of its layers' time, beside what is kept on this machine.
     """
 
     kind: Literal["search"] = "search"
     study: Study
     out: str
     scheduler: str | None = None
+    staircases: tuple[StaircaseReport, ...] = ()
 
 
 class PreflightJob(MeasuringSpec):
@@ -222,6 +225,7 @@ class StaircaseJob(MeasuringSpec):
         seconds: Measuring time for each layer that is not known yet.
         known_only: Whether nothing is measured: the report has those layers that are known.
         remember: Whether times are kept for the next time, and taken from the last.
+        shared: What a project knows, perhaps from another user: what holds for the device is not measured again.
     """
 
     kind: Literal["staircase"] = "staircase"
@@ -233,6 +237,7 @@ class StaircaseJob(MeasuringSpec):
     seconds: float = Field(default=1.5, gt=0)
     known_only: bool = False
     remember: bool = True
+    shared: tuple[StaircaseReport, ...] = ()
 
 
 class RooflineJob(MeasuringSpec):

@@ -68,7 +68,14 @@ class SearchRun(QObject):
             else:
                 came(payload)
 
-        spec = SearchJob(model=model.path, model_sha256=model.sha256, study=study, out=str(out), scheduler=scheduler)
+        spec = SearchJob(
+            model=model.path,
+            model_sha256=model.sha256,
+            study=study,
+            out=str(out),
+            scheduler=scheduler,
+            staircases=session.state.staircases,
+        )
         self._job = session.jobs.submit(spec, "Search", "batch", on_result=came, on_partial=arrived)
         self.changed.emit()
 

@@ -61,6 +61,7 @@ def _submit(session: Session, layers: tuple[str, ...], title: str, *, known_only
         layers=layers,
         device=state.latency.device,
         known_only=known_only,
+        shared=state.staircases,
         **workflow.measured_as(state),
     )
     return session.jobs.submit(

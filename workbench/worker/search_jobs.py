@@ -54,7 +54,7 @@ def search(spec: SearchJob, context: JobContext) -> dict[str, Any]:
                     builder,
                     DeviceStopwatch(path, lambda: device_named(study.device), study),
                     _measure(study),
-                    paying_counts(path, study),
+                    paying_counts(path, study, spec.staircases),
                 ),
                 on_candidate=lambda so_far: context.partial("candidate", so_far.model_dump(mode="json")),
                 on_outlook=lambda outlook: context.partial("outlook", outlook.model_dump(mode="json")),

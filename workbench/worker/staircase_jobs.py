@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -33,16 +33,24 @@ def climb(spec: StaircaseJob, context: JobContext) -> dict[str, Any]:
     nodes = _chosen(graph, spec)
     context.progress.update(0.0, "asking the device")
     book = StairBook(_folder() if spec.remember else None, spec.threads, device_named(spec.device))
+    given = _given(spec.shared, book, spec.batch)
     report = StaircaseReport(device=book.description, threads=spec.threads, batch=spec.batch, layers=())
     own, together = _wanted(graph, nodes, spec)
+    given = {
+        name: given[name] for name in given.keys() & own.keys() if given[name].channels == (own[name].channels or 0)
+    }
     needed = {name: {entry.key for entry in (shape, *together.get(name, ()))} for name, shape in own.items()}
     wanted = {entry.key: entry for name, shape in own.items() for entry in (shape, *together.get(name, ()))}
     found: dict[str, Curves] = {key: known for key, entry in wanted.items() if (known := book.known(entry))}
     measured = 0
     if not spec.known_only:
+        left = {key for name, keys in needed.items() if name not in given for key in keys}
         told = {name for name, keys in needed.items() if keys <= found.keys()}
         for entry, curves in book.climb(
-            wanted.values(), seconds=spec.seconds, progress=context.progress, cancel=context.cancel
+            [entry for key, entry in wanted.items() if key in left],
+            seconds=spec.seconds,
+            progress=context.progress,
+            cancel=context.cancel,
         ):
             found[entry.key] = curves
             measured += 1
@@ -53,15 +61,22 @@ def climb(spec: StaircaseJob, context: JobContext) -> dict[str, Any]:
                     partial = report.model_copy(update={"layers": (layer,)})
                     context.partial("staircase", partial.model_dump(mode="json"))
     context.progress.update(1.0)
-    layers = tuple(_layer(node, own.get(name), together.get(name, ()), found) for name, node in nodes.items())
+    layers = tuple(
+        _layer(node, own.get(name), together.get(name, ()), found)
+        if name not in given or needed[name] <= found.keys()
+        else given[name]
+        for name, node in nodes.items()
+    )
     if spec.known_only:
-        layers = tuple(layer for layer in layers if layer.curves and needed[layer.layer] <= found.keys())
+        layers = tuple(
+            layer for layer in layers if layer.curves and (layer.layer in given or needed[layer.layer] <= found.keys())
+        )
     return report.model_copy(
         update={"layers": layers, "measured": measured, "seconds": time.perf_counter() - began}
     ).model_dump(mode="json")
 
 
-def paying_counts(path: Path, study: Study) -> dict[str, frozenset[int]]:
+def paying_counts(path: Path, study: Study, shared: Iterable[StaircaseReport] = ()) -> dict[str, frozenset[int]]:
     """Return by layer the channel counts that pay in a format that the study has in play, where they were measured.
 
     Only layers of which all that lose channels with them were measured are in it.
@@ -69,6 +84,7 @@ def paying_counts(path: Path, study: Study) -> dict[str, frozenset[int]]:
     Args:
         path: The model.
         study: Says which device, and how it is measured there.
+        shared: What a project knows besides.
 
     Raises:
         DeviceError: there is no such device, or it can't be reached.
@@ -82,6 +98,10 @@ def paying_counts(path: Path, study: Study) -> dict[str, frozenset[int]]:
     # Without any knobs named, a study puts bits in play.
     integers = not study.knobs or {WEIGHT_BITS.name, ACTIVATION_BITS.name} <= study.knobs.keys()
     found: dict[str, frozenset[int]] = {}
+    for name, entry in _given(shared, book, spec.batch).items():
+        if name in together and entry.together:
+            edges = [curve.edges for curve in entry.together if integers or curve.form == "float32"]
+            found[name] = frozenset().union(*edges)
     for name, parts in together.items():
         known = [curves for entry in parts if (curves := book.known(entry))]
         if parts and len(known) == len(parts):
@@ -89,6 +109,12 @@ def paying_counts(path: Path, study: Study) -> dict[str, frozenset[int]]:
             edges = [curve.edges for curve in sums if integers or curve.form == "float32"]
             found[name] = frozenset().union(*edges)
     return found
+
+
+def _given(shared: Iterable[StaircaseReport], book: StairBook, batch: int) -> dict[str, LayerStaircase]:
+    """Return by layer what was measured elsewhere and holds for this device, the latest last."""
+    reports = [report for report in shared if report.holds_for(book.description, batch)]
+    return {layer.layer: layer for report in reports for layer in report.layers if layer.curves}
 
 
 def _folder() -> Path:
