@@ -39,6 +39,13 @@ from .prepared import prepare
 from .turn_rounding import TurnParameters, round_in_turn
 
 _FULL = 8
+_COST_UNITS = {"average_bits": "bytes", "bit_operations": "bit operations", "latency": "share of the time"}
+_LOSS_UNITS = {
+    "output": "share of the outputs' power",
+    "metric": "points of the validation score",
+    "gradient": "estimated rise of the training loss",
+    "hessian": "estimated rise of the training loss",
+}
 
 
 class MixedParameters(CorrectedParameters):
@@ -273,7 +280,8 @@ class MixedPrecision(Quantization):
                 "sensitivity": {
                     layer: {str(bits): loss for bits, loss in by.items()} for layer, by in estimated.items()
                 },
-                "trades": {layer: _trades(entry) for layer, entry in chosen.items()},
+                "trades": {layer: _trades(entry, settings.budget) for layer, entry in chosen.items()},
+                "trade_units": {"cost": _COST_UNITS[settings.budget], "loss": _LOSS_UNITS[settings.sensitivity]},
             }
         rest = tools.progress.part(0.8 if free else 0.0, 1.0)
         prepared = prepare(graph, plan, tools, settings, self.id, rest.part(0.0, 0.5))
@@ -375,11 +383,12 @@ def _allocated(
     return {name: found.layers[name] for name in estimated}, note
 
 
-def _trades(entry: Chosen) -> dict[str, Any]:
+def _trades(entry: Chosen, budget: str) -> dict[str, Any]:
+    bits_of_cost = 8.0 if budget == "average_bits" else 1.0
     found: dict[str, Any] = {"bits": entry.choice.value, "loss": entry.choice.loss}
     for side, trade in (("dearer", entry.dearer), ("cheaper", entry.cheaper)):
         if trade is not None:
-            found[side] = {"bits": trade.value, "loss": trade.loss, "cost": trade.cost}
+            found[side] = {"bits": trade.value, "loss": trade.loss, "cost": trade.cost / bits_of_cost}
     return found
 
 

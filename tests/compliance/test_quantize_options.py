@@ -112,6 +112,7 @@ CASES = [
     *(mixed(sensitivity=name) for name in choices("quantize.mixed", "sensitivity")),
     *(mixed(rounding=name, average_bits=3.0) for name in choices("quantize.mixed", "rounding")),
     mixed(budget="plan"),
+    mixed(budget="latency", latency_ratio=0.6),
     *(mixed(budget="bit_operations", activations=which, bit_operations=0.3) for which in ("plan", "chosen")),
 ]  # fmt: skip
 

@@ -259,6 +259,21 @@ def test_the_comparison_lists_what_became_of_the_graph(session):
     assert [section.title for section in plain.sections][-1].startswith("Layers")
 
 
+def test_the_comparison_says_what_one_step_more_or_less_would_change(session):
+    (made,) = [entry for entry in session.state.candidates if entry.id == "c1"]
+    details = {
+        "trades": {INNER: {"bits": 4, "loss": 0.1, "cheaper": {"bits": 3, "loss": 0.2, "cost": -40.0}}},
+        "trade_units": {"cost": "bytes", "loss": "share of the outputs' power"},
+    }
+    step = StepReport(method="quantize.mixed", seconds=1.0, details=details)
+    made = made.model_copy(update={"report": made.report.model_copy(update={"steps": (step,)})})
+    state = session.state.model_copy(update={"candidates": (made,)})
+    sections = {section.title: section.rows for section in compare_candidates(state, ("c1",)).sections}
+    (title,) = [title for title in sections if title.startswith("Chosen within the budget")]
+    assert "share of the outputs' power" in title
+    assert [row.cells for row in sections[title]] == [(numbers.NOTHING, "4 bits   (3 bits: loss +0.2, -40 B)")]
+
+
 def test_the_graph_can_be_coloured_by_what_became_of_each_layer(session):
     state = session.state
     offered = {entry.id: entry.title for entry in overlays.choices(state, FIRST_PARTY_KNOBS)}

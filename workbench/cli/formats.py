@@ -9,6 +9,7 @@ from workbench.domain.ladder import IDENTICAL_DB, Agreement, LadderReport
 from workbench.domain.measurements import LatencyReport, MetricMeasurement, is_share
 from workbench.domain.preflight import PACKED_BITS, KernelForm, LayerOutlook, Preflight
 from workbench.domain.reports import CandidateReport, InspectReport
+from workbench.domain.trades import Trades, setting_text, trade_text, trades_of
 
 _FORM_HEADS: dict[KernelForm, str] = {
     "float32": "float us",
@@ -238,9 +239,28 @@ def candidate(report: CandidateReport) -> str:
         cached = ", from cache" if step.cached else ""
         lines.append(f"step {number} {step.method}: {format_seconds(step.seconds)}{cached}")
         lines.extend(f"    {note}" for note in step.notes)
+        traded = trades_of(step.details)
+        if traded is not None:
+            lines.extend(f"    {line}" for line in trades(traded).splitlines())
     lines.extend(f"warning: {warning}" for warning in report.warnings)
     lines.append(f"recipe sha256 {report.recipe_sha256[:12]}, file sha256 {file.sha256[:12]}")
     return "\n".join(lines)
+
+
+def trades(found: Trades) -> str:
+    """Return what each layer got, and what one step more or less would change."""
+    rows = [
+        [
+            layer,
+            setting_text(entry.bits),
+            f"{entry.loss:.2g}",
+            trade_text(entry.dearer, found.units),
+            trade_text(entry.cheaper, found.units),
+        ]
+        for layer, entry in found.layers.items()
+    ]
+    head = ["layer", "chosen", "loss", "one step dearer", "one step cheaper"]
+    return f"{table(head, rows, right=[2])}\nloss: {found.units.loss}"
 
 
 def candidates(reports: Sequence[tuple[str, CandidateReport]]) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from workbench.api import RecipeError
 from workbench.domain.plan import Plan
+from workbench.domain.trades import trades_of
 from workbench.engines.training_torch import TorchEngine
 
 LOW = {"weight_bits": 8, "activation_bits": 32}
@@ -53,6 +54,15 @@ def test_the_budget_is_kept_and_used(mixed, small_cnn, tools, sensitivity, budge
         assert losses[layer]["2"] >= losses[layer]["8"] >= 0
     stored = {node.name: node.metadata.get("workbench.weight_bits") for node in result.graph.nodes}
     assert {layer: str(count) for layer, count in bits.items()} == {layer: stored[layer] for layer in bits}
+    traded = trades_of(result.details)
+    assert traded is not None
+    assert traded.units.cost == "bytes"
+    for layer, entry in traded.layers.items():
+        count = small_cnn.constant(small_cnn.node(layer).inputs[1]).size
+        for beside, sign in ((entry.dearer, 1), (entry.cheaper, -1)):
+            if beside is not None:
+                assert beside.cost == (beside.bits - entry.bits) * count / 8
+                assert np.sign(beside.cost) == sign
 
 
 def test_more_bits_go_where_they_count(mixed, quantize, graph_from):

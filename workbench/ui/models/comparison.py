@@ -10,6 +10,7 @@ from typing import TypeVar
 from workbench.domain.ladder import RUNG_TITLES
 from workbench.domain.recipe import Step
 from workbench.domain.reports import LayerState
+from workbench.domain.trades import setting_text, trade_text, trades_of
 from workbench.project.state import Candidate, ProjectState
 from workbench.ui.models import numbers
 from workbench.ui.models.ladder_table import rung_cells
@@ -66,6 +67,7 @@ def compare_candidates(state: ProjectState, ids: Sequence[str]) -> Comparison:
         Section("Truth ladder", tuple(_ladder(chosen))),
         Section("Steps", tuple(_steps(chosen))),
         Section("Layers: weight shape, weight bits / activation bits", tuple(_layers(chosen, labels))),
+        *_traded(chosen, labels),
         Section("New layers", tuple(_new_layers(chosen))),
         Section("Removed output channels", tuple(_channels(chosen, labels))),
         Section("Operators", tuple(_operators(chosen))),
@@ -168,6 +170,27 @@ def _layers(chosen: Sequence[Candidate], labels: Mapping[str, str]) -> Iterable[
             after = layers[name].after if name in layers else before
             cells.append(_gone_text(layers[name].branch) if after is None else _state_text(after))
         yield Row(labels.get(name, name), (_state_text(before), *cells))
+
+
+def _traded(chosen: Sequence[Candidate], labels: Mapping[str, str]) -> Iterable[Section]:
+    """Return what the layers' neighbouring settings would have changed, where a step chose within a budget."""
+    found = [
+        next((traded for step in entry.report.steps if (traded := trades_of(step.details)) is not None), None)
+        for entry in chosen
+    ]
+    units = list(dict.fromkeys(traded.units.loss for traded in found if traded is not None))
+    rows = []
+    for name in dict.fromkeys(name for traded in found if traded is not None for name in traded.layers):
+        cells = []
+        for traded in found:
+            entry = None if traded is None else traded.layers.get(name)
+            if traded is None or entry is None:
+                cells.append(numbers.NOTHING)
+                continue
+            beside = [trade_text(each, traded.units) for each in (entry.dearer, entry.cheaper) if each is not None]
+            cells.append("   ".join([setting_text(entry.bits), *(f"({text})" for text in beside)]))
+        rows.append(Row(labels.get(name, name), (numbers.NOTHING, *cells)))
+    yield Section(f"Chosen within the budget, and one step more or less (loss: {'; '.join(units)})", tuple(rows))
 
 
 def _new_layers(chosen: Sequence[Candidate]) -> Iterable[Row]:
