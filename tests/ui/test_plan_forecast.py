@@ -9,6 +9,7 @@ from workbench.domain.knobs import FIRST_PARTY_KNOBS
 from workbench.domain.measurements import SensitivityPoint
 from workbench.domain.plan import Plan
 from workbench.project.state import ProjectState, Sensitivities
+from workbench.ui.models import numbers
 from workbench.ui.models.plan_forecast import forecast
 from workbench.ui.status_bar import plan_text
 
@@ -77,10 +78,44 @@ def test_fewer_bits_and_channels_make_the_file_smaller() -> None:
     found = forecast(state, FIRST_PARTY_KNOBS)
     assert found is not None
     assert found.drop is None
-    assert found.size_bytes == pytest.approx(whole - 0.75 * weights)
+    assert found.size.size_bytes == pytest.approx(whole - 0.75 * weights)
+    low, high = found.size.ci95
+    assert low < whole - 0.75 * weights < high
+    assert f"{numbers.PLUS_MINUS}{round((high - low) / 2000)}" in found.text.split(", ")[-1]
     pruned = forecast(state_with(Plan(default={"prune_ratio": 0.5})), FIRST_PARTY_KNOBS)
     assert pruned is not None
-    assert pruned.size_bytes < whole - 0.5 * weights
+    assert pruned.size.size_bytes < whole - 0.5 * weights
+
+
+def test_blocks_and_ranks_that_go_make_the_file_smaller_too() -> None:
+    state = state_with(Plan())
+    assert state.inspect is not None
+    first, *others = state.inspect.layers
+    able = [layer.model_copy(update={"branch": "b", "knobs": ("keep", "rank_ratio")}) for layer in others]
+    state = state.model_copy(update={"inspect": state.inspect.model_copy(update={"layers": (first, *able)})})
+    weights = sum(layer.weight_bytes for layer in others)
+
+    def size(**default: object) -> tuple[float, float]:
+        found = forecast(state.model_copy(update={"plan": Plan(default=default)}), FIRST_PARTY_KNOBS)
+        assert found is not None
+        return found.size.size_bytes, (found.size.ci95[1] - found.size.ci95[0]) / 2
+
+    whole = state.inspect.model.size_bytes
+    assert size(keep="no")[0] == pytest.approx(whole - weights)
+    assert size(rank_ratio=0.25)[0] == pytest.approx(whole - weights / 2)
+    assert size(rank_ratio=0.25)[1] > size(keep="no")[1]
+
+
+def test_what_candidates_weighed_corrects_what_others_will() -> None:
+    state = resnet20_state()
+    plain = state.model_copy(update={"candidates": ()})
+    known, unknown = forecast(state, FIRST_PARTY_KNOBS), forecast(plain, FIRST_PARTY_KNOBS)
+    assert known is not None
+    assert unknown is not None
+    assert unknown.size.candidates == 0
+    assert known.size.candidates > 1
+    before, after = (one.size.ci95[1] - one.size.ci95[0] for one in (unknown, known))
+    assert after < before
 
 
 def test_the_status_line_foretells_until_it_is_measured() -> None:

@@ -7,11 +7,11 @@ by a quarter of the sum; what no sensitivity tells is named instead of guessed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from workbench.domain.knobs import PRUNE_RATIO, WEIGHT_BITS, Knob, Setting
+from workbench.domain.knobs import Knob, Setting
 from workbench.domain.measurements import Interval
 from workbench.domain.plan import Plan
 from workbench.domain.reports import InspectReport, ParameterSchema
@@ -19,11 +19,11 @@ from workbench.project.state import ProjectState, Sensitivities
 from workbench.ui.models import numbers
 from workbench.ui.models.channel_counts import multiple_of
 from workbench.ui.models.layer_settings import not_settable, resolve_settings
+from workbench.ui.models.size_forecast import SizeForecast, size_forecast
 from workbench.ui.models.time_forecast import TimeForecast, time_forecast
 
 # How far the sum of exact single drops may be off, as a share of it: an assumption, on the wide side.
 _TOGETHER = 0.25
-_FULL_BITS = 32.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class PlanForecast:
         drop: Sum of the single drops, None where none is known.
         ci95: Its interval.
         unknown: Layers with settings that no sensitivity tells of.
-        size_bytes: Of the weights and all else in the file.
+        size: Of the weights and all else in the file.
         time: Of an inference, None where no staircase was measured.
     """
 
@@ -43,7 +43,7 @@ class PlanForecast:
     drop: float | None
     ci95: Interval | None
     unknown: tuple[str, ...]
-    size_bytes: float
+    size: SizeForecast
     time: TimeForecast | None = None
 
     @property
@@ -55,13 +55,15 @@ class PlanForecast:
             parts.append(f"{numbers.drop_text(self.drop, self.ci95, self.metric)}{missing}")
         if self.time is not None:
             parts.append(self.time.text)
-        parts.append(f"about {numbers.size_text(self.size_bytes)}")
+        parts.append(self.size.text)
         return ", ".join(parts)
 
     @property
     def tip(self) -> str:
         """What it stands on."""
-        lines = ["Foretold, not measured. Sizes follow from the settings."]
+        lines = [
+            "Foretold, not measured. Sizes follow from the settings; what is no weight in the file is in the interval."
+        ]
         if self.drop is None:
             lines.append("Measure sensitivity (F6), and the likely change of the metric is told too.")
         else:
@@ -118,7 +120,7 @@ def forecast(
         drop=drop if known else None,
         ci95=(drop - half, drop + half) if known else None,
         unknown=tuple(unknown),
-        size_bytes=_size(inspect, settings),
+        size=size_forecast(state, settings, settings_of),
         time=time_forecast(state, settings, multiple_of(state, methods), settings_of),
     )
 
@@ -164,22 +166,3 @@ def _single(entry: Sensitivities, knob: Knob, layer: str, value: Setting) -> _Si
 
 def _half(interval: Interval) -> float:
     return (interval[1] - interval[0]) / 2
-
-
-def _size(inspect: InspectReport, settings: Mapping[str, Mapping[str, Setting]]) -> float:
-    """Return the file's size with narrower weights and without the channels that go, on both sides of each layer."""
-    ratio = {layer.name: float(settings.get(layer.name, {}).get(PRUNE_RATIO.name, 0.0)) for layer in inspect.layers}
-    enters: dict[str, float] = {}
-    leaves: dict[str, float] = {}
-    for group in inspect.groups:
-        gone = max((ratio.get(member.layer, 0.0) for member in group.layers if member.axis == "out"), default=0.0)
-        for member in group.layers:
-            (leaves if member.axis == "out" else enters)[member.layer] = gone
-    saved = 0.0
-    for layer in inspect.layers:
-        bits = float(settings.get(layer.name, {}).get(WEIGHT_BITS.name, _FULL_BITS))
-        stays = (1 - enters.get(layer.name, 0.0)) * (1 - leaves.get(layer.name, ratio[layer.name]))
-        # Containers are whole bytes; fewer bits than 8 lie in 8 unless the recipe stores them packed.
-        stored = max(bits, 8.0) / _FULL_BITS if bits < _FULL_BITS else 1.0
-        saved += layer.weight_bytes * (1 - stays * stored)
-    return inspect.model.size_bytes - saved
