@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PySide6.QtWidgets import QSlider
+from PySide6.QtWidgets import QSlider, QToolTip
 from pytestqt.qtbot import QtBot
 
 from tests.fakes.inspector import InspectorDesk
@@ -119,6 +120,23 @@ def test_the_slider_stops_at_the_ends_of_steps(desk: InspectorDesk) -> None:
     assert "In 8-bit integers: steps end at 16, 24, 32" in desk.panel.tabs.staircase.message.text()
     desk.panel.knobs.editors["prune_ratio"].findChild(QSlider).setValue(300)
     assert desk.session.state.plan.layers[INNER][PRUNE_RATIO.name] == 0.25
+
+
+def test_while_the_slider_moves_it_says_what_the_plan_would_come_to(desk: InspectorDesk) -> None:
+    answer(desk, REPORT)
+    slider = desk.panel.knobs.editors["prune_ratio"].findChild(QSlider)
+    before = desk.session.state.plan
+    slider.setSliderDown(True)
+    began = time.perf_counter()
+    slider.setValue(500)
+    said = QToolTip.text().splitlines()
+    assert time.perf_counter() - began < 0.5, "some ms; the limit is that of a very busy machine"
+    assert "16 of 32 channels stay" in said[0]
+    assert said[1].startswith("Plan then: ")
+    assert said[1].endswith("B (foretold)")
+    assert desk.session.state.plan == before, "nothing is set before the slider is let go"
+    slider.setSliderDown(False)
+    assert desk.session.state.plan.layers[INNER][PRUNE_RATIO.name] == 0.5
 
 
 def test_counts_follow_the_recipes_rounding_and_say_where_steps_end() -> None:

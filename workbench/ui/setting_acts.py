@@ -9,6 +9,7 @@ from workbench.project.commands import ReplacePlan
 from workbench.ui.models import numbers
 from workbench.ui.models.bit_presets import BitPreset, act_title, apply_preset, why_not
 from workbench.ui.models.layer_table import LayerTable, can_take, setting_command
+from workbench.ui.models.plan_forecast import forecast
 from workbench.ui.models.setting_choices import reading_steps
 from workbench.ui.session import Session
 
@@ -30,6 +31,20 @@ def give_setting(session: Session, table: LayerTable, layers: Sequence[str], kno
         why = "" if cell is None else f": {cell.refused[value]}"
         count = numbers.plural(len(layers) - len(able), "layer")
         session.said.emit(f"{count} can't have {knob.title} {numbers.setting_text(value, knob.unit)}{why}")
+
+
+def foretold_setting(
+    session: Session, table: LayerTable, layers: Sequence[str], knob: Knob, value: Setting | None
+) -> str:
+    """Return what the plan would come to if layers were given a setting, which they are not; "" if none can take it."""
+    report = session.state.inspect
+    if report is None:
+        return ""
+    command = setting_command(report, can_take(table, layers, knob, value), knob, value)
+    if command is None:
+        return ""
+    likely = forecast(command.apply(session.state), session.knobs, session.methods)
+    return "" if likely is None else f"Plan then: {likely.text} (foretold)"
 
 
 def take_preset(session: Session, preset: BitPreset, selected: Sequence[str] = ()) -> None:

@@ -29,7 +29,7 @@ from workbench.ui.panels.inspector_sections import FactsGrid, KnobRows, Links, e
 from workbench.ui.panels.inspector_tabs import LayerTabs
 from workbench.ui.panels.result_plans import use_results
 from workbench.ui.session import Session
-from workbench.ui.setting_acts import give_setting
+from workbench.ui.setting_acts import foretold_setting, give_setting
 from workbench.ui.theme import title_font
 
 _REFRESH = Change.MODEL | Change.DATA | Change.BASELINE | Change.SENSITIVITY | Change.PLAN | Change.RECIPE
@@ -118,6 +118,7 @@ class InspectorPanel(QWidget):
         self.show_branch.clicked.connect(self.select_branch)
         self.take_over.clicked.connect(self.use_results)
         self.knobs.chosen.connect(self.apply_setting)
+        self.knobs.foretell = self.foretold
         session.documentChanged.connect(self._document_changed)
         session.methodsChanged.connect(self.refresh)
         session.selection.layersChanged.connect(self._selection_changed)
@@ -161,6 +162,11 @@ class InspectorPanel(QWidget):
         knob = self._session.knob(knob_name)
         if knob is not None:
             give_setting(self._session, self._table, self.inspection.layers, knob, value)
+
+    def foretold(self, knob_name: str, value: Setting) -> str:
+        """Return what the plan would come to with this setting of the selected layers."""
+        knob = self._session.knob(knob_name)
+        return "" if knob is None else foretold_setting(self._session, self._table, self.inspection.layers, knob, value)
 
     def select_group(self) -> None:
         """Select every layer of the channel group, the current one last."""

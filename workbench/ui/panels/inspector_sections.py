@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QLayout, QSlider, QToolButton, QVBoxLayout, QWidget
 
-from workbench.domain.knobs import Knob
+from workbench.domain.knobs import Knob, Setting
 from workbench.ui.models import numbers
 from workbench.ui.models.facts import Fact
 from workbench.ui.models.inspector_view import KnobView
@@ -132,6 +132,9 @@ class KnobRows(QWidget):
 
     Signals:
         chosen: (knob name, setting); None takes the layers' own setting away.
+
+    Attributes:
+        foretell: Says what a setting of a knob would come to, while its slider is moved.
     """
 
     chosen = Signal(str, object)
@@ -139,6 +142,7 @@ class KnobRows(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._views: tuple[KnobView, ...] = ()
+        self.foretell: Callable[[str, Setting], str] = lambda _name, _value: ""
         self.editors: dict[str, KnobEditor] = {}
         self.resets: dict[str, QToolButton] = {}
         self.states: dict[str, QLabel] = {}
@@ -187,6 +191,9 @@ class KnobRows(QWidget):
         self.more.setText(f"{numbers.plural(len(spare), 'more setting')}" if folded else "Fewer settings")
         self.more.setToolTip(", ".join(knob.title for knob in spare))
 
+    def _foretold(self, knob: str, value: Setting) -> str:
+        return self.foretell(knob, value)
+
     def _rebuild(self) -> None:
         empty_layout(self._rows)
         for store in (self.editors, self.resets, self.states, self._notes, self._titles, self._lines):
@@ -199,6 +206,7 @@ class KnobRows(QWidget):
             editor = KnobEditor(knob)
             editor.setAccessibleName(knob.title)
             editor.chosen.connect(partial(self.chosen.emit, knob.name))
+            editor.foretell = partial(self._foretold, knob.name)
             guard_wheel(editor)
             for slider in editor.findChildren(QSlider):
                 slider.setMinimumWidth(36)

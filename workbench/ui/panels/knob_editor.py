@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLineEdit, QSlider, QToolTip, QWidget
@@ -22,6 +22,9 @@ class KnobEditor(QWidget):
 
     Signals:
         chosen: The user chose a setting; sent once per gesture, when a slider is let go.
+
+    Attributes:
+        foretell: Says what a setting would come to, while the slider is moved; "" says nothing.
     """
 
     chosen = Signal(object)
@@ -29,6 +32,7 @@ class KnobEditor(QWidget):
     def __init__(self, knob: Knob, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._knob = knob
+        self.foretell: Callable[[Setting], str] = lambda _: ""
         self._quiet = False
         self._counts: ChannelCounts | None = None
         self._combo: QComboBox | None = None
@@ -102,9 +106,11 @@ class KnobEditor(QWidget):
             self._slider.setVisible(on)
 
     def _tell(self, value: float) -> None:
-        if self._counts is not None and self._slider is not None and self._slider.isSliderDown():
+        if self._slider is not None and self._slider.isSliderDown():
+            counted = "" if self._counts is None else self._counts.text(value)
+            lines = [line for line in (counted, self.foretell(value)) if line]
             place = QPoint(self._slider.width() // 2, self._slider.height())
-            QToolTip.showText(self._slider.mapToGlobal(place), self._counts.text(value), self._slider)
+            QToolTip.showText(self._slider.mapToGlobal(place), "\n".join(lines), self._slider)
 
     def _build_combo(self, layout: QHBoxLayout) -> None:
         self._combo = QComboBox()
