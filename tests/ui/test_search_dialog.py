@@ -10,9 +10,10 @@ from pytestqt.qtbot import QtBot
 from tests.fakes.projects import resnet20_state
 from workbench.domain.data_description import DataDescription
 from workbench.domain.plan import Plan
+from workbench.domain.search_reports import Relaxation, SearchCandidate, SearchReport
 from workbench.jobs.specs import SearchJob
 from workbench.ui.main_window import MainWindow
-from workbench.ui.models.search_form import SearchExtras, SearchForm, bits_of
+from workbench.ui.models.search_form import SearchExtras, SearchForm, bits_of, held_back_in_words
 from workbench.ui.panels.search_dialog import SearchDialog
 from workbench.ui.search import search_of
 
@@ -87,6 +88,30 @@ def test_more_choices_are_part_of_the_study() -> None:
     assert SearchForm().study(state, ("prune_ratio",)).knobs == {}
     fewer = SearchForm(extras=SearchExtras(knobs=("prune_ratio",))).study(state, ("prune_ratio", "keep"))
     assert set(fewer.knobs) == {"prune_ratio"}
+
+
+def test_of_any_selected_candidate_it_is_said_what_holds_it_back() -> None:
+    first, second, *_ = resnet20_state().candidates
+    found = [
+        SearchCandidate(**dict(entry.report), number=number, settings={})
+        for number, entry in enumerate((first, second), 1)
+    ]
+    told = Relaxation(what="", limit="", relaxed="", objective="", gain=0.0, text="It is beyond the budget of size.")
+    report = SearchReport(
+        objective=("metric", "latency"),
+        budgets={"size_bytes": 1.0},
+        reference={},
+        model=first.report.model,
+        baseline=None,
+        candidates=tuple(found),
+        hypervolume=0.0,
+        chosen=1,
+        bindings={1: (), 2: (told,)},
+    )
+    assert held_back_in_words(report, second) == f"{second.name}: It is beyond the budget of size."
+    assert held_back_in_words(report, first) == "", "the dialog says it of the best one anyway"
+    alone = report.model_copy(update={"candidates": tuple(found[:1])})
+    assert held_back_in_words(alone, second) == "", "another search's"
 
 
 @pytest.mark.parametrize("text", ["", "eight", "8, 9", "0", "8; 4"])

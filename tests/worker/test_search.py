@@ -141,6 +141,15 @@ def test_a_budget_that_binds_says_what_more_would_buy(desk: Path) -> None:
     cheaper = [one for one in report.candidates if one.costs["macs"] < chosen.costs["macs"]]
     assert cheaper
     assert all("metric" in one.beyond for one in cheaper)
+    # Of any other candidate it is said, too: it is beyond the budget, or another one within it is cheaper.
+    assert set(report.bindings) == {one.number for one in report.candidates}
+    assert report.bindings[report.chosen] == report.binding
+    for one in report.candidates:
+        texts = [relaxation.text for relaxation in report.bindings[one.number]]
+        if not one.within_budgets:
+            assert texts[0].startswith("It is beyond the budget of the metric: a drop of")
+        elif one.costs["macs"] >= chosen.costs["macs"] + 0.02:
+            assert texts[0].startswith(f"No budget holds it back: candidate {report.chosen} is within them at macs")
 
 
 @pytest.mark.slow

@@ -130,6 +130,8 @@ class SearchReport(_Report):
         hypervolume: Between front and reference, in units of metric times shares of costs.
         chosen: Number of the candidate that suits best: the cheapest within the budgets; None if there is none.
         binding: What holds the chosen candidate back.
+        bindings: What holds each candidate back, by number; once the search has ended. Pins are asked for the chosen
+            one only.
         stopped: Why the search ended.
         seconds: Wall time over all runs of the study.
     """
@@ -145,6 +147,7 @@ class SearchReport(_Report):
     hypervolume: float
     chosen: int | None = None
     binding: tuple[Relaxation, ...] = ()
+    bindings: dict[int, tuple[Relaxation, ...]] = Field(default_factory=dict)
     strategy: dict[str, Any] = Field(default_factory=dict)
     stopped: str = ""
     seconds: float = 0.0

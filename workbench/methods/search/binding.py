@@ -9,7 +9,7 @@ from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.search_reports import Relaxation
 from workbench.domain.study import Study
 from workbench.methods.search.loop import Entry
-from workbench.methods.search.objectives import Figures, beyond
+from workbench.methods.search.objectives import Figures, beyond, cheapest
 from workbench.methods.search.space import Space
 from workbench.methods.search.stand_ins import StandIns
 from workbench.methods.search.strategy import SearchTask
@@ -19,6 +19,65 @@ from workbench.methods.search.template import Template
 _NOTABLE = 0.02
 _LEVELS = (0.9, 0.8, 0.7, 0.6)
 _MOST_PINS = 8
+
+
+def held_back(study: Study, entries: Sequence[Entry], number: int, task: SearchTask) -> list[Relaxation]:
+    """Return what holds any one candidate back: budgets, none of them, or those that it is beyond.
+
+    Args:
+        study: Completed.
+        entries: Finished candidates.
+        number: Of the candidate, from 1.
+        task: With the forecast and the limits.
+    """
+    own, limits = entries[number - 1].figures, task.limits
+    if not limits:
+        return []
+    if broken := beyond(own, limits):
+        return [_beyond(name, limits[name], own) for name in broken]
+    leading = study.costs[0]
+    inside = {place: entry.figures for place, entry in enumerate(entries, 1) if not beyond(entry.figures, limits)}
+    best = cheapest(inside, study.costs, limits)
+    if best is not None and best != number:
+        other = inside[best]
+        saved, lost = own.costs[leading] - other.costs[leading], other.drop - own.drop
+        if (saved >= _NOTABLE) if "metric" in limits else (-lost >= _NOTABLE * task.reference[0]):
+            text = (
+                f"No budget holds it back: candidate {best} is within them at {leading} {other.costs[leading]:.3f} "
+                f"instead of {own.costs[leading]:.3f} of the original's, where the metric drops by {other.drop:.4f} "
+                f"instead of {own.drop:.4f} (measured)."
+            )
+            return [
+                Relaxation(
+                    what="no budget",
+                    limit="",
+                    relaxed="",
+                    objective=leading,
+                    gain=saved,
+                    drop=lost,
+                    measured=True,
+                    text=text,
+                )
+            ]
+    return budget_relaxations(study, entries, number, task)
+
+
+def _beyond(name: str, limit: float, own: Figures) -> Relaxation:
+    value = own.drop if name == "metric" else own.costs[name]
+    said = (
+        f"a drop of {value:.4f} where {limit:.4g} is allowed"
+        if name == "metric"
+        else f"{value:.3f} of the original's where {limit:.3g} is allowed"
+    )
+    return Relaxation(
+        what=f"budget of {'the metric' if name == 'metric' else name}",
+        limit=f"{limit:.4g}",
+        relaxed=f"{value:.4g}",
+        objective=name,
+        gain=0.0,
+        measured=True,
+        text=f"It is beyond the budget of {'the metric' if name == 'metric' else name}: {said}.",
+    )
 
 
 def budget_relaxations(study: Study, entries: Sequence[Entry], chosen: int, task: SearchTask) -> list[Relaxation]:

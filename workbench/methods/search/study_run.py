@@ -29,7 +29,7 @@ from workbench.methods.pipeline import prepare
 from workbench.methods.preparation import RecipeData
 from workbench.methods.registry import MethodRegistry
 from workbench.methods.search.baseline import write_baseline
-from workbench.methods.search.binding import budget_relaxations, pin_relaxations
+from workbench.methods.search.binding import budget_relaxations, held_back, pin_relaxations
 from workbench.methods.search.drops import SensitivityPass
 from workbench.methods.search.forming import form_space
 from workbench.methods.search.journal import Journal
@@ -229,8 +229,12 @@ class _Run:
                     cancel,
                 ),
             ]
+        numbers = range(1, len(loop.entries) + 1)
+        others = {place: tuple(held_back(study, loop.entries, place, task)) for place in numbers}
         progress.update(1.0)
-        return self._report(loop.entries, self._journal.failed, binding, stopped)
+        report = self._report(loop.entries, self._journal.failed, binding, stopped)
+        bindings = others if number is None else {**others, number: tuple(binding)}
+        return self._written(report.model_copy(update={"bindings": bindings}))
 
     def _report_so_far(self, entries: list[Entry]) -> None:
         self._on_candidate(self._report(entries, self._journal.failed, [], ""))
@@ -252,6 +256,9 @@ class _Run:
             seconds=self._journal.seconds + time.monotonic() - self._began,
             notes=self._space.notes,
         )
+        return self._written(report)
+
+    def _written(self, report: SearchReport) -> SearchReport:
         self._journal.write_front(report.model_dump(mode="json"))
         return report
 

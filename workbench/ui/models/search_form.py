@@ -10,7 +10,7 @@ from workbench.domain.knobs import ACTIVATION_BITS, WEIGHT_BITS
 from workbench.domain.measurements import is_share
 from workbench.domain.search_reports import SearchCandidate, SearchReport
 from workbench.domain.study import Budgets, Cost, KnobInPlay, Stop, StrategyChoice, Study
-from workbench.project.state import ProjectState
+from workbench.project.state import Candidate, ProjectState
 from workbench.ui.models import numbers
 
 COSTS: dict[Cost, str] = {
@@ -164,6 +164,17 @@ def ended_in_words(report: SearchReport) -> str:
     lines.extend(relaxation.text for relaxation in report.binding)
     lines.extend(f"A trial failed: {failed.reason}" for failed in report.failed[-3:])
     return "\n".join(lines)
+
+
+def held_back_in_words(report: SearchReport, candidate: Candidate) -> str:
+    """Return what holds back any candidate of an ended search; "" for those of others, and while it runs."""
+    own = candidate.report
+    key = (own.candidate.sha256, own.recipe_sha256)
+    found = next((one for one in report.candidates if (one.candidate.sha256, one.recipe_sha256) == key), None)
+    if found is None or found.number == report.chosen or found.number not in report.bindings:
+        return ""
+    said = [relaxation.text for relaxation in report.bindings[found.number]]
+    return f"{candidate.name}: {' '.join(said) or 'no budget that more of would notably help holds it back.'}"
 
 
 def _candidate(candidate: SearchCandidate, report: SearchReport) -> str:

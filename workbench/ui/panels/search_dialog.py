@@ -25,7 +25,7 @@ from workbench.domain.search_reports import SearchReport
 from workbench.domain.study import USUAL_STEPS
 from workbench.project.state import Change
 from workbench.ui.models import numbers
-from workbench.ui.models.search_form import COSTS, SearchForm, ended_in_words, found_in_words
+from workbench.ui.models.search_form import COSTS, SearchForm, ended_in_words, found_in_words, held_back_in_words
 from workbench.ui.panels.search_more import SearchMore
 from workbench.ui.search import search_of
 from workbench.ui.session import Session
@@ -82,8 +82,8 @@ class SearchDialog(QDialog):
         self.pinned = QCheckBox("Keep layers that the plan has lines for as they are")
         self.pinned.setChecked(True)
         self.more = SearchMore()
-        self.found, self.ended, self.blocked = QLabel(), QLabel(), QLabel()
-        for label in (said, self.found, self.ended, self.blocked):
+        self.found, self.ended, self.held, self.blocked = QLabel(), QLabel(), QLabel(), QLabel()
+        for label in (said, self.found, self.ended, self.held, self.blocked):
             label.setWordWrap(True)
             label.setTextFormat(Qt.TextFormat.PlainText)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -109,7 +109,7 @@ class SearchDialog(QDialog):
         outer.addWidget(said)
         outer.addLayout(self.form)
         outer.addWidget(self.more)
-        for widget in (self.blocked, self.busy, self.found, self.ended):
+        for widget in (self.blocked, self.busy, self.found, self.ended, self.held):
             outer.addWidget(widget)
         outer.addStretch()
         outer.addWidget(buttons)
@@ -118,6 +118,7 @@ class SearchDialog(QDialog):
         self.ratio.setEnabled(False)
         session.methodsChanged.connect(self._fill_strategies)
         session.selection.layersChanged.connect(self._fill_layers)
+        session.selection.candidateChanged.connect(self.refresh)
         session.documentChanged.connect(self._document_changed)
         self._search.changed.connect(self.refresh)
         self.own_steps.toggled.connect(self._offer_knobs)
@@ -189,6 +190,9 @@ class SearchDialog(QDialog):
         self.found.setVisible(bool(self.found.text()))
         self.ended.setText("" if report is None or busy else ended_in_words(report))
         self.ended.setVisible(bool(self.ended.text()))
+        selected = self._session.candidate()
+        self.held.setText("" if report is None or selected is None else held_back_in_words(report, selected))
+        self.held.setVisible(bool(self.held.text()))
 
     def _inputs(self) -> tuple[QWidget, ...]:
         limits = (self.limit_drop, self.limit_cost, self.budgets)
