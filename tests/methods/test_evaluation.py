@@ -33,6 +33,18 @@ def test_accuracy_is_the_share_of_right_labels(
     np.testing.assert_array_equal(part.per_sample, whole.per_sample[::4])
 
 
+def test_a_model_that_puts_out_nan_only_is_told_and_not_taken_for_a_bad_one(
+    small_cnn: ModelGraph, labelled: DataDescription, engine: OrtEngine
+) -> None:
+    dataset = open_split(labelled, "test", small_cnn.inputs)
+    broken = small_cnn.with_initializers({"b3": np.full(5, np.nan, np.float32)})
+    with pytest.raises(JobError, match="top1 can't be taken: all that the model puts out is NaN"):
+        evaluate(engine, broken, dataset)
+    # One class that is NaN makes every answer wrong, which is a figure.
+    partly = small_cnn.with_initializers({"b3": np.array([np.nan, 0, 0, 0, 0], np.float32)})
+    assert evaluate(engine, partly, dataset).measurement.value == 0.0
+
+
 def test_pairs_count_what_changed(small_cnn: ModelGraph, labelled: DataDescription, engine: OrtEngine) -> None:
     dataset = open_split(labelled, "test", small_cnn.inputs)
     first = evaluate(engine, small_cnn, dataset)

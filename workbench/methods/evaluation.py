@@ -101,7 +101,7 @@ def evaluate(
 
     Raises:
         DataError: unknown metric, labels missing, or outputs that the metric can't judge.
-        JobError: the metric of the model's outputs is not a number.
+        JobError: the metric of the model's outputs is not a number, or no output of any sample is one.
         CancelledError: `cancel` was set.
     """
     measure = checked_metric(dataset, metric)
@@ -110,7 +110,7 @@ def evaluate(
     part = chosen_samples(dataset, samples)
     began = time.perf_counter()
     session = engine.open(model, threads=threads, cancel=cancel)
-    done = 0
+    done, numbers = 0, False
     for batch in part.batches(batch_size):
         if cancel is not None:
             cancel.raise_if_cancelled()
@@ -121,10 +121,19 @@ def evaluate(
         if against is None:
             raise DataError("labels are missing", where=f"{dataset.split}.targets")
         measure.update(outputs, against)
+        # Metrics count NaN as a wrong answer; where nothing else comes out, 0 % would hide what happened.
+        numbers = numbers or not (np.issubdtype(outputs.dtype, np.floating) and bool(np.isnan(outputs).all()))
         done += len(batch)
         if progress is not None:
             progress.update(done / len(part), f"{done} of {len(part)} samples")
-    return measured(measure, measure.per_sample, time.perf_counter() - began, _name(model))
+    found = measured(measure, measure.per_sample, time.perf_counter() - began, _name(model))
+    if not numbers:
+        raise JobError(
+            f"{measure.name} can't be taken: all that the model puts out is NaN",
+            where=_name(model),
+            action="Look for weights that are not numbers, or undo the last change of the plan.",
+        )
+    return found
 
 
 def checked_metric(dataset: Dataset, name: str | None = None) -> Metric:
