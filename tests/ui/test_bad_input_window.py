@@ -33,7 +33,8 @@ def window(real_window: Callable[[], MainWindow], small_cnn: ModelGraph, tmp_pat
     qtbot.waitUntil(lambda: shown.session.state.inspect is not None, timeout=WAIT_MS)
     description = read_data_description(good / "data.yaml")
     shown.session.open_data(description, Path(description.folder))
-    qtbot.waitUntil(lambda: shown.session.state.baseline is not None, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: shown.session.state.baseline_latency is not None, timeout=WAIT_MS)
+    assert shown.session.state.baseline is not None
     shown.session.do(SetSettings((shown.session.state.inspect.layers[0].name,), "weight_bits", 8))
     return shown
 
@@ -84,7 +85,7 @@ def test_a_killed_worker_fails_its_job_only(window: MainWindow, qtbot: Any) -> N
 
     again = session.profile_baseline()
     assert again is not None
-    qtbot.waitUntil(lambda: session.state.baseline_latency is not None, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: session.jobs.record(again).finished, timeout=WAIT_MS)
     assert session.jobs.record(again).state == "done"
 
 

@@ -70,7 +70,6 @@ def _fill(session: Session, projects: Projects, folder: Path, report: InspectRep
         session.failed.emit(error)
         return
     session.open_data(description, Path(description.folder))
-    session.profile_baseline()
     names = list(recipes)
     if names:
         first = recipes[names[0]]

@@ -16,6 +16,7 @@ from workbench.methods.recipe_file import read_recipe
 from workbench.project.commands import Command, ReplaceRecipe, SetData, SetRun, Together
 from workbench.ui.leaving import when_free
 from workbench.ui.models.dropped import kind_of, sort_dropped
+from workbench.ui.originals import measure_original
 from workbench.ui.projects import Projects
 from workbench.ui.session import Session
 
@@ -114,7 +115,7 @@ def open_recipe(path: Path, session: Session) -> None:
         edits.append(SetData(recipe.data, recipe.data.folder))
     session.do(Together(tuple(edits), title=f"Open {path.name}"))
     if own is None:
-        session.evaluate_baseline()
+        measure_original(session)
     kept = "" if own is None or recipe.data in (None, own) else "; the project keeps its own data"
     session.said.emit(f"Took over plan and steps of {path.name}{kept}")
 

@@ -224,7 +224,7 @@ class MainWindow(QMainWindow):
             case "Data":
                 self.choose_data()
             case "Baseline":
-                actions.trigger("analyse.baseline") if state.baseline is None else self.bring("pareto")
+                actions.trigger("analyse.original") if state.baseline is None else self.bring("pareto")
             case "Sensitivity":
                 actions.trigger("analyse.sensitivity") if not state.sensitivities else self.bring("layers")
             case "Plan":

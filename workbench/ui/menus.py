@@ -37,8 +37,8 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
     )),
     ("&Model", ("model.open", "model.import", "model.sizes", LINE, "data.choose", LINE, "model.folder")),
     ("&Analyse", (
-        "analyse.baseline", "analyse.latency", "analyse.throughput", "analyse.energy", "@devices", LINE,
-        "analyse.sensitivity", "@sweeps", "analyse.other",
+        "analyse.original", "analyse.baseline", "analyse.latency", "analyse.throughput", "analyse.energy", "@devices",
+        LINE, "analyse.sensitivity", "@sweeps", "analyse.other",
     )),
     ("&Compress", (
         "@defaults", "@bits", "compress.reset", LINE, "compress.preflight", "compress.run", "compress.search",

@@ -43,6 +43,7 @@ from workbench.ui.bridge import JobsBridge
 from workbench.ui.devices import Devices
 from workbench.ui.models.data_offers import DataOffers
 from workbench.ui.models.reason import Reason
+from workbench.ui.originals import measure_original
 from workbench.ui.selection import Selection
 from workbench.ui.theme import Theme
 
@@ -164,7 +165,7 @@ class Session(QObject):
     def open_data(self, description: DataDescription, folder: Path) -> str | None:
         """Choose the data and measure the original on it."""
         self.do(SetData(description, str(folder)))
-        return self.evaluate_baseline()
+        return measure_original(self)
 
     def preview_data(
         self,
@@ -224,11 +225,7 @@ class Session(QObject):
             if self._same_model(state):
                 self._record(Change.BASELINE, baseline_latency=LatencyReport.model_validate(payload))
 
-        spec = ProfileJob(
-            models=(state.model.path,),
-            device=state.latency.device,
-            **workflow.measured_as(state),
-        )
+        spec = ProfileJob(models=(state.model.path,), device=state.latency.device, **workflow.measured_as(state))
         return self.jobs.submit(spec, "Measure latency of the original", "batch", on_result=profiled)
 
     def sweep(

@@ -11,6 +11,7 @@ from workbench.project.commands import ReplacePlan, mark_candidates
 from workbench.ui import files
 from workbench.ui.actions import Act
 from workbench.ui.open_sizes import why_no_sizes
+from workbench.ui.originals import measure_original
 from workbench.ui.panels.energy_dialog import show_energy
 from workbench.ui.panels.export import ask_path
 from workbench.ui.panels.ladder_dialog import show_ladder
@@ -72,6 +73,9 @@ def register_work_acts(window: MainWindow) -> None:
         Act("data.choose", "Choose data…", window.choose_data, "Name the data that accuracy is measured on",
             ("Ctrl+D",), "data"),
         Act("model.folder", "Show model in its folder", window.show_model_folder, why_not=partial(missing, "model")),
+        Act("analyse.original", "Measure the original", partial(measure_original, session),
+            "Measure the original's metric on the test data, and its latency where that is not known",
+            why_not=partial(missing, "model", "data")),
         Act("analyse.baseline", "Evaluate the original", session.evaluate_baseline,
             "Measure the original's metric on the test data", why_not=partial(missing, "model", "data")),
         Act("analyse.latency", "Measure latency of the original", session.profile_baseline,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from workbench.jobs.specs import EvaluateJob
+from workbench.ui.originals import measure_original
 from workbench.ui.panels.empty_state import Pages
 from workbench.ui.session import Session
 
@@ -25,6 +27,6 @@ def show_empty(session: Session, pages: Pages, open_model: Callable[[], object])
         "Nothing measured yet",
         "The original is the first point; every candidate you run becomes another one, with 95 % intervals.",
         "Measure the original",
-        session.evaluate_baseline,
+        partial(measure_original, session),
         blocked="The original is being measured" if running else session.missing("model", "data"),
     )
