@@ -9,7 +9,10 @@ import pytest
 
 from workbench.devices.held_cores import held_cores, least_busy, work_of_cores
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system holds no threads on cores")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system holds no threads on cores"),
+]
 
 
 def test_threads_that_start_meanwhile_stay_on_the_same_cores() -> None:

@@ -15,6 +15,8 @@ from workbench.devices.statistics import judge, summarize
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.errors import BadInputError, CancelledError, ModelFileError
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def cnn_file(small_cnn, tmp_path) -> Path:

@@ -10,6 +10,7 @@ import gc
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from PySide6.QtCore import QTimer
 
 from tests.fakes.busy_user import actions
@@ -22,6 +23,8 @@ from workbench.ui.main_window import MainWindow
 DEMO = Path(__file__).resolve().parents[2] / "resources" / "demo"
 WAIT_MS = 120_000
 ACT_EVERY_MS = 150
+
+pytestmark = pytest.mark.alone
 
 
 def test_the_window_is_heard_while_a_job_runs(
