@@ -13,7 +13,7 @@ from tests.fakes.methods import NoTraining, RoundWeights, registry
 from workbench.data.dataset import open_split
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.data_description import DataDescription
-from workbench.domain.errors import BadInputError, CancelledError, PluginError, RecipeError
+from workbench.domain.errors import BadInputError, CancelledError, JobError, PluginError, RecipeError
 from workbench.domain.measurements import SensitivityPoint
 from workbench.domain.plan import LayerSettings
 from workbench.domain.reports import SweepReport
@@ -236,6 +236,14 @@ def test_wrong_requests_are_named(
 ) -> None:
     with pytest.raises(RecipeError, match=words):
         swept(small_cnn, labelled, engine, **changes)
+
+
+def test_a_model_that_puts_out_nan_only_has_no_sensitivities(
+    small_cnn: ModelGraph, labelled: DataDescription, engine: OrtEngine
+) -> None:
+    broken = small_cnn.with_initializers({"b3": np.full(5, np.nan, np.float32)})
+    with pytest.raises(JobError, match="all that the model puts out is NaN"):
+        swept(broken, labelled, engine)
 
 
 def test_what_cannot_work_in_a_sweep_is_refused_before_the_first_evaluation(

@@ -122,18 +122,28 @@ def evaluate(
             raise DataError("labels are missing", where=f"{dataset.split}.targets")
         measure.update(outputs, against)
         # Metrics count NaN as a wrong answer; where nothing else comes out, 0 % would hide what happened.
-        numbers = numbers or not (np.issubdtype(outputs.dtype, np.floating) and bool(np.isnan(outputs).all()))
+        numbers = numbers or not only_nan(outputs)
         done += len(batch)
         if progress is not None:
             progress.update(done / len(part), f"{done} of {len(part)} samples")
     found = measured(measure, measure.per_sample, time.perf_counter() - began, _name(model))
     if not numbers:
-        raise JobError(
-            f"{measure.name} can't be taken: all that the model puts out is NaN",
-            where=_name(model),
-            action="Look for weights that are not numbers, or undo the last change of the plan.",
-        )
+        raise nothing_but_nan(measure.name, _name(model))
     return found
+
+
+def only_nan(outputs: np.ndarray) -> bool:
+    """Whether no number is among a model's outputs."""
+    return np.issubdtype(outputs.dtype, np.floating) and bool(np.isnan(outputs).all())
+
+
+def nothing_but_nan(metric: str, where: str | None) -> JobError:
+    """Return the error of a model of which no output of any sample is a number."""
+    return JobError(
+        f"{metric} can't be taken: all that the model puts out is NaN",
+        where=where,
+        action="Look for weights that are not numbers, or undo the last change of the plan.",
+    )
 
 
 def checked_metric(dataset: Dataset, name: str | None = None) -> Metric:

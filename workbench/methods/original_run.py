@@ -17,7 +17,7 @@ from workbench.domain.errors import DataError
 from workbench.domain.measurements import Interval, MetricMeasurement
 from workbench.engines.contracts import Batch, InferenceEngine, Inputs, Replay, ReplayedPart
 from workbench.graph.model import ModelGraph
-from workbench.methods.evaluation import checked_metric, chosen_output, measured
+from workbench.methods.evaluation import checked_metric, chosen_output, measured, nothing_but_nan, only_nan
 from workbench.methods.preparation import as_batch
 from workbench.methods.sampling import SamplingPlan, interval, margin_plan, spread_plan
 
@@ -57,7 +57,7 @@ class OriginalRun:
 
     Raises:
         DataError: the metric is unknown, labels are missing, or outputs don't fit.
-        JobError: the original's metric is not a number.
+        JobError: the original's metric, or all that it puts out, is not a number.
         CancelledError: cancelled.
     """
 
@@ -82,12 +82,14 @@ class OriginalRun:
         records: list[np.ndarray] = [np.zeros((0, 1))] * plain.chunks
         margins: list[np.ndarray | None] = [None] * plain.chunks
 
+        numbers = [False] * plain.chunks
+
         def run(chunk: int) -> int:
             output, where = chosen_output(plain.outputs(chunk), dataset.output), plain.samples(chunk)
             own = checked_metric(dataset)
             targets = None if dataset.targets is None else dataset.targets[where]
             own.update(output, output if own.against == "reference" else _present(targets, dataset))
-            records[chunk], outputs[chunk] = own.per_sample, output
+            records[chunk], outputs[chunk], numbers[chunk] = own.per_sample, output, not only_nan(output)
             margins[chunk] = _margins(output) if self._scores else None
             return output.nbytes
 
@@ -100,6 +102,8 @@ class OriginalRun:
                     outputs[done] = None
         self.metric: Metric = metric
         self.measurement: MetricMeasurement = measured(metric, np.concatenate(records), None, graph.source).measurement
+        if not any(numbers):
+            raise nothing_but_nan(metric.name, graph.source)
         self.plan = self._plan(margins, len(dataset), seed)
         self.records = np.concatenate(records)[self.plan.order]
         self._ordered = dataset.subset(self.plan.order)
