@@ -37,7 +37,8 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
     )),
     ("&Model", ("model.open", "model.import", "model.sizes", LINE, "data.choose", LINE, "model.folder")),
     ("&Analyse", (
-        "analyse.original", "analyse.baseline", "analyse.latency", "analyse.throughput", "analyse.energy", "@devices",
+        "analyse.original", "analyse.baseline", "analyse.latency", "analyse.throughput", "analyse.energy",
+        "analyse.device_metric", "@devices",
         LINE, "analyse.sensitivity", "@sweeps", "analyse.other",
     )),
     ("&Compress", (

@@ -12,6 +12,7 @@ from workbench.ui import files
 from workbench.ui.actions import Act
 from workbench.ui.open_sizes import why_no_sizes
 from workbench.ui.originals import measure_original
+from workbench.ui.panels.device_metric_dialog import show_device_metric
 from workbench.ui.panels.energy_dialog import show_energy
 from workbench.ui.panels.export import ask_path
 from workbench.ui.panels.ladder_dialog import show_ladder
@@ -84,6 +85,9 @@ def register_work_acts(window: MainWindow) -> None:
         Act("analyse.throughput", "Measure throughput…", lambda: show_throughput(session, window),
             "Count how many samples a second models get through, in batches and several at once",
             why_not=partial(missing, "model")),
+        Act("analyse.device_metric", "Metric on the device…", lambda: show_device_metric(session, window),
+            "Run the selected candidate, or the original, on the chosen device, and judge its outputs here",
+            why_not=partial(missing, "model", "data")),
         Act("analyse.energy", "Energy of an inference…", lambda: show_energy(session, window),
             "Measure it where the processor has counters, and estimate it from multiplications and moved bytes",
             why_not=partial(missing, "model")),
