@@ -91,6 +91,34 @@ def answer(desk: InspectorDesk, report: RooflineReport) -> RooflineJob:
     return desk.runner.specs[job]  # type: ignore[return-value]
 
 
+def test_a_selected_candidate_has_roofs_of_its_own(
+    desk: InspectorDesk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(desk.session, "artifact_path", lambda id: tmp_path / f"{id}.onnx")
+    view, candidate = desk.panel.tabs.roofline, desk.session.state.candidates[0]
+    view.measure.click()
+    answer(desk, REPORT)
+    desk.session.selection.set_candidate(candidate.id)
+    assert f"all layers of {candidate.name}" in view.message.text()
+    view.measure.click()
+    layers = tuple(placed(INNER, "uint8", 5_000_000, 30_000, 0.05) for _ in range(1))
+    own = REPORT.model_copy(update={"model_sha256": candidate.artifact, "layers": layers})
+    job = answer(desk, own)
+    assert (job.model, job.model_sha256, job.renew) == (
+        str(tmp_path / f"{candidate.id}.onnx"),
+        candidate.artifact,
+        False,
+    )
+    assert desk.session.state.rooflines == (REPORT, own)
+    assert view.message.text().startswith(f"In {candidate.name}: 100")
+    assert "8-bit integers" in view.message.text()
+    desk.session.selection.set_layers((OTHER,))
+    assert "no place under the roofs: it is gone" in view.message.text()
+    desk.session.selection.set_candidate(None)
+    desk.session.selection.set_layers((INNER,))
+    assert view.message.text().startswith("50.0")
+
+
 def test_one_button_measures_all_layers(desk: InspectorDesk) -> None:
     view = desk.panel.tabs.roofline
     assert "What keeps this layer from being faster" in view.message.text()

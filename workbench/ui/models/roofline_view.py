@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from workbench.domain.roofline import LayerRoof, RooflineReport
 from workbench.domain.staircase import STAIR_TITLES
 from workbench.project.rooflines import roofline_of
-from workbench.project.state import ProjectState
+from workbench.project.state import Candidate, ProjectState
 from workbench.ui.models import numbers
 from workbench.ui.models.layer_table import layer_labels
 
@@ -39,14 +39,17 @@ class RooflineView:
         return dict(self.labels).get(layer, layer)
 
 
-def resolve_roofline(state: ProjectState, layer: str) -> RooflineView | None:
-    """Return what is known as the project measures now; None where nothing is."""
-    report = roofline_of(state)
+def resolve_roofline(state: ProjectState, layer: str, candidate: Candidate | None = None) -> RooflineView | None:
+    """Return what is known of the original, or of a candidate, as the project measures now; None where nothing is."""
+    report = roofline_of(state, candidate=candidate)
     current = None if report is None else report.layer(layer)
-    if report is None or current is None or state.inspect is None:
+    if report is None or state.inspect is None or (current is None and candidate is None):
         return None
     labels = tuple(layer_labels(state.inspect).items())
-    return RooflineView(report, current, labels, _text(report, current))
+    if current is None:
+        current = LayerRoof(layer=layer, op="", reason="it is gone, or part of others")
+    text = _text(report, current)
+    return RooflineView(report, current, labels, text if candidate is None else f"In {candidate.name}: {text}")
 
 
 def _text(report: RooflineReport, current: LayerRoof) -> str:

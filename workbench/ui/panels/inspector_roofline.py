@@ -18,7 +18,7 @@ from workbench.ui.session import Session
 
 
 class RooflinePanel(QWidget):
-    """All layers under the roofs of the project's device, the current one marked.
+    """All layers of the original, or of the selected candidate, under the roofs of the device, the current one marked.
 
     Signals:
         menuAsked: (plot, place within it) of a context menu.
@@ -62,7 +62,8 @@ class RooflinePanel(QWidget):
         layer, state = self._layer, self._session.state
         if layer is None or not self.isVisible():
             return
-        view = resolve_roofline(state, layer.name)
+        candidate = self._session.candidate()
+        view = resolve_roofline(state, layer.name, candidate)
         placing = rooflines.placing(self._session)
         self.busy.setVisible(placing)
         self.measure.setVisible(not placing)
@@ -77,8 +78,9 @@ class RooflinePanel(QWidget):
         self._say(
             "Being measured."
             if placing
-            else "What keeps this layer from being faster appears here: all layers against the most that arithmetic "
-            f"and memory allow, as measured{device_words(state.latency.device)}. It takes some ten seconds."
+            else "What keeps this layer from being faster appears here: all layers "
+            f"{'' if candidate is None else f'of {candidate.name} '}against the most that arithmetic and memory allow, "
+            f"as measured{device_words(state.latency.device)}. It takes some ten seconds."
         )
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -112,8 +114,9 @@ class RooflinePanel(QWidget):
         return self.plot
 
     def _measure(self) -> None:
-        again = self._layer is not None and resolve_roofline(self._session.state, self._layer.name) is not None
-        rooflines.place_layers(self._session, renew=again)
+        candidate = self._session.candidate()
+        layer = None if self._layer is None else resolve_roofline(self._session.state, self._layer.name, candidate)
+        rooflines.place_layers(self._session, candidate, renew=layer is not None)
 
     def _job_changed(self, job: str) -> None:
         if isinstance(self._session.jobs.spec(job), RooflineJob):
