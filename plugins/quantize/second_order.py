@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -37,10 +38,26 @@ class Levels:
         return Levels(self.scales[:, columns], self.zeros[:, columns], self.lowest, self.highest)
 
 
+class Offered(Protocol):
+    """What weights (out, columns) can be rounded to."""
+
+    def nearest(self, weight: np.ndarray) -> np.ndarray:
+        """Return q of the nearest level of every weight."""
+        ...
+
+    def values(self, integers: np.ndarray) -> np.ndarray:
+        """Return the weights that q stand for."""
+        ...
+
+    def of(self, columns: np.ndarray) -> Offered:
+        """Return the levels of the columns of these numbers, in their order."""
+        ...
+
+
 def rounded_in_turn(
     weight: np.ndarray,
     second: np.ndarray,
-    levels: Levels,
+    levels: Offered,
     damping: float,
     order: bool,
     pause: Callable[[], None],

@@ -106,6 +106,7 @@ CASES = [
     *(Case("quantize.weight_only", bits, 32, {"symmetric": False}) for bits in (2, 4, 8)),
     Case("quantize.weight_only", 4, 32, {"rounding": "gptq", "scaling": "awq", "activation_order": False}),
     *(Case("quantize.codebook", parameters={"start": start}) for start in choices("quantize.codebook", "start")),
+    Case("quantize.codebook", parameters={"rounding": "gptq"}),
     Case("quantize.equalize", parameters={"rounds": 1, "tolerance": 0.1}),
     *(Case("quantize.smooth", parameters={"scope": "all", "alpha": alpha}) for alpha in (0.0, 1.0)),
     Case("quantize.smooth", parameters={"scope": "all", "insert": False}),

@@ -169,3 +169,69 @@ def test_a_model_with_codebooks_can_be_turned_back_and_quantized(share, quantize
         quantize(result.graph, bits, tools=quantize.tools(network, {"x": IMAGES})).graph.constant("w2_quantized")
         is not None
     )
+
+
+def in_integers(quantize, network):
+    bits = {"weight_bits": 8, "activation_bits": 8}
+    return quantize(network, bits, tools=quantize.tools(network, {"x": IMAGES})).graph
+
+
+@pytest.mark.parametrize("integers", [False, True])
+@pytest.mark.parametrize("bits", [2, 4])
+def test_in_turn_errors_make_up_for_each_other(share, quantize, network, bits, integers):
+    graph = in_integers(quantize, network) if integers else network
+    nearest, turned = (share(graph, bits, rounding=rounding) for rounding in ("nearest", "gptq"))
+    errors = [np.square(output(each.graph) - output(network)).mean() for each in (nearest, turned)]
+    assert errors[1] < 0.7 * errors[0]
+    for figures in turned.details["output_error"].values():
+        assert figures["in_turn"] <= figures["nearest"]
+    name = "w2_quantized_levels" if integers else "w2_levels"
+    table = turned.graph.constant(name)
+    assert table is None or len(np.unique(table)) <= 2**bits
+    assert turned.graph.to_bytes() == share(graph, bits, rounding="gptq").graph.to_bytes()
+
+
+def test_in_turn_zeros_and_padding_stay(share, quantize, graph_from, network):
+    weight = network.constant("w2").copy()
+    weight[np.abs(weight) < 0.1] = 0
+    (layer,) = [node.name for node, found in layer_nodes(network) if found.name == "w2"]
+    sparse = note_sparsity(network.with_initializers({"w2": weight}), {layer: Sparsity("unstructured", 0.6)})
+    assert not values(share(sparse, 2, rounding="gptq").graph, "w2")[weight == 0].any()
+    rng = np.random.default_rng(3)
+    narrow = graph_from(
+        """<ir_version: 9, opset_import: ["" : 17]>
+        net (float[batch,16,8,8] x) => (float[batch,32,8,8] y) {
+            c1 = Conv <pads = [1,1,1,1]> (x, w1, b1)
+            r1 = Relu (c1)
+            y = Conv <pads = [1,1,1,1]> (r1, w2, b2)
+        }""",
+        {
+            "w1": rng.normal(size=(11, 16, 3, 3)).astype(np.float32),
+            "b1": rng.normal(size=11).astype(np.float32),
+            "w2": rng.normal(size=(32, 11, 3, 3)).astype(np.float32),
+            "b2": rng.normal(size=32).astype(np.float32),
+        },
+    )
+    padded = in_integers(quantize, narrow)
+    for rounding in ("nearest", "gptq"):
+        shared = share(padded, 3, rounding=rounding).graph
+        for name, axis in (("w1", 0), ("w2", 1)):
+            assert padded.constant(f"{name}_quantized").shape[axis] == 16
+            assert not np.take(values(shared, name), range(11, 16), axis=axis).any()
+
+
+def test_few_values_are_kept_as_they_are(share, network):
+    weight = np.zeros((32, 32, 3, 3), np.float32)
+    weight[np.arange(32), np.arange(32), 1, 1] = 0.25
+    graph = share(network.with_initializers({"w2": weight}), 4).graph
+    np.testing.assert_array_equal(values(graph, "w2"), weight)
+
+
+def test_weights_with_zero_points_are_left_alone(share, quantize, network):
+    bits = {"weight_bits": 8, "activation_bits": 8}
+    tools = quantize.tools(network, {"x": IMAGES})
+    graph = quantize(network, bits, tools=tools, weight_scheme="affine").graph
+    layers = [node.name for node, _ in layer_nodes(graph)]
+    with pytest.raises(RecipeError, match="its integers have zero points"):
+        share(graph, 32, layers={layers[1]: {"codebook_bits": 4}})
+    assert share(graph, 4).notes == ("nothing shared",)
