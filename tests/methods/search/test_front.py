@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.methods.search.front import Point, dominated, gain, hypervolume, on_front
+from workbench.methods.search.front import Point, gain, hypervolume, on_front
 
 GRID = 6
 coordinates = st.integers(0, GRID)
@@ -37,6 +37,17 @@ def test_hypervolume_is_what_counting_cells_gives(dimensions: int, data: st.Data
 def test_a_gain_is_the_difference_and_never_negative(points: list[tuple[float, ...]], more: tuple[float, ...]) -> None:
     reference = (GRID,) * 3
     assert gain(more, points, reference) == pytest.approx(cells([*points, more], 3) - cells(points, 3))
+
+
+def dominated(point: Point, others: list[Point]) -> bool:
+    def beats(first: Point) -> bool:
+        if any(mine > other for mine, other in zip(first.values, point.values, strict=True)):
+            return False
+        high = [value + half for value, half in zip(first.values, first.halves, strict=True)]
+        low = [value - half for value, half in zip(point.values, point.halves, strict=True)]
+        return any(mine < other for mine, other in zip(high, low, strict=True))
+
+    return any(map(beats, others))
 
 
 @given(points=points_of(2), halves=st.lists(st.floats(0, 2), min_size=7, max_size=7))

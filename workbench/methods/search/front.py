@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+_ROWS = 256
 Values = tuple[float, ...]
 
 
@@ -25,26 +28,24 @@ class Point:
     halves: Values
 
 
-def dominated(point: Point, others: Sequence[Point]) -> bool:
-    """Whether another point is no worse anywhere, and somewhere better beyond both intervals."""
-    return any(_beats(other, point) for other in others)
-
-
 def on_front(points: Sequence[Point]) -> tuple[bool, ...]:
-    """Return for every point whether none dominates it beyond noise; plain non-dominated points always stay."""
-    return tuple(
-        not dominated(point, [other for index, other in enumerate(points) if index != number])
-        for number, point in enumerate(points)
-    )
+    """Return for every point whether none dominates it beyond noise; plain non-dominated points always stay.
 
-
-def _beats(first: Point, second: Point) -> bool:
-    if any(mine > other for mine, other in zip(first.values, second.values, strict=True)):
-        return False
-    return any(
-        mine + half < other - other_half
-        for mine, half, other, other_half in zip(first.values, first.halves, second.values, second.halves, strict=True)
-    )
+    Another one dominates a point that is no worse anywhere, and somewhere better beyond both intervals.
+    """
+    if not points:
+        return ()
+    values, halves = np.array([point.values for point in points]), np.array([point.halves for point in points])
+    kept: list[bool] = []
+    # Rows at a time, so that thousands of points need no matrix of millions.
+    for begin in range(0, len(points), _ROWS):
+        mine = slice(begin, begin + _ROWS)
+        worse, better = (np.zeros((len(values[mine]), len(points)), bool) for _ in range(2))
+        for value, half in zip(values.T, halves.T, strict=True):
+            worse |= value[None] > value[mine, None]
+            better |= (value + half)[None] < (value - half)[mine, None]
+        kept.extend((~(better & ~worse).any(axis=1)).tolist())
+    return tuple(kept)
 
 
 def hypervolume(points: Sequence[Values], reference: Values) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,21 +67,18 @@ class CandidateRow:
 
     def value(self, key: Key) -> float | None:
         """Return the value of a measure, in the unit that its axis shows; None if it was not measured."""
-        factor = 1.0 if self.metric is None else numbers.metric_factor(self.metric.metric)
-        raw: dict[Key, float | None] = {
-            "metric": self.metric.value * factor if self.metric else None,
-            "drop": self.difference.value * factor if self.difference else 0.0 if self.is_baseline else None,
-            "ratio": self.ratio.median if self.ratio else None,
-            "latency": self.latency.median if self.latency else None,
-            "size": self.size_bytes,
-            "packed": self.packed_bytes if self.packed_bytes is not None else self.size_bytes,
-            "macs": self.macs,
-            "params": self.params,
-            "memory": self.memory_bytes,
-            "bitops": self.bit_operations,
-        }
-        value = raw[key]
+        value = _READ[key](self)
         return None if value is None else value / SCALE.get(key, 1.0)
+
+    @property
+    def _factor(self) -> float:
+        return 1.0 if self.metric is None else numbers.metric_factor(self.metric.metric)
+
+    @property
+    def _drop(self) -> float | None:
+        if self.difference is None:
+            return 0.0 if self.is_baseline else None
+        return self.difference.value * self._factor
 
     def interval(self, key: Key) -> Interval | None:
         """Return the 95 % interval of a measure in its axis' unit; None for exact figures."""
@@ -92,6 +89,20 @@ class CandidateRow:
         if key == "ratio":
             return self.ratio.ci95 if self.ratio else None
         return self.latency.ci95 if key == "latency" and self.latency else None
+
+
+_READ: dict[Key, Callable[[CandidateRow], float | None]] = {
+    "metric": lambda row: row.metric.value * row._factor if row.metric else None,
+    "drop": lambda row: row._drop,
+    "ratio": lambda row: row.ratio.median if row.ratio else None,
+    "latency": lambda row: row.latency.median if row.latency else None,
+    "size": lambda row: row.size_bytes,
+    "packed": lambda row: row.packed_bytes if row.packed_bytes is not None else row.size_bytes,
+    "macs": lambda row: row.macs,
+    "params": lambda row: row.params,
+    "memory": lambda row: row.memory_bytes,
+    "bitops": lambda row: row.bit_operations,
+}
 
 
 @dataclass(frozen=True)

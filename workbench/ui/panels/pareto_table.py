@@ -26,6 +26,7 @@ from workbench.ui.panels.pareto_marks import mark_pixmap
 from workbench.ui.theme import Theme
 
 _WIDEST = {"name": 138, "steps": 260, "note": 240, "tags": 160}
+_FEW_MORE = 16
 _WHERE_KNOWN: tuple[Key, ...] = ("memory", "bitops")
 
 
@@ -67,7 +68,7 @@ class CandidatesView(QTableView):
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._following = False
-        self._columns_fitted = False
+        self._rows_fitted = 0
         self.candidates = CandidateModel(theme, lambda kind, star: mark_pixmap(kind, star, theme), self)
         self.proxy = _Shown(self.candidates)
         self.setModel(self.proxy)
@@ -97,14 +98,14 @@ class CandidatesView(QTableView):
 
     def set_table(self, table: CandidateTable, best: frozenset[str]) -> None:
         """Show a snapshot; `best` are the ids on the front."""
-        count = len(self.candidates.table.rows)
         self._following = True
         self.candidates.set_table(table, best)
         self.proxy.rank()
         self._following = False
         for key in _WHERE_KNOWN:
             self.setColumnHidden(COLUMNS.index(key), all(row.value(key) is None for row in table.rows))
-        if len(table.rows) != count or not self._columns_fitted:
+        # Of hundreds, one more changes no width; looking at all of them takes longer than drawing them.
+        if abs(len(table.rows) - self._rows_fitted) * _FEW_MORE > self._rows_fitted:
             self._fit_columns()
 
     def leave_out(self, ids: frozenset[str]) -> None:
@@ -150,7 +151,7 @@ class CandidatesView(QTableView):
         return plain(selected_as_text(self))
 
     def _fit_columns(self) -> None:
-        self._columns_fitted = bool(self.candidates.table.rows)
+        self._rows_fitted = len(self.candidates.table.rows)
         fit_columns(self)
         for column, key in enumerate(COLUMNS):
             width = self.columnWidth(column)
