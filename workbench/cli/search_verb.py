@@ -15,7 +15,7 @@ from workbench.domain.budget_text import budget_words
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.data_description import DataDescription
 from workbench.domain.errors import BadInputError, JobError
-from workbench.domain.measurements import is_share
+from workbench.domain.measurements import PairedDifference, is_share
 from workbench.domain.search_reports import SearchCandidate, SearchReport
 from workbench.domain.study import Study
 from workbench.jobs.context import JobContext
@@ -108,7 +108,7 @@ def text_of(report: SearchReport) -> str:
     share = first is not None and is_share(first.metric)
     rows = []
     for candidate in sorted(report.candidates, key=lambda one: next(iter(one.costs.values()), 0.0)):
-        drop = "" if candidate.difference is None else _signed(candidate.difference.value, share)
+        drop = "" if candidate.difference is None else _change(candidate.difference, share)
         marks = ("*" if candidate.on_front else "") + (" <" if candidate.number == report.chosen else "")
         metric = "" if candidate.metric is None else _plain(candidate.metric.value, share)
         rows.append(
@@ -116,7 +116,7 @@ def text_of(report: SearchReport) -> str:
                 str(candidate.number),
                 metric,
                 drop,
-                *(f"{candidate.costs.get(name, float('nan')):.3f}" for name in report.objective[1:]),
+                *(_cost(candidate, name) for name in report.objective[1:]),
                 size(candidate.candidate.size_bytes),
                 count(candidate.candidate.macs),
                 "yes" if candidate.within_budgets else "no",
@@ -141,5 +141,15 @@ def _plain(value: float, share: bool) -> str:
     return f"{100 * value:.2f} %" if share else f"{value:.5g}"
 
 
-def _signed(value: float, share: bool) -> str:
-    return f"{100 * value:+.2f}" if share else f"{value:+.4g}"
+def _change(difference: PairedDifference, share: bool) -> str:
+    half = (difference.ci95[1] - difference.ci95[0]) / 2
+    value = difference.value
+    return f"{100 * value:+.2f} ±{100 * half:.2f}" if share else f"{value:+.4g} ±{half:.2g}"
+
+
+def _cost(candidate: SearchCandidate, name: str) -> str:
+    told = f"{candidate.costs.get(name, float('nan')):.3f}"
+    if name != "latency" or candidate.latency is None:
+        return told
+    low, high = candidate.latency.ratio_to_first.ci95
+    return f"{told} ±{(high - low) / 2:.3f}"

@@ -44,7 +44,7 @@ def on_front(points: Sequence[Point]) -> tuple[bool, ...]:
         for value, half in zip(values.T, halves.T, strict=True):
             worse |= value[None] > value[mine, None]
             better |= (value + half)[None] < (value - half)[mine, None]
-        kept.extend(not beaten for beaten in (better & ~worse).any(axis=1))
+        kept += [not bool(beaten) for beaten in (better & ~worse).any(axis=1)]
     return tuple(kept)
 
 
