@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import Field
 
-from workbench.api import JobError, Proposal, SearchTask, Strategy
+from workbench.api import JobError, Proposal, SearchTask
 
 from .greedy import least_drops
-from .shared_study import SharedStudy, StorageParameters
+from .shared_study import SharingStrategy, StorageParameters
 
 
 class Nsga2Parameters(StorageParameters):
@@ -34,7 +34,7 @@ class Nsga2Parameters(StorageParameters):
     )
 
 
-class Nsga2(Strategy):
+class Nsga2(SharingStrategy):
     """Evolves proposals on the forecast, which every finished candidate corrects, and builds what promises most."""
 
     name = "nsga2"
@@ -46,7 +46,7 @@ class Nsga2(Strategy):
     def ask(self, count: int) -> Sequence[Proposal]:
         """Return the most promising proposals of the last generation."""
         task, optuna = self.task, optuna_module()
-        finished = with_others(self, optuna)
+        finished = self.with_others(optuna)
         first = task.new([task.base])
         if first:
             return first
@@ -97,27 +97,3 @@ def suggested(trial: Any, task: SearchTask) -> Proposal:
 def named(proposal: Proposal) -> dict[str, int]:
     """Return a proposal as Optuna's parameters."""
     return {f"d{place}": choice for place, choice in enumerate(proposal)}
-
-
-def with_others(strategy: Strategy, optuna: Any) -> list[tuple[Proposal, tuple[float, ...]]]:
-    """Return finished candidates with drop and costs, those of searches that share the storage included.
-
-    Own ones are written there; those of others will not be built again.
-
-    Raises:
-        BadInputError: the storage can't be opened.
-        JobError: it can't be read or written.
-    """
-    task = strategy.task
-    own = [
-        (result.proposal, (result.figures.drop, *(result.figures.costs[name] for name in task.costs)))
-        for result in task.finished
-    ]
-    storage: str = strategy.parameters.storage
-    if not storage:
-        return own
-    shared = SharedStudy(optuna, storage, task)
-    shared.publish(task.finished)
-    others = shared.others()
-    task.spent.update(entry.proposal for entry in others)
-    return [*own, *((entry.proposal, entry.values) for entry in others)]

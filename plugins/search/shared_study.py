@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import Field
 
-from workbench.api import BadInputError, FinishedTrial, JobError, Parameters, Proposal, SearchTask
+from workbench.api import BadInputError, FinishedTrial, JobError, Parameters, Proposal, SearchTask, Strategy
 
 _KEY, _SETTINGS = "key", "settings"
 
@@ -127,3 +127,38 @@ class SharedStudy:
                 where=self._where,
                 action="Make it reachable and start the search again: it goes on where it was.",
             ) from error
+
+
+class SharingStrategy(Strategy):
+    """A strategy that learns from what others wrote into its storage, which stays open while it is at work."""
+
+    _shared: SharedStudy | None = None
+
+    def begin(self, task: SearchTask) -> None:
+        """Take the task; the storage is opened when it is first asked."""
+        super().begin(task)
+        self._shared = None
+
+    def with_others(self, optuna: Any) -> list[tuple[Proposal, tuple[float, ...]]]:
+        """Return finished candidates with drop and costs, those of searches that share the storage included.
+
+        Own ones are written there; those of others will not be built again.
+
+        Raises:
+            BadInputError: the storage can't be opened.
+            JobError: it can't be read or written.
+        """
+        task = self.task
+        own = [
+            (result.proposal, (result.figures.drop, *(result.figures.costs[name] for name in task.costs)))
+            for result in task.finished
+        ]
+        storage: str = self.parameters.storage
+        if not storage:
+            return own
+        if self._shared is None:
+            self._shared = SharedStudy(optuna, storage, task)
+        self._shared.publish(task.finished)
+        others = self._shared.others()
+        task.spent.update(entry.proposal for entry in others)
+        return [*own, *((entry.proposal, entry.values) for entry in others)]

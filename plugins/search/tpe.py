@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from workbench.api import Proposal, Strategy
+from workbench.api import Proposal
 
 from .greedy import least_drops
-from .nsga2 import named, optuna_module, suggested, with_others
-from .shared_study import StorageParameters
+from .nsga2 import named, optuna_module, suggested
+from .shared_study import SharingStrategy, StorageParameters
 
 
 class TpeParameters(StorageParameters):
@@ -33,7 +33,7 @@ class TpeParameters(StorageParameters):
     )
 
 
-class Tpe(Strategy):
+class Tpe(SharingStrategy):
     """Multi-objective tree-structured Parzen estimator over measured candidates, begun with the greedy proposals."""
 
     name = "tpe"
@@ -45,7 +45,7 @@ class Tpe(Strategy):
     def ask(self, count: int) -> Sequence[Proposal]:
         """Return the greedy proposals first, then what the estimator suggests."""
         task, optuna = self.task, optuna_module()
-        finished = with_others(self, optuna)
+        finished = self.with_others(optuna)
         first = task.new([task.base])
         if first:
             return first
