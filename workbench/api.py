@@ -14,6 +14,7 @@ from workbench.domain.errors import (
     UnsupportedGraphError,
     WorkbenchError,
 )
+from workbench.domain.integer_operators import computes_in_integers
 from workbench.domain.interface import API_VERSION
 from workbench.domain.knobs import (
     ACTIVATION_BITS,
@@ -218,6 +219,7 @@ __all__ = [
     "channel_groups",
     "checked_arrays",
     "class_scores",
+    "computes_in_integers",
     "container_bits",
     "convolve_shortcuts",
     "coupled_weights",

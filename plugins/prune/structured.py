@@ -63,7 +63,10 @@ class ChannelPruning(Method):
         for member in group.out_members:
             array = graph.constant(member.weight) if member.weight else None
             if array is not None and array.dtype.kind in "iu":
-                return f"the weights of {member.layer} are already quantized; put pruning before quantization"
+                return (
+                    f"the weights of {member.layer} are already quantized; put pruning before quantization, or "
+                    "quantize.to_float before both"
+                )
         return None
 
     def gather(self, subject: Subject, groups: Sequence[ChannelGroup]) -> Mapping[str, Any]:

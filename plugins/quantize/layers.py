@@ -17,6 +17,7 @@ from workbench.api import (
     PaddedShortcut,
     RecipeError,
     UnsupportedGraphError,
+    computes_in_integers,
     layer_nodes,
     paddable_outputs,
     padded_shortcuts,
@@ -30,8 +31,6 @@ _GLANCE = 4096
 _LARGEST_KERNEL = 25
 _LEAST_OUTPUTS = 2
 _MOST_SHORTCUT_CHANNELS = 64
-_ALREADY = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulNBits"})
-_ALREADY_PREFIXES = ("QLinear", "ConvInteger", "MatMulInteger")
 
 
 @dataclass(frozen=True)
@@ -299,7 +298,7 @@ def refuse_quantized(graph: ModelGraph) -> None:
         RecipeError: it holds quantizers or integer layers; the first is named.
     """
     for node in graph.nodes:
-        if node.op in _ALREADY or node.op.startswith(_ALREADY_PREFIXES):
+        if computes_in_integers(node.op):
             raise RecipeError(
                 f"the model is quantized already: node {node.name!r} is {node.op}",
                 action="Start from the float model, keep this one as it is, or put the step quantize.to_float first.",

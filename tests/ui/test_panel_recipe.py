@@ -11,6 +11,7 @@ from tests.fakes.dragging import Drag
 from tests.fakes.projects import methods, resnet20_state
 from tests.fakes.runner import FakeRunner
 from workbench.domain.recipe import Step
+from workbench.domain.reports import Drawing, DrawnNode
 from workbench.methods.recipe_file import read_recipe
 from workbench.project.commands import SetSteps
 from workbench.project.document import Document
@@ -93,6 +94,27 @@ def test_steps_are_added_from_a_menu_by_stage_and_open_their_form(desk):
     assert action in menu.actions()
     desk.session.document.undo()
     assert desk.steps == ["prune.l1", "train.finetune", "quantize.ptq"]
+
+
+def test_a_model_in_integers_is_kept_or_turned_back_to_float_first(qtbot, tmp_path):
+    state = resnet20_state()
+    drawing = state.inspect.drawing or Drawing(nodes=(), edges=(), width=1.0, height=1.0)
+    node = DrawnNode(id="q", op="QuantizeLinear", family="other", x=0.0, y=0.0, width=9.0, height=9.0)
+    inspect = state.inspect.model_copy(update={"drawing": drawing.model_copy(update={"nodes": (*drawing.nodes, node)})})
+    desk = Desk(state.model_copy(update={"inspect": inspect}), tmp_path, qtbot)
+    ptq = next(method for method in desk.session.methods if method.id == "quantize.ptq")
+    back = ptq.model_copy(update={"id": "quantize.to_float", "title": "Back to float", "stage": "decompose"})
+    desk.session.methods = (*desk.session.methods, back)
+    desk.panel.refresh()
+    rows = desk.panel.steps.rows
+    assert [row.remedy is not None for row in rows] == [True, False, True]
+    assert any("quantized already" in warning for warning in rows[2].view.warnings)
+    rows[2].remedy.click()
+    assert desk.steps == ["quantize.to_float", "prune.l1", "train.finetune", "quantize.ptq"]
+    assert all(row.remedy is None for row in desk.panel.steps.rows)
+    desk.session.document.undo()
+    assert desk.steps == ["prune.l1", "train.finetune", "quantize.ptq"]
+    desk.bridge.close()
 
 
 def test_steps_move_go_and_come_back(desk):

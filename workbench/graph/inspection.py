@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from workbench.domain.errors import BadInputError
+from workbench.domain.integer_operators import computes_in_integers
 from workbench.domain.knobs import RANK_RATIO
 from workbench.domain.reports import GroupReport, InspectReport, LayerDetail, LayerReport, ModelSummary, TensorReport
 from workbench.graph.branches import with_branches
@@ -45,6 +46,12 @@ def inspect_model(
     notes = list(check(graph))
     shapes = sample_shapes(graph, dimensions)
     cost = graph_cost(graph, dimensions, shapes=shapes)
+    integers = sum(computes_in_integers(node.op) for node in graph.nodes)
+    if integers:
+        notes.append(
+            f"The model is quantized already ({integers} nodes): keep it as it is, or let recipes begin with "
+            "quantize.to_float."
+        )
     notes.extend(_cost_notes(graph, cost, open_dimensions(graph, dimensions)))
     groups = group_reports(graph)
     layers = find_layers(graph, dimensions, shapes=shapes, cost=cost)

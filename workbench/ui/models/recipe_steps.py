@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from workbench.domain.integer_operators import computes_in_integers
 from workbench.domain.recipe import Step
 from workbench.domain.reports import ParameterSchema
 from workbench.project.state import ProjectState
@@ -14,18 +15,26 @@ from workbench.ui.workflow import steps_for
 
 _Step = TypeVar("_Step")
 
+BACK_TO_FLOAT = Step(method="quantize.to_float")
 STAGES = ("decompose", "prune", "train", "quantize", "encode")
 
 
 @dataclass(frozen=True)
 class StepView:
-    """One step as the list shows it; `schema` is None when no installed plugin brings the method."""
+    """One step as the list shows it.
+
+    Attributes:
+        schema: None when no installed plugin brings the method.
+        remedy: A step that would mend what the last warning says if it came first, and what to call that; None if no
+            step would.
+    """
 
     step: Step
     title: str
     stage: str
     schema: ParameterSchema | None
     warnings: tuple[str, ...] = ()
+    remedy: tuple[Step, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,8 @@ def resolve_recipe(state: ProjectState, methods: Sequence[ParameterSchema], *, l
     """Return the panel's snapshot; `loading` while the list of methods has not arrived yet."""
     known = {method.id: method for method in methods}
     steps = tuple(_step(step, state, known, loading) for step in state.steps)
+    if quantized_already(state) and BACK_TO_FLOAT.method in known:
+        steps = tuple(_offering(view, state.steps[:place]) for place, view in enumerate(steps))
     return RecipeView(steps, run_blocked(state, methods, loading=loading))
 
 
@@ -144,6 +155,24 @@ def _step(step: Step, state: ProjectState, known: dict[str, ParameterSchema], lo
     properties = schema.json_schema.get("properties", {})
     warnings.extend(f"{key} is not a parameter of this method" for key in step.parameters if key not in properties)
     return StepView(step, schema.title, schema.stage, schema, tuple(warnings))
+
+
+def quantized_already(state: ProjectState) -> bool:
+    """Whether the model that was opened holds quantizers or integer operators."""
+    drawing = None if state.inspect is None else state.inspect.drawing
+    return drawing is not None and any(computes_in_integers(node.op) for node in drawing.nodes)
+
+
+def _offering(view: StepView, before: Sequence[Step]) -> StepView:
+    """Return a step that wants a float model with the offer to make it one, unless a step before it does."""
+    steps = [*before, view.step]
+    if view.stage not in ("prune", "quantize") or not view.step.enabled:
+        return view
+    if any(step.enabled and step.method == BACK_TO_FLOAT.method for step in steps):
+        return view
+    text = "The model is quantized already: switch this step off to keep it so, or turn it back to float first"
+    remedy = (BACK_TO_FLOAT, "Put Back to float first")
+    return replace(view, warnings=(*view.warnings, text), remedy=remedy)
 
 
 def _touches(state: ProjectState, knobs: Iterable[str]) -> bool:

@@ -192,6 +192,7 @@ class RecipePanel(QWidget):
         row.parametersChanged.connect(partial(self._change, place, "parameters"))
         row.moveRequested.connect(lambda by: self.move_step(place, place + by))
         row.removeRequested.connect(partial(self._remove, place))
+        row.remedyRequested.connect(self._put_first)
         row.duplicateRequested.connect(partial(self._duplicate, place))
         row.toggled.connect(partial(self._remember_opened, place))
         return row
@@ -204,6 +205,10 @@ class RecipePanel(QWidget):
         self._quiet = field == "parameters"
         self.set_steps(tuple(steps), f"{verb} {steps[place].method}")
         self._quiet = False
+
+    def _put_first(self, step: Step) -> None:
+        self._opened = {place + 1 for place in self._opened}
+        self.set_steps((step, *self._session.state.steps), f"Put {step.method} first")
 
     def _move_focused(self, by: int) -> None:
         for place, row in enumerate(self.steps.rows):

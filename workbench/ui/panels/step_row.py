@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from PySide6.QtCore import QPoint, Qt, Signal
@@ -14,6 +15,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QMenu,
+    QPushButton,
     QToolButton,
     QVBoxLayout,
 )
@@ -39,6 +41,7 @@ class StepRow(QFrame):
         parametersChanged: The parameters that differ from their defaults.
         toggled: The card was opened or closed.
         dragStarted: The head was pressed and moved.
+        remedyRequested: The step that mends what a warning says is to come first.
     """
 
     enabledChanged = Signal(bool)
@@ -48,6 +51,7 @@ class StepRow(QFrame):
     parametersChanged = Signal(dict)
     toggled = Signal(bool)
     dragStarted = Signal()
+    remedyRequested = Signal(object)
 
     def __init__(self, number: int, view: StepView, theme: Theme, *, last: bool, opened: bool) -> None:
         super().__init__()
@@ -113,6 +117,17 @@ class StepRow(QFrame):
             label.setProperty("role", "warning")
             label.setContentsMargins(_INDENT, 0, 8, 4)
             self._body.addWidget(label)
+        self.remedy: QPushButton | None = None
+        if view.remedy is not None:
+            step, text = view.remedy
+            self.remedy = QPushButton(text)
+            self.remedy.setToolTip(f"Add {step.method} as the first step")
+            self.remedy.clicked.connect(partial(self.remedyRequested.emit, step))
+            row = QHBoxLayout()
+            row.setContentsMargins(_INDENT, 0, 8, 6)
+            row.addWidget(self.remedy)
+            row.addStretch()
+            self._body.addLayout(row)
         self._show_summary()
         if opened:
             self._set_opened(True)
