@@ -57,6 +57,27 @@ def test_two_searches_build_nothing_twice(name: str, kind: str, tmp_path: Path) 
     assert study.trials[0].user_attrs["settings"]["l0"] == {"weight_bits": 8}
 
 
+@pytest.mark.parametrize("kind", ["journal", "database"])
+def test_searches_at_the_same_time_hear_of_each_other(kind: str, tmp_path: Path) -> None:
+    storage = str(tmp_path / "shared.journal") if kind == "journal" else f"sqlite:///{tmp_path / 'shared.db'}"
+    world = World()
+    tasks = [world.task(seed) for seed in (0, 1)]
+    strategies = [
+        make_strategy(StrategyChoice(name="tpe", parameters={**QUICK["tpe"], "storage": storage})) for _ in tasks
+    ]
+    for strategy, task in zip(strategies, tasks, strict=True):
+        strategy.begin(task)
+    for _ in range(3):
+        for strategy, task in zip(strategies, tasks, strict=True):
+            proposal = task.new(list(strategy.ask(4)))[0]
+            task.spent.add(proposal)
+            task.finished.append(Result(proposal, world.figures(proposal)))
+            task.forecast.learn(task.finished, {}, {})
+            strategy.ask(1)
+    built = [result.proposal for task in tasks for result in task.finished]
+    assert len(set(built)) == 6
+
+
 def test_other_choices_or_objectives_are_another_study(tmp_path: Path) -> None:
     storage = str(tmp_path / "shared.journal")
     search("tpe", storage, 2, seed=0)

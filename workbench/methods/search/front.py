@@ -44,7 +44,8 @@ def on_front(points: Sequence[Point]) -> tuple[bool, ...]:
         for value, half in zip(values.T, halves.T, strict=True):
             worse |= value[None] > value[mine, None]
             better |= (value + half)[None] < (value - half)[mine, None]
-        kept += [not bool(beaten) for beaten in (better & ~worse).any(axis=1)]
+        beaten = np.asarray((better & ~worse).any(axis=1))
+        kept += [not one for one in beaten.tolist()]
     return tuple(kept)
 
 
