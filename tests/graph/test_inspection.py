@@ -36,7 +36,7 @@ def test_open_sizes_and_control_flow_are_noted(shared: Path) -> None:
     assert any("Dimension 'height'" in note and "height=" in note for note in report.notes)
     assert inspect_model(zoo / "yunet_n_dynamic.onnx", dimensions={"height": 320, "width": 320}).notes == ()
     assert any("inside control flow" in note for note in inspect_model(zoo / "silero_vad.onnx").notes)
-    assert any("quantized already" in note for note in inspect_model(zoo / "edge_qdq_minimal.onnx").notes)
+    assert any("quantized already" in note for note in inspect_model(zoo / "edge_qdq_conv_perchannel.onnx").notes)
     with pytest.raises(ModelFileError, match="names no operator set"):
         inspect_model(zoo / "edge_noopset.onnx")
 
