@@ -124,3 +124,17 @@ def test_the_status_line_foretells_until_it_is_measured() -> None:
     assert "foretold \N{MINUS SIGN}1.2" in plan_text(state, forecast(state, FIRST_PARTY_KNOBS))
     assert plan_text(state).endswith("not measured yet")
     assert forecast(resnet20_state().model_copy(update={"plan": Plan()}), FIRST_PARTY_KNOBS) is None
+
+
+def test_the_slider_for_several_layers_says_what_they_would_come_to(desk) -> None:
+    made = desk()
+    made.window.build_workspace()
+    session, bulk = made.session, made.window.panels["layers"].bulk
+    session.selection.set_layers(names(session.state)[1:3])
+    before = session.state.plan
+    for place, name in enumerate(["weight_bits", "prune_ratio"]):
+        told = bulk.foretell(name, (4, 0.5)[place])
+        assert told.startswith("Plan then: ")
+        assert told.endswith("B (foretold)")
+    assert bulk.foretell("nonsense", 1) == ""
+    assert session.state.plan == before

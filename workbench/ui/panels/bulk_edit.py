@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QStackedWidget, QWidget
 
-from workbench.domain.knobs import Knob
+from workbench.domain.knobs import Knob, Setting
 from workbench.ui.models import numbers
 from workbench.ui.panels.knob_editor import KnobEditor
 
@@ -22,6 +23,9 @@ class BulkEditBar(QWidget):
 
     Signals:
         requested: (knob name, setting, or None for "back to the default").
+
+    Attributes:
+        foretell: Says what a setting of a knob would come to, while its slider is moved.
     """
 
     requested = Signal(str, object)
@@ -29,6 +33,7 @@ class BulkEditBar(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._knobs: tuple[Knob, ...] = ()
+        self.foretell: Callable[[str, Setting], str] = lambda _name, _value: ""
         self._caption = QLabel()
         self._caption.setProperty("role", "muted")
         self._knob = QComboBox()
@@ -63,6 +68,7 @@ class BulkEditBar(QWidget):
             old.deleteLater()
         for knob in knobs:
             editor = KnobEditor(knob)
+            editor.foretell = partial(self._foretold, knob.name)
             editor.set_value(knob.sweep[0] if knob.sweep else knob.untouched)
             self._editors.addWidget(editor)
             self._knob.addItem(knob.title, knob.name)
@@ -96,6 +102,9 @@ class BulkEditBar(QWidget):
             widget.setVisible(room >= 0)
         for editor in editors:
             editor.show_slider(room + widest >= editor.width_without_slider() + editor.slider_width)
+
+    def _foretold(self, knob: str, value: Setting) -> str:
+        return self.foretell(knob, value)
 
     def _apply(self) -> None:
         editor = self._editors.currentWidget()

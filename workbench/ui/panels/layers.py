@@ -38,7 +38,7 @@ from workbench.ui.panels.layer_columns import LayerColumns
 from workbench.ui.panels.layer_menu import layer_menu, replace_menu, sweep_menu
 from workbench.ui.preferences import Preferences
 from workbench.ui.session import Session
-from workbench.ui.setting_acts import give_setting
+from workbench.ui.setting_acts import foretold_setting, give_setting
 
 _REFRESH = Change.MODEL | Change.PLAN | Change.SENSITIVITY | Change.RECIPE
 _PROBLEMS_SHOWN = 3
@@ -101,6 +101,7 @@ class LayersPanel(QWidget):
         self.sweeps.activated.connect(self._sweep_chosen)
         self.model.edited.connect(self._cell_edited)
         self.bulk.requested.connect(self._bulk_requested)
+        self.bulk.foretell = self._foretold
         session.documentChanged.connect(self._document_changed)
         session.methodsChanged.connect(self.refresh)
         session.selection.layersChanged.connect(self._follow_selection)
@@ -252,6 +253,10 @@ class LayersPanel(QWidget):
         knob = self._session.knob(knob_name)
         if knob is not None:
             self.apply_setting(self.selected(), knob, value)
+
+    def _foretold(self, knob_name: str, value: Setting) -> str:
+        knob, chosen = self._session.knob(knob_name), self.selected()
+        return "" if knob is None else foretold_setting(self._session, self.model.table, chosen, knob, value)
 
     def _sweep_chosen(self, index: int) -> None:
         self._sweep = index
