@@ -256,7 +256,7 @@ def test_layers_show_time_and_error_and_share_the_selection(qtbot, session, pane
     assert [view.proxy.index(0, column).data() for column in (1, 2, 4)] == ["0.5000", "0.2500", "identical"]
     assert view.proxy.index(0, 2).data(Qt.ItemDataRole.ToolTipRole) == "0.50 of the original's time"
     last = view.proxy.rowCount() - 1
-    assert view.proxy.index(last, 0).data() == "QuantizeLinear, outside layers"
+    assert view.proxy.index(last, 0).data() == "QuantizeLinear, conversions between types"
     view.selectRow(1)
     assert session.selection.layers == ("layer1.0.conv1",)
     session.selection.set_layers(("conv1",))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from workbench.cli.console import format_seconds, table
 from workbench.domain.ladder import IDENTICAL_DB, Agreement, LadderReport
 from workbench.domain.measurements import LatencyReport, MetricMeasurement, is_share
+from workbench.domain.operator_kinds import KIND_TITLES, kind_shares, operator_kind
 from workbench.domain.preflight import PACKED_BITS, KernelForm, LayerOutlook, Preflight
 from workbench.domain.reports import CandidateReport, InspectReport
 from workbench.domain.trades import Trades, setting_text, trade_text, trades_of
@@ -119,11 +120,16 @@ def latency(report: LatencyReport, *, operators: int = 12) -> str:
             lines.append(f"\n{model.path}, slowest operators:")
             lines.append(
                 table(
-                    ["node", "op", "layer", "ms", "share"],
-                    [[o.node, o.op, o.layer or "-", f"{o.median_ms:.4f}", f"{o.share:.1%}"] for o in slowest],
-                    right=(3, 4),
+                    ["node", "op", "kernel", "layer", "ms", "share"],
+                    [
+                        [o.node, o.op, operator_kind(o.op), o.layer or "-", f"{o.median_ms:.4f}", f"{o.share:.1%}"]
+                        for o in slowest
+                    ],
+                    right=(4, 5),
                 )
             )
+            shares = kind_shares(model.operators)
+            lines.append("All of its time: " + ", ".join(f"{KIND_TITLES[kind]} {s:.0%}" for kind, s in shares.items()))
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from workbench.domain.comparison_reports import ComparisonReport
 from workbench.domain.ladder import IDENTICAL_DB
 from workbench.domain.measurements import LatencyReport, ModelLatency
+from workbench.domain.operator_kinds import KIND_TITLES, operator_kind
 from workbench.project.state import Candidate, ProjectState
 from workbench.ui.models import numbers
 from workbench.ui.models.figure_model import Column, FigureTable
@@ -41,7 +42,7 @@ def layer_comparison(
     columns = [
         Column(
             "Layer",
-            [labels.get(name) or f"{name}, {_ELSEWHERE}" for name in rows],
+            [labels.get(name) or f"{name}, {_what_for(name)}" for name in rows],
             [number if name in labels else len(layers) + number for number, name in enumerate(rows)],
             words=True,
         )
@@ -56,6 +57,12 @@ def layer_comparison(
         if report is not None and report.layers:
             columns.append(_error_column(candidate.name, rows, report, number))
     return FigureTable(tuple(columns), tuple((name,) if name in labels else () for name in rows))
+
+
+def _what_for(op: str) -> str:
+    """Return what an operator of no layer is there for, in words."""
+    kind = operator_kind(op)
+    return KIND_TITLES[kind] if kind in ("layout", "conversion") else _ELSEWHERE
 
 
 def lacks_times(state: ProjectState, chosen: Sequence[Candidate], together: LatencyReport | None) -> bool:

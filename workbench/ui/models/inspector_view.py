@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from workbench.domain.knobs import PRUNE_RATIO, Knob, Setting
+from workbench.domain.operator_kinds import KIND_TITLES, operator_kind
 from workbench.domain.reports import InspectReport, LayerReport, ParameterSchema, TensorReport
 from workbench.project.staircases import paying_counts
 from workbench.project.state import Candidate, ProjectState
@@ -378,7 +379,8 @@ def _operator_time(state: ProjectState, node: str) -> Iterable[Fact]:
     times = [time for time in operators if (time.layer or time.node) == node]
     if times:
         total, share = sum(time.median_ms for time in times), sum(time.share for time in times)
-        tip = "Median time of its operators in the original, and their share of the whole"
+        kernels = ", ".join(dict.fromkeys(f"{time.op}: {KIND_TITLES[operator_kind(time.op)]}" for time in times))
+        tip = f"Median time of its operators in the original, and their share of the whole\n{kernels}"
         yield Fact("Latency", f"{total:.3g}\N{NO-BREAK SPACE}ms ({share:.0%})", tip)
 
 
