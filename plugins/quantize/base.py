@@ -17,9 +17,10 @@ from workbench.api import (
     Setting,
     Stage,
     Tools,
+    layer_nodes,
 )
 
-from .layers import INTEGER_LAYERS, LayerBits, is_all_zeros, requested_bits, some, takes_zero_points
+from .layers import INTEGER_LAYERS, ROUNDED_LAYERS, LayerBits, requested_bits, some, takes_zero_points
 from .parameters import QuantizationParameters
 from .prepared import prepare
 
@@ -70,12 +71,13 @@ class Quantization(Method):
                 f"{len(slow)} layer(s) with quantized activations compute in float, because the runtime has no integer "
                 f"kernel for them: {some(slow)}",
             )
-        silent = [name for name, bits in layers.items() if bits.touched and is_all_zeros(graph, name, bits)]
-        if silent:
+        without = [(node.name, node.op) for node, _ in layer_nodes(graph) if node.op not in ROUNDED_LAYERS]
+        if without:
+            kinds = ", ".join(sorted({op for _, op in without}))
             warnings = (
                 *warnings,
-                f"{len(silent)} layer(s) have nothing but zeros as weights ({some(silent)}): they stay zero, and give "
-                "their bias alone; was the model exported whole?",
+                f"{len(without)} layer(s) stay in float, because {kinds} has no quantized form here: "
+                f"{some([name for name, _ in without])}",
             )
         if self.parameters.weight_scheme == "affine":
             warnings = (*warnings, *self._of_zero_points(graph, layers))

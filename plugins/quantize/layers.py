@@ -25,9 +25,10 @@ from workbench.api import (
 
 # Operators with integer kernels for quantized weights and data.
 INTEGER_LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
+# With a quantized form: those, and where weights alone are rounded.
+ROUNDED_LAYERS = INTEGER_LAYERS | {"ConvTranspose", "Gather"}
 UNTOUCHED = 32
 _NARROW = 16
-_GLANCE = 4096
 _LARGEST_KERNEL = 25
 _LEAST_OUTPUTS = 2
 _MOST_SHORTCUT_CHANNELS = 64
@@ -281,14 +282,6 @@ def refuse_not_finite(graph: ModelGraph, layers: Mapping[str, LayerBits]) -> Non
                     where=name,
                     action="Export the model again; a training that diverged leaves such weights.",
                 )
-
-
-def is_all_zeros(graph: ModelGraph, name: str, bits: LayerBits) -> bool:
-    """Whether a layer's weight is stored plainly and holds nothing but zeros; a large one is hardly read otherwise."""
-    array = graph.constant(graph.node(name).inputs[bits.weight])
-    if array is None or not array.size:
-        return False
-    return not array.reshape(-1)[:_GLANCE].any() and not array.any()
 
 
 def refuse_quantized(graph: ModelGraph) -> None:

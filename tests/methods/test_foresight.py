@@ -100,6 +100,15 @@ def test_weights_that_are_not_finite_are_named(small_cnn: ModelGraph, tmp_path: 
         warnings_of(small_cnn.with_initializers({name: array}), tmp_path, x, "test.long")
 
 
+def test_layers_of_zeros_are_named(small_cnn: ModelGraph, tmp_path: Path, x: np.ndarray) -> None:
+    weight = small_cnn.constant("w2")
+    assert weight is not None
+    silent = small_cnn.with_initializers({"w2": np.zeros_like(weight)})
+    (layer,) = [node.name for node in small_cnn.nodes if "w2" in node.inputs]
+    (warning,) = warnings_of(silent, tmp_path, x, "test.long")
+    assert f"1 layer(s) have nothing but zeros as weights ({layer})" in warning
+
+
 def _taken(graph: ModelGraph, folder: Path, x: np.ndarray) -> int:
     """Return a training sample that calibration takes."""
     found = x.copy()

@@ -6,6 +6,7 @@ A step that calibrates may come after minutes of training; what it would find in
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -24,28 +25,50 @@ _MOST_NUMBERS = 100_000_000
 _GLANCE = 1_000_000
 
 
-def refuse_unsound_weights(graph: ModelGraph) -> None:
-    """Do nothing if weights, biases and statistics of all layers are finite.
+def look_at_weights(graph: ModelGraph) -> tuple[str, ...]:
+    """Look whether weights, biases and statistics of all layers are finite, and which weights are nothing but zeros.
 
     Of arrays beyond 100 million numbers only the first million is read.
 
+    Returns:
+        Warnings: layers of zeros.
+
     Raises:
-        UnsupportedGraphError: names the first layer with one that is not.
+        UnsupportedGraphError: names the first layer with a number that is not finite.
     """
-    found = _unsound(graph)
-    if found is not None:
-        layer, name, count = found
+    seen = _seen(graph)
+    if seen.unsound is not None:
+        layer, name, count = seen.unsound
         raise UnsupportedGraphError(
             f"weight {name!r} holds {count} numbers that are not finite",
             where=layer,
             expected="finite weights",
             action="Export the model again; a training that diverged leaves such weights.",
         )
+    if not seen.silent:
+        return ()
+    names = ", ".join(seen.silent[:3]) + (" …" if len(seen.silent) > 3 else "")
+    return (
+        f"{len(seen.silent)} layer(s) have nothing but zeros as weights ({names}): they give their bias alone; was the "
+        "model exported whole?",
+    )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the weights hold.
+
+    Attributes:
+        unsound: The first layer with a number that is not finite, the name of the weight, and how many there are.
+        silent: Layers of zeros.
+    """
+
+    unsound: tuple[str, str, int] | None
+    silent: tuple[str, ...] = ()
 
 
 @once_per_graph
-def _unsound(graph: ModelGraph) -> tuple[str, str, int] | None:
-    """Return the first layer with a number that is not finite, the name of the weight, and how many there are."""
+def _seen(graph: ModelGraph) -> _Seen:
     stored = [(node, weight.name) for node, weight in layer_nodes(graph)]
     owners = {name: node.name for node, name in reversed(stored)}
     beside = [node for node, _ in stored] + [node for node in graph.nodes if node.op == "BatchNormalization"]
@@ -53,16 +76,21 @@ def _unsound(graph: ModelGraph) -> tuple[str, str, int] | None:
         for name in node.inputs:
             if name and name in graph.initializers:
                 owners.setdefault(name, node.name)
+    weights, silent = {name for _, name in stored}, []
     for name, layer in owners.items():
         array = graph.constant(name)
         if array is None or array.dtype.kind != "f" or not array.size:
             continue
-        if array.size > _MOST_NUMBERS:
+        whole = array.size <= _MOST_NUMBERS
+        if not whole:
             array = array.reshape(-1)[:_GLANCE]
         # The extremes are NaN where one number is, and are found without a copy.
-        if not (np.isfinite(array.min()) and np.isfinite(array.max())):
-            return layer, name, int(np.count_nonzero(~np.isfinite(array)))
-    return None
+        least, most = array.min(), array.max()
+        if not (np.isfinite(least) and np.isfinite(most)):
+            return _Seen((layer, name, int(np.count_nonzero(~np.isfinite(array)))))
+        if whole and name in weights and least == most == 0:
+            silent.append(layer)
+    return _Seen(None, tuple(silent))
 
 
 def look_at_samples(data: RecipeData, samples: int) -> tuple[str, ...]:

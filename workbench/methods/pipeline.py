@@ -20,7 +20,7 @@ from workbench.domain.reports import StepReport
 from workbench.engines.contracts import InferenceEngine, TrainingEngine
 from workbench.graph.model import ModelGraph
 from workbench.methods.applicability import check_lines, layer_knobs
-from workbench.methods.foresight import look_at_samples, refuse_unsound_weights
+from workbench.methods.foresight import look_at_samples, look_at_weights
 from workbench.methods.latency_gauge import LatencyGauge
 from workbench.methods.method import Method, MethodResult, Requirement, Stage, Tools
 from workbench.methods.preparation import RecipeData
@@ -87,7 +87,7 @@ def prepare(
     if recipe.data is not None:
         data = RecipeData(description_of(recipe), graph.inputs, inference, graph, seed=recipe.seed, cancel=cancel)
     if methods:
-        refuse_unsound_weights(graph)
+        warnings.extend(look_at_weights(graph))
     samples = 0
     for index, method in methods:
         with naming(registry.get(method.id), f"step {index + 1}"):

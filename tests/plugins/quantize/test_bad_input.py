@@ -152,9 +152,18 @@ def test_channels_of_an_input_that_never_change_are_named(quantize, small_cnn):
     assert any("all channels of input 'x' never change" in note for note in notes)
 
 
-def test_layers_of_zeros_are_named_before_the_run(quantize, small_cnn):
-    assert not any("zeros" in text for text in quantize.check(small_cnn, W8A8))
-    silent = small_cnn.with_initializers({"w2": np.zeros_like(small_cnn.constant("w2"))})
-    (layer,) = [node.name for node in small_cnn.nodes if "w2" in node.inputs]
-    (text,) = [text for text in quantize.check(silent, W8A8) if "zeros" in text]
-    assert layer in text
+def test_layers_without_a_quantized_form_are_named_before_the_run(quantize, graph_from):
+    rng = np.random.default_rng(0)
+    shapes = {"w": (1, 16, 6), "r": (1, 16, 4), "k": (4, 3)}
+    graph = graph_from(
+        """<ir_version: 9, opset_import: ["" : 17]>
+        net (float[5,n,6] x) => (float[n,3] y) {
+            s, last, cell = LSTM <hidden_size = 4> (x, w, r)  flat = Squeeze (last, zero)  y = MatMul (flat, k)
+        }""",
+        {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+        | {"zero": np.zeros(1, np.int64)},
+    )
+    (layer,) = [node.name for node in graph.nodes if node.op == "LSTM"]
+    (warning,) = [text for text in quantize.check(graph, W8A8) if "no quantized form" in text]
+    assert "because LSTM has no quantized form" in warning
+    assert layer in warning
