@@ -109,6 +109,18 @@ def test_layers_of_zeros_are_named(small_cnn: ModelGraph, tmp_path: Path, x: np.
     assert f"1 layer(s) have nothing but zeros as weights ({layer})" in warning
 
 
+def test_a_weight_far_beyond_all_others_is_named(small_cnn: ModelGraph, tmp_path: Path, x: np.ndarray) -> None:
+    weight = small_cnn.constant("w2")
+    assert weight is not None
+    weight = weight.copy()
+    weight[3, 2, 1, 1] = -1e30
+    (layer,) = [node.name for node in small_cnn.nodes if "w2" in node.inputs]
+    (warning,) = warnings_of(small_cnn.with_initializers({"w2": weight}), tmp_path, x, "test.long")
+    assert (
+        f"1 layer(s) have a weight more than 1000 times as large as the others in root mean square ({layer})" in warning
+    )
+
+
 def _taken(graph: ModelGraph, folder: Path, x: np.ndarray) -> int:
     """Return a training sample that calibration takes."""
     found = x.copy()

@@ -22,16 +22,18 @@ MOST_SAMPLES: Final = 512
 _SECONDS = 2.0
 _BATCH = 32
 _MOST_NUMBERS = 100_000_000
+_MOST_READ = 2_000_000_000
+_FAR = 1000
 _GLANCE = 1_000_000
 
 
 def look_at_weights(graph: ModelGraph) -> tuple[str, ...]:
     """Look whether weights, biases and statistics of all layers are finite, and which weights are nothing but zeros.
 
-    Of arrays beyond 100 million numbers only the first million is read.
+    Of arrays beyond 100 million numbers, and of all when two billion were read, only the first million is.
 
     Returns:
-        Warnings: layers of zeros.
+        Warnings: layers of zeros, and single weights far beyond all others of their layer.
 
     Raises:
         UnsupportedGraphError: names the first layer with a number that is not finite.
@@ -45,13 +47,23 @@ def look_at_weights(graph: ModelGraph) -> tuple[str, ...]:
             expected="finite weights",
             action="Export the model again; a training that diverged leaves such weights.",
         )
-    if not seen.silent:
-        return ()
-    names = ", ".join(seen.silent[:3]) + (" …" if len(seen.silent) > 3 else "")
-    return (
-        f"{len(seen.silent)} layer(s) have nothing but zeros as weights ({names}): they give their bias alone; was the "
-        "model exported whole?",
-    )
+    found = []
+    if seen.silent:
+        found.append(
+            f"{len(seen.silent)} layer(s) have nothing but zeros as weights ({_some(seen.silent)}): they give their "
+            "bias alone; was the model exported whole?"
+        )
+    if seen.lonely:
+        found.append(
+            f"{len(seen.lonely)} layer(s) have a weight more than {_FAR} times as large as the others in root mean "
+            f"square ({_some(seen.lonely)}): rounded with one scale, the others of its channel lose all levels; is the "
+            "model sound?"
+        )
+    return tuple(found)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
 
 @dataclass(frozen=True)
@@ -61,10 +73,12 @@ class _Seen:
     Attributes:
         unsound: The first layer with a number that is not finite, the name of the weight, and how many there are.
         silent: Layers of zeros.
+        lonely: Layers with one weight far beyond the others.
     """
 
     unsound: tuple[str, str, int] | None
     silent: tuple[str, ...] = ()
+    lonely: tuple[str, ...] = ()
 
 
 @once_per_graph
@@ -76,21 +90,33 @@ def _seen(graph: ModelGraph) -> _Seen:
         for name in node.inputs:
             if name and name in graph.initializers:
                 owners.setdefault(name, node.name)
-    weights, silent = {name for _, name in stored}, []
+    weights: set[str] = {name for _, name in stored}
+    silent: list[str] = []
+    lonely: list[str] = []
+    read = 0
     for name, layer in owners.items():
         array = graph.constant(name)
         if array is None or array.dtype.kind != "f" or not array.size:
             continue
-        whole = array.size <= _MOST_NUMBERS
-        if not whole:
-            array = array.reshape(-1)[:_GLANCE]
+        whole = array.size <= _MOST_NUMBERS and read < _MOST_READ
+        array = array.reshape(-1) if whole else array.reshape(-1)[:_GLANCE]
+        read += array.size
         # The extremes are NaN where one number is, and are found without a copy.
         least, most = array.min(), array.max()
         if not (np.isfinite(least) and np.isfinite(most)):
             return _Seen((layer, name, int(np.count_nonzero(~np.isfinite(array)))))
         if whole and name in weights and least == most == 0:
             silent.append(layer)
-    return _Seen(None, tuple(silent))
+        elif name in weights and array.size > 1 and _stands_alone(array[:_GLANCE], float(max(most, -least))):
+            lonely.append(layer)
+    return _Seen(None, tuple(silent), tuple(lonely))
+
+
+def _stands_alone(array: np.ndarray, largest: float) -> bool:
+    """Whether the others of so many numbers (n,) are far below the largest of all, in root mean square."""
+    others = np.abs(array).astype(np.float64)
+    others[others.argmax()] = 0.0
+    return 0.0 < _FAR * float(np.sqrt(np.square(others).mean())) < largest
 
 
 def look_at_samples(data: RecipeData, samples: int) -> tuple[str, ...]:
