@@ -74,6 +74,17 @@ def saturating_layers(graph: ModelGraph) -> tuple[str, ...]:
     )
 
 
+def layers_with_zero_points(graph: ModelGraph) -> tuple[str, ...]:
+    """Return the layers whose integer weights have a zero point other than 0, for which runtimes have other kernels."""
+    found = []
+    for node, weight in layer_nodes(graph):
+        for reader in weight.through:
+            zeros = graph.constant(reader.inputs[2]) if reader.op == "DequantizeLinear" and reader.inputs[2:] else None
+            if zeros is not None and zeros.any():
+                found.append(node.name)
+    return tuple(found)
+
+
 def _saturates(graph: ModelGraph, weight: Weight) -> bool:
     integers = graph.constant(weight.name)
     assert integers is not None, weight.name

@@ -12,7 +12,7 @@ from workbench.domain.knobs import ACTIVATION_BITS, WEIGHT_BITS
 from workbench.domain.measurements import LatencyReport, ModelLatency
 from workbench.domain.preflight import INTEGER_FORMS, PACKED_BITS, KernelForm, KernelTime, LayerOutlook, Preflight
 from workbench.engines.inference_ort.kernel_rounds import LAYOUT_CHANGES
-from workbench.graph.compared_values import saturating_layers
+from workbench.graph.compared_values import layers_with_zero_points, saturating_layers
 from workbench.graph.kernel_graphs import INTEGER_OPERATORS, KernelShape, kernel_shapes
 from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph
@@ -131,7 +131,8 @@ def _foretold(
     )
     exact = device_named(spec.recipe.device).check().integer_dot_products
     saturating = () if exact else saturating_layers(made.graph)
-    return foretold.model_copy(update={"warnings": tuple(_warnings(foretold, saturating))})
+    uneven = layers_with_zero_points(made.graph)
+    return foretold.model_copy(update={"warnings": tuple(_warnings(foretold, saturating, uneven))})
 
 
 def _share(model: ModelLatency, ops: frozenset[str]) -> float:
@@ -183,7 +184,7 @@ def _form(graph: ModelGraph, layer: str) -> KernelForm:
     return "float32"
 
 
-def _warnings(foretold: Preflight, saturating: tuple[str, ...]) -> list[str]:
+def _warnings(foretold: Preflight, saturating: tuple[str, ...], uneven: tuple[str, ...]) -> list[str]:
     found = []
     slow = [entry for entry in foretold.layers if entry.slower and entry.form != "float32"]
     integers = [entry for entry in foretold.layers if entry.form in INTEGER_FORMS]
@@ -211,6 +212,11 @@ def _warnings(foretold: Preflight, saturating: tuple[str, ...]) -> list[str]:
         found.append(
             f"This processor adds pairs of 8-bit products in 16 bits, which {len(saturating)} layer(s) can exceed "
             f"({', '.join(saturating[:3])}): results saturate. Set reduce_range, or activation_type to int8."
+        )
+    if uneven:
+        found.append(
+            f"The weights of {len(uneven)} layer(s) have zero points ({', '.join(uneven[:3])}), which costs the "
+            "runtime's fastest kernels: the prediction has that, the layers' own times are of weights without."
         )
     if foretold.ratio is not None and foretold.ratio.ci95[0] > 1.0:
         found.append(f"The plan makes the model slower here: {foretold.ratio.median:.2f} times the original's time.")

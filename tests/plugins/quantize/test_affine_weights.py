@@ -10,6 +10,7 @@ import pytest
 from workbench.domain.errors import RecipeError
 from workbench.engines.inference_ort import OrtEngine, open_session
 from workbench.engines.training_torch import TorchEngine
+from workbench.graph.compared_values import layers_with_zero_points
 from workbench.graph.passes.fold_batch_norm import fold_batch_norm
 from workbench.graph.passes.insert_qdq import insert_qdq
 from workbench.graph.passes.remove_quantizers import remove_quantizers
@@ -97,6 +98,8 @@ def test_depthwise_convolutions_stay_symmetric_and_it_is_said(quantize, graph_fr
         },
     )
     made = quantize(graph, W4A8, weight_scheme="affine").graph
+    (pointwise,) = [node.name for node in made.nodes if "w2" in node.inputs]
+    assert layers_with_zero_points(made) == (pointwise,)
     assert not made.constant("w1_zero_point").any()
     assert made.constant("w2_zero_point").any()
     warnings = quantize.check(graph, W4A8, weight_scheme="affine")
