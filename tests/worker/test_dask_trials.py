@@ -114,6 +114,30 @@ def test_nothing_is_lost_and_nothing_counted_twice_when_a_worker_dies(desk: Path
     assert any("2 worker(s)" in line for line in lines)
 
 
+@pytest.mark.slow
+def test_model_and_data_survive_the_only_worker_that_holds_them(desk: Path) -> None:
+    study = Study.model_validate(
+        {
+            "data": read_data_description(desk / "data.yaml"),
+            "steps": [{"method": "mine.mortal"}],
+            "knobs": {"fate": {"values": ["die"], "required": True}},
+            "layers": ["Conv_0"],
+            "objectives": ["metric", "size"],
+            "strategy": "random",
+            "stop": {"candidates": 1},
+        }
+    )
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+    ) as cluster:
+        spec = SearchJob(
+            model=str(desk / "model.onnx"), study=study, out=str(desk / "found"), scheduler=cluster.scheduler_address
+        )
+        report = SearchReport.model_validate(run_job(spec, JobContext()))
+    assert (desk / "plugins" / "mortal" / "died").exists()
+    assert (len(report.candidates), report.failed) == (1, ())
+
+
 def test_a_scheduler_that_does_not_answer_is_one_line(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workbench.worker.dask_trials._CONNECT_SECONDS", 1)
     study = Study.model_validate({"data": read_data_description(desk / "data.yaml")})

@@ -1,7 +1,8 @@
 """Builds a study's candidates on a Dask cluster, whose workers may come and go: model and data travel by content hash.
 
 Every file goes to a worker once and is kept there under its hash. A task whose worker dies is run again by the
-scheduler on another one; its result comes back once. Latency is never measured there.
+scheduler on another one; its result comes back once. The files are results of tasks themselves, which the scheduler
+can repeat: what was only scattered would be lost with the worker that holds it. Latency is never measured there.
 """
 
 from __future__ import annotations
@@ -146,7 +147,19 @@ class DaskTrials:
         digest = hashlib.sha256(content).hexdigest()
         self._names[name] = digest
         if digest not in self._blobs:
-            self._blobs[digest] = self._client.scatter(content, hash=True)
+            # A study's data is meant to be that large.
+            with _dask().config.set({"distributed.admin.large-graph-warning-threshold": "1TiB"}):
+                self._blobs[digest] = self._client.submit(_as_it_is, content, key=f"workbench-{digest}")
+
+
+def _as_it_is(content: bytes) -> bytes:
+    return content
+
+
+def _dask() -> Any:
+    import dask
+
+    return dask
 
 
 def _distributed() -> Any:
