@@ -14,8 +14,9 @@ from pytestqt.qtbot import QtBot
 
 from workbench.domain.knobs import ACTIVATION_BITS, WEIGHT_BITS
 from workbench.domain.plan import Plan
+from workbench.domain.recipe import Step
 from workbench.graph.model import ModelGraph
-from workbench.project.commands import ReplacePlan
+from workbench.project.commands import ReplacePlan, SetSteps
 from workbench.ui.main_window import MainWindow
 from workbench.ui.panels.inspector_tabs import LEVELS
 from workbench.ui.panels.levels_plot import LevelsPlot
@@ -77,6 +78,15 @@ def test_weights_need_no_data_and_follow_the_plan(window: MainWindow, qtbot: QtB
     session.do(ReplacePlan(Plan(layers={layer: {WEIGHT_BITS.name: 2}})))
     plot = levels(window, qtbot, "2 bits")
     assert len(rows(plot, "level")) <= 4
+
+    # With a zero point a channel's levels are those that its own range needs, which need not be alike about zero.
+    session.do(ReplacePlan(Plan(layers={layer: {WEIGHT_BITS.name: 4}})))
+    before = [row[0] for row in rows(levels(window, qtbot, "4 bits"), "level")]
+    affine = Step(method="quantize.ptq", parameters={"weight_scheme": "affine", "weight_range": "minmax"})
+    session.do(SetSteps((affine,), title="Affine"))
+    qtbot.waitUntil(lambda: [row[0] for row in rows(plot, "level")] not in ([], before), timeout=JOB_MS)
+    distances = np.diff([row[0] for row in rows(plot, "level")])
+    assert np.allclose(distances, distances[0], rtol=1e-5)
 
 
 def test_inputs_say_what_they_need_and_are_observed_on_demand(
