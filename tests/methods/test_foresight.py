@@ -7,14 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from workbench.data.dataset import Dataset
 from workbench.domain.data_description import DataDescription
 from workbench.domain.errors import DataError, UnsupportedGraphError
 from workbench.domain.plan import LayerSettings
 from workbench.domain.recipe import Recipe, Step
 from workbench.engines.inference_ort import OrtEngine
 from workbench.graph.model import ModelGraph
+from workbench.methods.foresight import look_at_samples
 from workbench.methods.method import Method, MethodResult, Parameters, Stage, Tools
 from workbench.methods.pipeline import prepare
+from workbench.methods.preparation import RecipeData
 from workbench.methods.registry import MethodRegistry
 
 
@@ -119,6 +122,25 @@ def test_a_weight_far_beyond_all_others_is_named(small_cnn: ModelGraph, tmp_path
     assert (
         f"1 layer(s) have a weight more than 1000 times as large as the others in root mean square ({layer})" in warning
     )
+
+
+def test_a_search_looks_once_at_the_same_samples(
+    small_cnn: ModelGraph, tmp_path: Path, x: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x[:, 1] = 0.5
+    np.savez(tmp_path / "d.npz", x=x, y=np.zeros(len(x), np.int64))
+    split = {"reader": "npz", "path": "d.npz", "inputs": "x", "targets": "y"}
+    data = DataDescription.model_validate({"train": split, "folder": str(tmp_path)})
+    read = []
+    batches = Dataset.batches
+    monkeypatch.setattr(Dataset, "batches", lambda *args, **named: read.append(1) or batches(*args, **named))
+    first, second, other = (
+        look_at_samples(RecipeData(data, small_cnn.inputs, OrtEngine(threads=1), small_cnn, seed=seed), 64)
+        for seed in (0, 0, 1)
+    )
+    assert first == second != ()
+    assert other != ()
+    assert len(read) == 2
 
 
 def _taken(graph: ModelGraph, folder: Path, x: np.ndarray) -> int:

@@ -5,7 +5,9 @@ A step that calibrates may come after minutes of training; what it would find in
 
 from __future__ import annotations
 
+import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -133,6 +135,32 @@ def look_at_samples(data: RecipeData, samples: int) -> tuple[str, ...]:
         DataError: a sample can't be read, or is not finite; names file and sample.
     """
     positions = data.calibration_positions(min(samples, MOST_SAMPLES))
+    key = hashlib.sha256(data.fingerprint().encode() + positions.tobytes() + repr(data.model_inputs).encode()).digest()
+    return _LOOKED_AT.notes(key, lambda: _seen_in(data, positions))
+
+
+class _LookedAt:
+    """What was seen in samples before, so that a search does not look at the same ones for every candidate."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._notes: dict[bytes, tuple[str, ...]] = {}
+
+    def notes(self, key: bytes, look: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
+        """Return what there is to be said; what raises is looked at again."""
+        if key not in self._notes:
+            found = look()
+            while len(self._notes) >= self._most:
+                self._notes.pop(next(iter(self._notes)), None)
+            self._notes[key] = found
+            return found
+        return self._notes.get(key, ())
+
+
+_LOOKED_AT = _LookedAt(64)
+
+
+def _seen_in(data: RecipeData, positions: np.ndarray) -> tuple[str, ...]:
     watches = watched(data.model_inputs)
     began, seen = time.perf_counter(), 0
     for batch in data.train_split.batches(_BATCH, indices=positions):
