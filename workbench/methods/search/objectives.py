@@ -21,7 +21,8 @@ from workbench.methods.search.front import Point, Values
 _LONE_RATIOS = {"latency_ms": "latency", "size_bytes": "size", "memory_bytes": "memory"}
 # Without a budget for it, what has lost a tenth of the scale, or of the metric's value, is of no interest.
 _DROP_OF_INTEREST = 0.1
-_Z = 1.96
+# Integers pad a few channels, and memory hardly changes: what is a little above the original's still counts there.
+_WORST: Mapping[Cost, float] = {"macs": 1.1, "memory": 1.1}
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def reference_of(study: Study, original: Original) -> tuple[float, ...]:
         drop = max(abs(metric.value), 1e-9)  # likeness to the original is at its best, and may be lost wholly
     else:
         drop = _DROP_OF_INTEREST if is_share(metric.metric) else _DROP_OF_INTEREST * max(abs(metric.value), 1e-9)
-    found = [drop, *(study.reference.get(name, 1.0) for name in study.costs)]
+    found = [drop, *(study.reference.get(name, _WORST.get(name, 1.0)) for name in study.costs)]
     limits = limits_of(study.budgets, original)
     if "metric" in limits:
         found[0] = min(found[0], max(limits["metric"], 1e-9)) if worst is None else found[0]
