@@ -59,6 +59,20 @@ PRUNED = Recipe(
 )
 
 
+def test_test_samples_that_are_not_finite_are_named_before_the_first_step(
+    model_file: Path, labelled: DataDescription, engine: OrtEngine, tmp_path: Path
+) -> None:
+    x = np.zeros((20, 3, 8, 8), np.float32)
+    x[17, 1] = np.nan
+    np.savez(tmp_path / "test.npz", x=x, y=np.zeros(20, np.int64))
+    spoiled = {"reader": "npz", "path": str(tmp_path / "test.npz"), "inputs": "x", "targets": "y"}
+    data = DataDescription.model_validate({**labelled.model_dump(mode="json"), "test": spoiled})
+    said: list[str] = []
+    with pytest.raises(DataError, match=r"test \(.*test\.npz\): sample 17 of 'x' holds NaN"):
+        made(model_file, PRUNED.model_copy(update={"data": data}), tmp_path / "out.onnx", engine, log=said.append)
+    assert said == []
+
+
 def test_everything_is_measured_on_the_exported_file(
     model_file: Path, labelled: DataDescription, engine: OrtEngine, tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ from workbench.graph.passes.drop_traces import drop_traces
 from workbench.graph.shapes import open_dimensions
 from workbench.graph.storage import open_model, save_model
 from workbench.methods.evaluation import Evaluated, Reference, checked_metric, chosen_samples, compare, evaluate
+from workbench.methods.foresight import look_at_test
 from workbench.methods.latency_gauge import LatencyGauge
 from workbench.methods.pipeline import description_of, run_recipe
 from workbench.methods.registry import MethodRegistry
@@ -93,6 +94,9 @@ def make_candidate(
     require_runtime_support(original)
     open_dimensions(original, dimensions)
     test = _test_split(recipe, original)
+    # Where the original's metric is known, they were all read.
+    if test is not None and baseline is None:
+        look_at_test(chosen_samples(test, recipe.evaluate.samples))
     warnings: list[str] = []
     if recipe.data is None:
         warnings.append("The recipe names no data: accuracy was not measured.")

@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from workbench.data.dataset import Dataset
 from workbench.domain.errors import DataError, UnsupportedGraphError
 from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph
@@ -137,6 +138,20 @@ def look_at_samples(data: RecipeData, samples: int) -> tuple[str, ...]:
     positions = data.calibration_positions(min(samples, MOST_SAMPLES))
     key = hashlib.sha256(data.fingerprint().encode() + positions.tobytes() + repr(data.model_inputs).encode()).digest()
     return _LOOKED_AT.notes(key, lambda: _seen_in(data, positions))
+
+
+def look_at_test(dataset: Dataset) -> None:
+    """Read the samples that the metric will be taken on, for two seconds at the most, where they can hold NaN at all.
+
+    Raises:
+        DataError: a sample can't be read, or is not finite; names file and sample.
+    """
+    if all(dataset.raw(0, name).dtype.kind != "f" for name in dataset.mapping):
+        return
+    began = time.perf_counter()
+    for _ in dataset.batches(_BATCH):
+        if time.perf_counter() - began > _SECONDS:
+            return
 
 
 class _LookedAt:
