@@ -30,7 +30,7 @@ ROUNDED_LAYERS = INTEGER_LAYERS | {"ConvTranspose", "Gather"}
 UNTOUCHED = 32
 _NARROW = 16
 _LARGEST_KERNEL = 25
-_LEAST_OUTPUTS = 2
+_ENOUGH_OUTPUTS = 8
 _MOST_SHORTCUT_CHANNELS = 64
 
 
@@ -180,8 +180,10 @@ def smallest_scale(
 def narrow_convolutions(graph: ModelGraph, layers: Mapping[str, LayerBits]) -> tuple[str, ...]:
     """Return the integer convolutions that run faster with their input channels padded to a multiple of 4.
 
-    Measured with onnxruntime 1.31 on AVX-512 VNNI, kernel time padded / as it is: 3 channels 3x3 0.50-0.56, 1 channel
-    5x5 0.71, 11 channels 3x3 0.64, 5 channels 1x1 0.40, but 22 channels 3x3 0.90 and 3 channels 7x7 1.15.
+    The runtime's direct kernel reads four channels and makes sixteen at a time; others take the detour over im2col,
+    which padding only lengthens. Measured with onnxruntime 1.31 on AVX-512 VNNI at 32x32 and 180x320, time of Pad and
+    convolution / as it is: 3, 6 or 11 channels to 16 or 32 0.42-0.75 (1x1 and 3x3), to 3, 8, 11 or 22 0.95-1.09; 3
+    channels 7x7 1.15.
     """
     found = []
     for name, bits in layers.items():
@@ -192,7 +194,8 @@ def narrow_convolutions(graph: ModelGraph, layers: Mapping[str, LayerBits]) -> t
         shape = graph.constant_shape(weight) or ()
         area = int(np.prod(shape[2:], dtype=np.int64))
         alone = weight in graph.initializers and len(graph.consumers(weight)) == 1
-        if alone and shape[1] < _NARROW and shape[1] % 4 and area <= _LARGEST_KERNEL:
+        direct = alone and shape[0] % _NARROW == 0 and area <= _LARGEST_KERNEL
+        if direct and shape[1] < _NARROW and shape[1] % 4:
             found.append(name)
     return tuple(found)
 
@@ -201,18 +204,27 @@ def narrow_outputs(graph: ModelGraph, layers: Mapping[str, LayerBits]) -> tuple[
     """Return the integer convolutions of fewer than 16 output channels that run faster with 16.
 
     The runtime's direct kernel makes sixteen channels at a time; others take the detour over im2col. Measured with
-    onnxruntime 1.31 on AVX-512 VNNI at 32x32, the layer and its reader (16 channels outside) as they are / padded:
-    2 channels 38 + 31 / 25 + 24 us, 8 channels 38 + 22 / 25 + 24 us, 11 channels 45 + 33 / 24 + 24 us; of 22 or
-    44 channels nothing is gained.
+    onnxruntime 1.31 on AVX-512 VNNI at 32x32 and 180x320, the layer and its reader 3x3, padded / as they are, channels
+    in, between and out: 16-11-16 0.66 and 0.70, 12-11-12 0.82 and 0.89, 16-8-3 0.89 and 0.95, 16-3-16 0.72 and 0.77,
+    but 16-3-3 0.91 and 1.01, 3-3-3 1.02 and 1.21: of a few channels something is only gained where the readers take
+    the direct kernel. Of 22 or 44 channels nothing is.
     """
-    return tuple(
-        name
-        for name in paddable_outputs(graph)
-        if (bits := layers.get(name)) is not None
-        and bits.weight_bits <= 8
-        and bits.activation_bits <= 8
-        and _LEAST_OUTPUTS <= (graph.constant_shape(graph.node(name).inputs[1]) or (0,))[0] < _NARROW
-    )
+    paddable = paddable_outputs(graph)
+
+    def outputs(name: str) -> int:
+        return int((graph.constant_shape(graph.node(name).inputs[1]) or (0,))[0])
+
+    found: set[str] = set()
+    # Readers first: what is padded itself takes the direct kernel.
+    for name, readers in reversed(paddable.items()):
+        bits = layers.get(name)
+        if bits is None or bits.weight_bits > 8 or bits.activation_bits > 8 or not 2 <= outputs(name) < _NARROW:
+            continue
+        if outputs(name) >= _ENOUGH_OUTPUTS or all(
+            reader in found or outputs(reader) % _NARROW == 0 for reader in readers
+        ):
+            found.add(name)
+    return tuple(name for name in paddable if name in found)
 
 
 def quick_shortcuts(

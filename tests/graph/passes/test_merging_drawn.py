@@ -25,8 +25,9 @@ def assert_same(before: ModelGraph, after: ModelGraph) -> None:
     inputs = feeds(before, 0)
     (expected,), (found,) = run(before, inputs), run(after, inputs)
     assert expected.shape == found.shape
-    # Networks are drawn whose outputs are small differences of large values: 2.5e-5 was seen.
-    assert np.abs(expected - found).max() <= 1e-4 * np.abs(expected).max()
+    # Networks are drawn whose outputs are small differences of large values: more than 1e-4 was seen, once in many
+    # runs. What is wired or computed wrongly differs by as much as the outputs themselves.
+    assert np.abs(expected - found).max() <= 1e-3 * np.abs(expected).max()
 
 
 @given(networks())

@@ -41,7 +41,7 @@ def test_padded_outputs_are_zeros_that_nobody_counts(graph_from):
     shapes["w5"] = (2, 6, 3, 3)
     graph = graph_from(CHAIN, {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()})
     # Sigmoid makes 0.5 of the zeros, and the last two are the graph's own outputs.
-    assert paddable_outputs(graph) == ("Conv_0", "Conv_3")
+    assert paddable_outputs(graph) == {"Conv_0": ("Conv_2", "Conv_3"), "Conv_3": ("Conv_5",)}
     padded = pad_output_channels(graph, ["Conv_0", "Conv_3"])
     assert padded.constant("w1").shape == (16, 3, 3, 3)
     assert padded.constant("b1").shape == (16,)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -299,13 +300,29 @@ def test_cancel(quantize, small_cnn):
         quantize(small_cnn, W8A8, tools=quantize.tools(small_cnn, cancel=cancel))
 
 
-def test_narrow_convolutions_are_padded_and_compute_the_same(quantize, small_cnn, tmp_path):
-    padded = quantize(small_cnn, W8A8)
-    plain = quantize(small_cnn, W8A8, pad_channels=False)
-    assert padded.graph.constant("w1_quantized").shape == (8, 4, 3, 3)
-    assert plain.graph.constant("w1_quantized").shape == (8, 3, 3, 3)
+def test_narrow_convolutions_are_padded_where_that_is_faster_and_compute_the_same(quantize, graph_from):
+    channels = (3, 16, 11, 3, 3)
+    shapes = {f"w{place}": (out, into, 3, 3) for place, (into, out) in enumerate(pairwise(channels))}
+    rng = np.random.default_rng(0)
+    graph = graph_from(
+        """<ir_version: 9, opset_import: ["" : 17]>
+        net (float[n,3,12,12] x) => (float[n,3,4,4] y) {
+            a = Conv (x, w0)
+            r = Relu (a)
+            b = Conv (r, w1)
+            c = Conv (b, w2)
+            y = Conv (c, w3)
+        }""",
+        {name: rng.normal(size=shape).astype(np.float32) / 5 for name, shape in shapes.items()},
+    )
+    padded = quantize(graph, W8A8)
+    plain = quantize(graph, W8A8, pad_channels=False)
+    # Nothing is gained where three channels are made of three, and so behind the layer that makes three of eleven.
+    wider = {"w0": (16, 4, 3, 3), "w1": (16, 16, 3, 3), "w2": (3, 16, 3, 3)}
+    for result, expected in ((padded, shapes | wider), (plain, shapes)):
+        assert {name: result.graph.constant(f"{name}_quantized").shape for name in shapes} == expected
     assert any("padded" in note for note in padded.notes)
-    inputs = quantize.tools(small_cnn).data.inputs
+    inputs = quantize.tools(graph).data.inputs
     outputs = [open_session(result.graph).run(inputs)["y"] for result in (padded, plain)]
     np.testing.assert_array_equal(*outputs)
 

@@ -65,9 +65,14 @@ def pad_input_channels(graph: ModelGraph, names: Collection[str], multiple: int 
     return graph.edited(model)
 
 
-def paddable_outputs(graph: ModelGraph) -> tuple[str, ...]:
-    """Return the convolutions whose output only convolutions read, directly or behind rectifiers, in graph order."""
-    return tuple(node.name for node in graph.nodes if _plain(graph, node) and _readers(graph, node))
+def paddable_outputs(graph: ModelGraph) -> dict[str, tuple[str, ...]]:
+    """Return the convolutions whose output only convolutions read, directly or behind rectifiers.
+
+    Returns:
+        Names of the reading convolutions by the name of the one they read, in graph order.
+    """
+    found = {node.name: _readers(graph, node) for node in graph.nodes if _plain(graph, node)}
+    return {name: tuple(reader.name for reader in readers) for name, readers in found.items() if readers}
 
 
 def pad_output_channels(graph: ModelGraph, names: Collection[str], multiple: int = 16) -> ModelGraph:
@@ -81,7 +86,7 @@ def pad_output_channels(graph: ModelGraph, names: Collection[str], multiple: int
         UnsupportedGraphError: a node is not one of `paddable_outputs`.
     """
     arrays: dict[str, np.ndarray] = {}
-    possible = set(paddable_outputs(graph))
+    possible = paddable_outputs(graph)
 
     def widen(name: str, axis: int, missing: int) -> None:
         array = arrays.get(name, graph.constant(name))
