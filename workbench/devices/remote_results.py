@@ -51,6 +51,7 @@ class RemoteTimes(RemoteAnswer):
     active_ms: tuple[tuple[float, ...], ...]
     load: Load
     cores: tuple[int, ...]
+    clock_mhz: tuple[float, float] | None = None
     operators: tuple[tuple[tuple[str, str, float], ...], ...]
     memory: tuple[MemoryUse, ...]
 

@@ -26,6 +26,7 @@ MODULES = (
     "workbench.devices.agent.system_load",
     "workbench.devices.agent.throughput",
     "workbench.devices.bandwidth",
+    "workbench.devices.core_clocks",
     "workbench.devices.energy_rounds",
     "workbench.devices.held_cores",
     "workbench.devices.processor",

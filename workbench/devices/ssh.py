@@ -307,7 +307,7 @@ class SshDevice:
                     operators=operators,
                 )
             )
-        noise = judge(timings.rounds_ms[:, 0], result.load, threads or result.device.cores)
+        noise = judge(timings.rounds_ms[:, 0], result.load, threads or result.device.cores, result.clock_mhz)
         return LatencyReport(
             device=self._description(result.device, threads), models=tuple(entries), noise=noise, cores=result.cores
         )

@@ -104,13 +104,14 @@ def _median(values: np.ndarray, picks: np.ndarray) -> tuple[float, tuple[float, 
     return float(np.median(values)), _interval(np.median(values[picks], axis=1))
 
 
-def judge(reference_ms: np.ndarray, load: Load, threads: int) -> Noise:
+def judge(reference_ms: np.ndarray, load: Load, threads: int, clock_mhz: tuple[float, float] | None = None) -> Noise:
     """Say whether the machine was quiet.
 
     Args:
         reference_ms: (rounds,) of the first model.
         load: What else the machine did meanwhile.
         threads: Threads that the runtime used.
+        clock_mhz: Of the slowest and the fastest part of the run, where the system tells them.
     """
     middle = float(np.median(reference_ms))
     thirds = [float(np.median(part)) for part in np.array_split(reference_ms, 3) if len(part)]
@@ -120,13 +121,15 @@ def judge(reference_ms: np.ndarray, load: Load, threads: int) -> Noise:
     reasons = []
     if drift > _DRIFT_LIMIT:
         reasons.append(f"the first model's time drifted by {drift:.0%} during the run")
+    if clock_mhz is not None and clock_mhz[1] > clock_mhz[0] * (1 + _DRIFT_LIMIT):
+        reasons.append(f"the processor's clock ran at {clock_mhz[0]:.0f} to {clock_mhz[1]:.0f} MHz")
     if spread > _SPREAD_LIMIT:
         reasons.append(f"half of the rounds spread over {spread:.0%} of the median")
     if load.others_cores + threads > load.cores * 0.95 and load.others_cores > 0.1 * load.cores:
         reasons.append(f"other processes used {load.others_cores:.1f} of {load.cores} cores")
     if load.steal_ratio > _STEAL_LIMIT:
         reasons.append(f"the virtual machine's host took {load.steal_ratio:.0%} of the time")
-    return Noise(quiet=not reasons, drift_ratio=drift, reason="; ".join(reasons))
+    return Noise(quiet=not reasons, drift_ratio=drift, reason="; ".join(reasons), clock_mhz=clock_mhz)
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:

@@ -13,6 +13,7 @@ import onnxruntime
 
 from workbench.devices._base import Bandwidth, EnergyFound
 from workbench.devices.bandwidth import cache_bytes, stream_times
+from workbench.devices.core_clocks import CoreClocks
 from workbench.devices.energy_rounds import energy_rounds
 from workbench.devices.held_cores import held_cores
 from workbench.devices.load import LoadWatch
@@ -121,15 +122,21 @@ class ThisComputer:
         with held_cores(threads) as cores:
             # Threads that sessions start stay on the cores that hold this one.
             sessions, inputs, size = _opened(models, threads, batch, dimensions, seed, cancel)
-            watch = LoadWatch()
+            watch, clocks = LoadWatch(), CoreClocks(cores)
+            told = progress.part(0.0, 0.8, "timing")
+
+            def after_round(done: float, text: str) -> None:
+                clocks.note()
+                told.update(done, text)
+
             timings = time_rounds(
                 [partial(session.run_exactly, arrays) for session, arrays in zip(sessions, inputs, strict=True)],
                 seconds=seconds,
                 seed=seed,
-                report=progress.part(0.0, 0.8, "timing").update,
+                report=after_round,
                 check=None if cancel is None else cancel.raise_if_cancelled,
             )
-        noise = judge(timings.rounds_ms[:, 0], watch.read(), threads or available_cores())
+        noise = judge(timings.rounds_ms[:, 0], watch.read(), threads or available_cores(), clocks.range_mhz())
         summaries = summarize(timings, seed)
         entries = []
         for index, path in enumerate(models):

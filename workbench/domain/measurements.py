@@ -117,12 +117,14 @@ class DeviceDescription(_Value):
 class Noise(_Value):
     """Whether the machine was quiet while measuring; `reason` says what disturbed it.
 
-    `drift_ratio` is the largest relative change of the first model's median between parts of the run.
+    `drift_ratio` is the largest relative change of the first model's median between parts of the run, `clock_mhz` the
+    clock of the cores that were held in the slowest and in the fastest part, where the system tells it.
     """
 
     quiet: bool
     drift_ratio: float
     reason: str = ""
+    clock_mhz: Interval | None = None
 
 
 class LatencyReport(_Value):

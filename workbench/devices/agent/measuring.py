@@ -35,6 +35,7 @@ def measure(
         AgentError: a module is missing, or a model is damaged, refused or fails.
     """
     needed_modules()
+    from workbench.devices.core_clocks import CoreClocks
     from workbench.devices.held_cores import held_cores
     from workbench.devices.rounds import time_rounds
     from workbench.engines.inference_ort.options import session_options
@@ -46,13 +47,13 @@ def measure(
         for number, model in enumerate(models):
             paths.append(store.use(model["sha256"]))
             runs.append(runnable(paths[-1], session_options(threads=job["threads"]), model, job["seed"], number)[0])
-        load = SystemLoad()
-        timings = time_rounds(
-            runs,
-            seconds=job["seconds"],
-            seed=job["seed"],
-            report=lambda done, text: report(0.8 * done, f"timing: {text}"),
-        )
+        load, clocks = SystemLoad(), CoreClocks(cores)
+
+        def after_round(done: float, text: str) -> None:
+            clocks.note()
+            report(0.8 * done, f"timing: {text}")
+
+        timings = time_rounds(runs, seconds=job["seconds"], seed=job["seed"], report=after_round)
     others = load.read()
     operators: list[list[list[object]]] = []
     memory: list[dict[str, int | None]] = []
@@ -68,6 +69,7 @@ def measure(
         "active_ms": [run.tolist() for run in timings.active_ms],
         "load": others,
         "cores": list(cores),
+        "clock_mhz": clocks.range_mhz(),
         "operators": operators,
         "memory": memory,
     }
