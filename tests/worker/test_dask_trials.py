@@ -11,7 +11,7 @@ import pytest
 from tests.fakes.desk_files import write_desk
 from workbench.api import ModelGraph
 from workbench.data.description_file import read_data_description
-from workbench.domain.errors import BadInputError
+from workbench.domain.errors import BadInputError, ClusterLostError
 from workbench.domain.search_reports import SearchReport
 from workbench.domain.study import Study
 from workbench.jobs.context import JobContext
@@ -114,7 +114,6 @@ def test_nothing_is_lost_and_nothing_counted_twice_when_a_worker_dies(desk: Path
     assert any("2 worker(s)" in line for line in lines)
 
 
-@pytest.mark.slow
 def test_model_and_data_survive_the_only_worker_that_holds_them(desk: Path) -> None:
     study = Study.model_validate(
         {
@@ -136,6 +135,35 @@ def test_model_and_data_survive_the_only_worker_that_holds_them(desk: Path) -> N
         report = SearchReport.model_validate(run_job(spec, JobContext()))
     assert (desk / "plugins" / "mortal" / "died").exists()
     assert (len(report.candidates), report.failed) == (1, ())
+
+
+def test_a_scheduler_that_goes_away_ends_the_study_and_fails_no_trial(desk: Path) -> None:
+    study = Study.model_validate(
+        {
+            "data": read_data_description(desk / "data.yaml"),
+            "steps": [{"method": "quantize.ptq", "parameters": {"calibration_samples": 32}}],
+            "knobs": {"weight_bits": [8, 4]},
+            "objectives": ["metric", "size"],
+            "reference": {"metric": 0.0},
+            "strategy": "random",
+            "stop": {"candidates": 3},
+        }
+    )
+    spec = SearchJob(model=str(desk / "model.onnx"), study=study, out=str(desk / "found"))
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+    ) as cluster:
+
+        def log(line: str) -> None:
+            if line.startswith("Candidate 1"):
+                cluster.close()
+
+        there = spec.model_copy(update={"scheduler": cluster.scheduler_address})
+        with pytest.raises(ClusterLostError, match=r"no longer answers.*goes on where it was"):
+            run_job(there, JobContext(log=log))
+    report = SearchReport.model_validate(run_job(spec, JobContext()))
+    assert len(report.candidates) == 3
+    assert report.failed == ()
 
 
 def test_a_scheduler_that_does_not_answer_is_one_line(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,6 +153,12 @@ class JobError(WorkbenchError):
     kind = "job"
 
 
+class ClusterLostError(JobError):
+    """The cluster that built a study's candidates is gone, through no fault of theirs."""
+
+    kind = "cluster_lost"
+
+
 class WorkerCrashError(JobError):
     """A worker process that died; carries its last output."""
 

@@ -7,6 +7,7 @@ can repeat: what was only scattered would be lost with the worker that holds it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -16,13 +17,14 @@ import tarfile
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError as FutureCancelledError
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.data_description import DataDescription, Split
-from workbench.domain.errors import BadInputError, CancelledError, DataError, JobError, WorkbenchError
+from workbench.domain.errors import BadInputError, CancelledError, ClusterLostError, DataError, JobError, WorkbenchError
 from workbench.domain.recipe import Recipe
 from workbench.domain.reports import CandidateReport
 from workbench.domain.study import Study
@@ -84,16 +86,30 @@ class DaskTrials:
                 if split is not None:
                     self._send_split(name, split, self._data)
         self._model = model.name
-        workers = len(self._client.scheduler_info()["workers"])
+        self._address = address
+        workers = len(self._client.nthreads())
         log(f"Candidates are built by {workers} worker(s) of {address}.")
 
     @property
     def capacity(self) -> int:
         """One for each worker that is there now."""
-        return max(1, len(self._client.scheduler_info()["workers"]))
+        try:
+            return max(1, len(self._client.nthreads()))
+        except Exception as error:  # whatever a connection that broke raises
+            raise self._lost(error) from error
 
     def submit(self, trial: Trial, progress: Progress, cancel: CancelToken) -> Future[CandidateReport]:
-        """See TrialBuilder."""
+        """See TrialBuilder; ClusterLostError where the scheduler is gone."""
+        try:
+            return self._submitted(trial, progress, cancel)
+        except WorkbenchError:
+            raise
+        except Exception as error:
+            if self._client.status == "running":
+                raise
+            raise self._lost(error) from error
+
+    def _submitted(self, trial: Trial, progress: Progress, cancel: CancelToken) -> Future[CandidateReport]:
         outer: Future[CandidateReport] = Future()
         progress.update(0.0, "on the cluster")
         if trial.baseline.exists() and "baseline.npz" not in self._names:
@@ -117,15 +133,27 @@ class DaskTrials:
                 outer.set_result(_received(finished.result(), trial.out, self._log))
             except WorkbenchError as error:
                 outer.set_exception(error)
-            except BaseException as error:  # whatever the cluster raises is this trial's failure
+            except FutureCancelledError as error:  # nobody here cancels it so: the scheduler forgot it, or is gone
+                outer.set_exception(self._lost(error))
+            except BaseException as error:  # whatever else the cluster raises is this trial's failure
                 outer.set_exception(JobError(f"the cluster gave it up: {type(error).__name__}: {error}"))
 
         inner.add_done_callback(done)
         return outer
 
+    def _lost(self, error: BaseException) -> ClusterLostError:
+        return ClusterLostError(
+            "the Dask scheduler no longer answers",
+            where=self._address,
+            found=f"{type(error).__name__}: {error}".rstrip(": .").splitlines()[0],
+            action="What is finished is kept. Start the scheduler and the same search again: it goes on where it was.",
+        )
+
     def close(self) -> None:
         """See TrialBuilder."""
-        self._stop.set()
+        if self._client.status == "running":
+            with contextlib.suppress(OSError):  # it went a moment ago; nobody is there to be told
+                self._stop.set()
         self._executor.shutdown(wait=False)
         self._client.close()
 
