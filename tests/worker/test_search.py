@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from tests.fakes.desk_files import DATA
 from workbench.api import ModelGraph
 from workbench.data.description_file import read_data_description
 from workbench.domain.cancel import CancelToken
-from workbench.domain.errors import BadInputError, CancelledError
+from workbench.domain.errors import BadInputError, CancelledError, DeviceError
+from workbench.domain.measurements import LatencyReport
 from workbench.domain.search_reports import Outlook, SearchReport
 from workbench.domain.study import Study
 from workbench.engines.inference_ort import OrtEngine
@@ -22,6 +24,7 @@ from workbench.jobs.context import JobContext
 from workbench.jobs.specs import SearchJob
 from workbench.methods.recipe_file import read_recipe
 from workbench.project.lock import ProjectLock
+from workbench.worker import search_jobs
 from workbench.worker.dispatch import run_job
 
 
@@ -183,6 +186,30 @@ def test_a_cancel_keeps_what_is_finished_and_the_next_run_goes_on(desk: Path) ->
     assert sum(line.startswith("Building") for line in lines) == 2
     whole = searched(spec.model_copy(update={"out": str(desk / "whole")}))
     assert [one.candidate.sha256 for one in whole.candidates] == [one.candidate.sha256 for one in report.candidates]
+
+
+@pytest.mark.slow
+def test_a_device_that_goes_away_ends_the_study_and_fails_no_trial(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measure, gone = search_jobs._measure, [True]
+
+    def of_study(study: Study) -> Callable[..., LatencyReport]:
+        real = measure(study)
+
+        def measured(paths: tuple[Path, ...], *watched: Any) -> LatencyReport:
+            if len(paths) > 1 and gone:
+                raise DeviceError("pi does not answer any more")
+            return real(paths, *watched)
+
+        return measured
+
+    monkeypatch.setattr(search_jobs, "_measure", of_study)
+    spec = job(desk, objectives=["metric", "memory"], strategy="random", stop={"candidates": 1}, latency_seconds=0.2)
+    with pytest.raises(DeviceError, match="does not answer any more"):
+        searched(spec)
+    gone.clear()
+    report = searched(spec)
+    assert len(report.candidates) == 1
+    assert report.failed == ()
 
 
 def test_two_searches_do_not_share_a_folder_at_the_same_time(desk: Path) -> None:

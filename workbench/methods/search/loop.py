@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from workbench.domain.cancel import CancelToken, Progress
-from workbench.domain.errors import CancelledError, ClusterLostError, JobError, StorageError, WorkbenchError
+from workbench.domain.errors import (
+    CancelledError,
+    ClusterLostError,
+    DeviceError,
+    JobError,
+    StorageError,
+    WorkbenchError,
+)
 from workbench.domain.knobs import Setting
 from workbench.domain.measurements import Ratio
 from workbench.domain.recipe import Recipe
@@ -125,7 +132,8 @@ class StudyLoop:
         Raises:
             CancelledError: `cancel` was set; what is finished is in the journal.
             StorageError: the folder can't be written.
-            ClusterLostError: nothing more can be built; what was under way is built again next time.
+            ClusterLostError, DeviceError: nothing more can be built or measured; what was under way comes again next
+                time.
         """
         under_way: dict[Future[CandidateReport], _UnderWay] = {}
         failures = 0
@@ -284,7 +292,7 @@ class StudyLoop:
             if not overdue:
                 self._fail(waiting, "it was cancelled where it ran")
             return overdue
-        except (StorageError, ClusterLostError):
+        except (StorageError, ClusterLostError, DeviceError):
             self.journal.drop(waiting.settings)
             raise
         except MemoryError:
