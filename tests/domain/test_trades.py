@@ -37,6 +37,7 @@ def test_other_units_and_settings_have_their_own_words() -> None:
     entry = made.layers["conv1"]
     other = entry.dearer.model_copy(update={"bits": 32, "cost": 0.0123})  # type: ignore[union-attr]
     assert trade_text(other, made.units) == "float: loss -0.0015, +1.2% of the time"
+    assert trade_text(other, made.units, 2.0) == "float: loss -0.0015, +0.025 ms"
     counted = made.units.model_copy(update={"cost": "bit operations"})
     assert trade_text(other.model_copy(update={"bits": "W4A8", "cost": 2.5e6}), counted).endswith(
         "+2.5 M bit operations"

@@ -247,21 +247,22 @@ def candidate(report: CandidateReport) -> str:
         lines.extend(f"    {note}" for note in step.notes)
         traded = trades_of(step.details)
         if traded is not None:
-            lines.extend(f"    {line}" for line in trades(traded).splitlines())
+            original_ms = None if report.latency_report is None else report.latency_report.models[0].latency_ms.median
+            lines.extend(f"    {line}" for line in trades(traded, original_ms).splitlines())
     lines.extend(f"warning: {warning}" for warning in report.warnings)
     lines.append(f"recipe sha256 {report.recipe_sha256[:12]}, file sha256 {file.sha256[:12]}")
     return "\n".join(lines)
 
 
-def trades(found: Trades) -> str:
+def trades(found: Trades, original_ms: float | None = None) -> str:
     """Return what each layer got, and what one step more or less would change."""
     rows = [
         [
             layer,
             setting_text(entry.bits),
             f"{entry.loss:.2g}",
-            trade_text(entry.dearer, found.units),
-            trade_text(entry.cheaper, found.units),
+            trade_text(entry.dearer, found.units, original_ms),
+            trade_text(entry.cheaper, found.units, original_ms),
         ]
         for layer, entry in found.layers.items()
     ]

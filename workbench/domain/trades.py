@@ -63,12 +63,18 @@ def setting_text(bits: int | str) -> str:
     return "float" if bits > 16 else f"{bits} bit{'' if bits == 1 else 's'}"
 
 
-def trade_text(trade: Trade | None, units: Units) -> str:
-    """Return a neighbouring setting as words: "5 bits: loss -0.00031, +288 B"; "" for none."""
+def trade_text(trade: Trade | None, units: Units, original_ms: float | None = None) -> str:
+    """Return a neighbouring setting as words: "5 bits: loss -0.00031, +288 B"; "" for none.
+
+    Args:
+        trade: The setting.
+        units: Of its figures.
+        original_ms: Time of the original, of which costs may be shares; percent without it.
+    """
     if trade is None:
         return ""
     if units.cost == "share of the time":
-        cost = f"{trade.cost:+.1%} of the time"
+        cost = f"{trade.cost:+.1%} of the time" if original_ms is None else f"{trade.cost * original_ms:+.2g} ms"
     elif units.cost == "bytes":
         cost = f"{_rounded(trade.cost, ' ')}B"
     else:

@@ -182,12 +182,15 @@ def _traded(chosen: Sequence[Candidate], labels: Mapping[str, str]) -> Iterable[
     rows = []
     for name in dict.fromkeys(name for traded in found if traded is not None for name in traded.layers):
         cells = []
-        for traded in found:
+        for traded, candidate in zip(found, chosen, strict=True):
             entry = None if traded is None else traded.layers.get(name)
             if traded is None or entry is None:
                 cells.append(numbers.NOTHING)
                 continue
-            beside = [trade_text(each, traded.units) for each in (entry.dearer, entry.cheaper) if each is not None]
+            measured = candidate.report.latency_report
+            original_ms = None if measured is None else measured.models[0].latency_ms.median
+            neighbours = [each for each in (entry.dearer, entry.cheaper) if each is not None]
+            beside = [trade_text(each, traded.units, original_ms) for each in neighbours]
             cells.append("   ".join([setting_text(entry.bits), *(f"({text})" for text in beside)]))
         rows.append(Row(labels.get(name, name), (numbers.NOTHING, *cells)))
     yield Section(f"Chosen within the budget, and one step more or less (loss: {'; '.join(units)})", tuple(rows))
