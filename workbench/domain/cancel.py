@@ -65,18 +65,18 @@ class Progress:
         report: Callable[[float, str], None] | None = None,
         *,
         _start: float = 0.0,
-        _span: float = 1.0,
+        _end: float = 1.0,
         _prefix: str = "",
     ) -> None:
         self._report = report
         self._start = _start
-        self._span = _span
+        self._end = _end
         self._prefix = _prefix
 
     def update(self, fraction: float, text: str = "") -> None:
         """Say that `fraction` (0-1) of this part is done."""
         if self._report is not None:
-            done = self._start + self._span * min(max(fraction, 0.0), 1.0)
+            done = self._at(min(max(fraction, 0.0), 1.0))
             joined = f"{self._prefix}: {text}" if self._prefix and text else self._prefix or text
             self._report(done, joined)
 
@@ -85,10 +85,14 @@ class Progress:
         joined = f"{self._prefix}: {prefix}" if self._prefix and prefix else self._prefix or prefix
         return Progress(
             self._report,
-            _start=self._start + self._span * start,
-            _span=self._span * (end - start),
+            _start=self._at(start),
+            _end=self._at(end),
             _prefix=joined,
         )
+
+    def _at(self, fraction: float) -> float:
+        """Return a place within the whole; where one part ends, the next begins, to the last bit."""
+        return self._end if fraction == 1 else min(self._start + (self._end - self._start) * fraction, self._end)
 
 
 class TimeLeft:
