@@ -41,30 +41,33 @@ class Greedy(Strategy):
         first = task.new([task.base])
         if first:
             return first
-        return task.ranked(least_drops(task, self.parameters.targets))[:count]
+        targets = self.parameters.targets
+        # Where nothing is foretold to keep the budgets, what comes closest to them is among the others.
+        proposals = least_drops(task, targets) or least_drops(task, targets, within_budgets=False)
+        return task.ranked(proposals)[:count]
 
 
-def least_drops(task: SearchTask, targets: int) -> list[Proposal]:
+def least_drops(task: SearchTask, targets: int, *, within_budgets: bool = True) -> list[Proposal]:
     """Return the proposals of least foretold drop for levels of every cost between the base and the least possible."""
     found: dict[Proposal, None] = {}
     forecast = task.forecast
     for place, name in enumerate(task.costs):
         highest = float(forecast.points([task.base])[0][0, 1 + place])
-        lowest = _lowest(task, place, highest)
+        lowest = _lowest(task, place, highest, within_budgets=within_budgets)
         for level in np.linspace(highest, lowest, targets + 1)[1:]:
-            proposal = task.least_loss({name: float(level)})
+            proposal = task.least_loss({name: float(level)}, within_budgets=within_budgets)
             if proposal is not None:
                 found[proposal] = None
     return list(found)
 
 
-def _lowest(task: SearchTask, place: int, highest: float) -> float:
+def _lowest(task: SearchTask, place: int, highest: float, *, within_budgets: bool) -> float:
     """Return the lowest level of a cost that some proposal reaches, by bisection."""
     name = task.costs[place]
     low, high = 0.0, highest
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        if task.least_loss({name: middle}) is None:
+        if task.least_loss({name: middle}, within_budgets=within_budgets) is None:
             low = middle
         else:
             high = middle

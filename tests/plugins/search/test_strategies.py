@@ -129,6 +129,63 @@ def test_the_cheapest_precision_alone_comes_first_and_what_saves_nothing_is_left
         assert not any(result.proposal[place] for place in useless)
 
 
+class Sized:
+    """The same world, where files have a budget that the cheapest precision alone does not keep."""
+
+    def __init__(self, limits: dict[str, float]) -> None:
+        self.world = World()
+        self.sizes = {(place, 1): 0.01 for place in range(2 * BLOCKS)} | {(2 * BLOCKS, 0): -0.7}
+        costs = {"latency": 0.45, "size": 0.3}
+        savings = {"latency": self.world.savings, "size": self.sizes}
+        known = Known(self.world.base, costs, savings, self.world.drops, True, 0.1)
+        forecast = Forecast(self.world.space, ("latency", "size"), known)
+        drop = limits.get("metric", 0.1)
+        self.task = SearchTask(self.world.space, ("latency",), (drop, 1.0), limits, 0, forecast)
+        self.strategy = make_strategy(StrategyChoice(name="greedy", parameters=QUICK["greedy"]))
+        self.strategy.begin(self.task)
+        self.take(self.world.base)
+
+    def take(self, proposal: Proposal) -> float:
+        """Finish a candidate and return its size."""
+        figures = self.world.figures(proposal)
+        size = 0.3 - sum(self.sizes[place, 1] for place in range(2 * BLOCKS) if proposal[place])
+        self.task.spent.add(proposal)
+        self.task.finished.append(Result(proposal, Figures(figures.drop, 0.004, {**figures.costs, "size": size}, {})))
+        self.task.forecast.learn(self.task.finished, {}, {})
+        return size
+
+
+def test_what_has_a_budget_and_is_no_objective_is_kept() -> None:
+    sized = Sized({"metric": 0.1, "size": 0.26})
+    assert sized.task.measured() == []
+    for _ in range(4):
+        proposal = sized.strategy.ask(1)[0]
+        assert sized.take(proposal) <= 0.26 + 1e-9
+    assert len(sized.task.measured()) == 4
+
+
+def test_where_budgets_leave_nothing_what_comes_closest_is_tried_a_few_times() -> None:
+    sized = Sized({"metric": 1e-4})
+    tried = 0
+    while asked := sized.strategy.ask(1):
+        sized.take(asked[0])
+        tried += 1
+    # With the cheapest precision alone it is three that have missed.
+    assert tried == 2
+    nearest = min(sized.world.figures(result.proposal).drop for result in sized.task.finished[1:])
+    others = (sized.world.figures(sized.task.random(np.random.default_rng(seed))).drop for seed in range(50))
+    assert nearest < min(others)
+
+
+def test_what_surely_breaks_a_budget_promises_nothing_and_the_closest_is_known() -> None:
+    sized = Sized({"metric": 0.5, "size": 0.1})
+    halves = [(*(int(place == dimension) for place in range(2 * BLOCKS)), 1) for dimension in range(4)]
+    more = (1, 1, 1, 1, *([0] * (2 * BLOCKS - 4)), 1)
+    assert sized.task.gains([more, *halves]) == [0.0] * 5
+    assert sized.task.surely_beyond(more) == ("size", pytest.approx(0.28, abs=0.001))
+    assert sized.task.closest([*halves, more])[0] == more
+
+
 def test_the_forecast_learns_what_training_leaves_of_a_drop() -> None:
     world = World()
     task = world.task()

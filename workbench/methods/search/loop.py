@@ -105,6 +105,7 @@ class StudyLoop:
     on_outlook: Callable[[Outlook], None] = lambda outlook: None
     entries: list[Entry] = field(default_factory=list)
     _promising: list[Proposal] = field(default_factory=list)
+    _left: list[Proposal] = field(default_factory=list)
     _timed: dict[Proposal, Ratio] = field(default_factory=dict)
     _counted: dict[Proposal, Mapping[str, float]] = field(default_factory=dict)
     _seconds: list[tuple[bool, float]] = field(default_factory=list)
@@ -186,17 +187,19 @@ class StudyLoop:
             count = _SCREENED if self.strategy.screened else 1
             asked = task.new(list(self.strategy.ask(count)))[:count]
             if not asked:
-                return None
+                break
             asked = [proposal for proposal in asked if not self._ended_the_program(proposal)]
             self._price(asked, progress, cancel)
             kept = []
             for proposal in asked:
-                broken = self._surely_beyond(proposal)
-                if broken is None:
+                if (broken := task.surely_beyond(proposal)) is None:
                     kept.append(proposal)
-                else:
-                    task.spent.add(proposal)
-                    self.log(f"Not built, {broken}: {labels(self.space, [proposal])[0]}")
+                    continue
+                task.spent.add(proposal)
+                self._left.append(proposal)
+                why = f"{broken[0]} would be {broken[1]:.3g} of the original's, "
+                why += f"beyond the budget of {task.limits[broken[0]]:.3g}"
+                self.log(f"Not built, {why}: {labels(self.space, [proposal])[0]}")
             if not kept:
                 continue
             if not self.strategy.screened or (kept[0] == task.base and not task.finished):
@@ -207,7 +210,7 @@ class StudyLoop:
                 return ranked[0]
             # Now that their structures were timed, none of them promises anything.
             task.spent.update(kept)
-        return None
+        return self._least_beyond()
 
     def _ended_the_program(self, proposal: Proposal) -> bool:
         """Whether a proposal took the program down in earlier runs; it is then recorded as failed."""
@@ -232,16 +235,14 @@ class StudyLoop:
         self._counted |= counted
         self.task.forecast.learn(self.task.finished, self._timed, self._counted)
 
-    def _surely_beyond(self, proposal: Proposal) -> str | None:
-        """Return which budget of a cost a proposal surely breaks, in words, or None."""
-        forecast = self.task.forecast
-        means, deviations = forecast.points([proposal])
-        for place, name in enumerate(forecast.costs, 1):
-            limit = self.task.limits.get(name)
-            low = means[0, place] - 2 * deviations[0, place]
-            if limit is not None and low > limit:
-                return f"{name} would be {means[0, place]:.3g} of the original's, beyond the budget of {limit:.3g}"
-        return None
+    def _least_beyond(self) -> Proposal | None:
+        """Return of what was left out what is closest to the budgets, where nothing keeps them; None after a few."""
+        closest = self.task.closest(self._left)
+        if not closest:
+            return None
+        self._left.remove(closest[0])
+        self.log("Nothing is foretold to keep the budgets: what comes closest to them is built.")
+        return closest[0]
 
     def _begin(
         self, proposal: Proposal, progress: Progress, cancel: CancelToken

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,10 +14,13 @@ from workbench.methods.method import Parameters
 from workbench.methods.search.forecast import Forecast, Result
 from workbench.methods.search.front import gain, hypervolume
 from workbench.methods.search.knapsack import least_loss
+from workbench.methods.search.objectives import Figures, beyond, excess
 from workbench.methods.search.space import Proposal, Space
 
 # Hope for this share of a standard deviation: what is uncertain may turn out well, and is then learned of.
 _HOPE = 0.3
+# So many candidates are built that are foretold to break a budget, to see whether they do.
+_MOST_MISSES = 3
 
 
 class SearchTask:
@@ -57,8 +60,8 @@ class SearchTask:
         return self.forecast.known.base
 
     def choices(self) -> tuple[tuple[int, ...], ...]:
-        """Return for every dimension the choices that pay."""
-        return self.forecast.useful(self.costs)
+        """Return for every dimension the choices that pay, for an objective or for what else has a budget."""
+        return self.forecast.useful((*self.costs, *self._bounded))
 
     def new(self, proposals: Collection[Proposal]) -> list[Proposal]:
         """Return those that are not spent, each once, in their order."""
@@ -66,8 +69,13 @@ class SearchTask:
         return [proposal for proposal in canonical if proposal not in self.spent]
 
     def measured(self) -> list[tuple[float, ...]]:
-        """Return drop and costs of all finished candidates."""
-        return [(result.figures.drop, *(result.figures.costs[name] for name in self.costs)) for result in self.finished]
+        """Return drop and costs of all finished candidates that keep the budgets of what is no objective."""
+        bounded: dict[str, float] = {name: self.limits[name] for name in self._bounded}
+        return [
+            (result.figures.drop, *(result.figures.costs[name] for name in self.costs))
+            for result in self.finished
+            if not beyond(result.figures, bounded)
+        ]
 
     def hypervolume(self) -> float:
         """Return what the finished candidates cover."""
@@ -81,17 +89,64 @@ class SearchTask:
         hoped = means[:, : 1 + len(self.costs)].copy()
         hoped[:, 0] -= _HOPE * deviations[:, 0]
         known = self.measured()
-        return [gain(tuple(map(float, point)), known, self.reference) for point in hoped]
+        return [
+            0.0 if self.surely_beyond(proposal) else gain(tuple(map(float, point)), known, self.reference)
+            for proposal, point in zip(proposals, hoped, strict=True)
+        ]
+
+    def surely_beyond(self, proposal: Proposal) -> tuple[Cost, float] | None:
+        """Return a cost whose budget a proposal surely breaks, and its foretold share; None if it may keep them all."""
+        means, deviations = self.forecast.points([proposal])
+        for place, name in enumerate(self.forecast.costs, 1):
+            limit = self.limits.get(name)
+            if limit is not None and means[0, place] - 2 * deviations[0, place] > limit:
+                return name, float(means[0, place])
+        return None
 
     def ranked(self, proposals: Collection[Proposal]) -> list[Proposal]:
-        """Return new proposals with a foretold gain, the greatest first."""
+        """Return new proposals with a foretold gain, the greatest first.
+
+        Where budgets leave none and no finished candidate keeps them, those that are foretold to miss them least: a
+        forecast may be wrong, and somebody who sets a budget wants to see what comes closest.
+        """
         fresh = self.new(proposals)
         scored = sorted(zip(self.gains(fresh), fresh, strict=True), key=lambda pair: (-pair[0], pair[1]))
-        return [proposal for value, proposal in scored if value > 0]
+        gaining = [proposal for value, proposal in scored if value > 0]
+        if gaining or not self.limits or not fresh:
+            return gaining
+        return self.closest(fresh)
 
-    def least_loss(self, shares: dict[Cost, float]) -> Proposal | None:
-        """Return the proposal with the least foretold drop whose costs are at most these shares; None if none is."""
+    def closest(self, proposals: Sequence[Proposal]) -> list[Proposal]:
+        """Return the proposals, those first that are foretold to miss the budgets least.
+
+        None where a finished candidate keeps them, or enough were built that don't.
+        """
+        missing = [bool(beyond(result.figures, self.limits)) for result in self.finished]
+        if not proposals or not all(missing) or len(missing) >= _MOST_MISSES:
+            return []
+        means, _ = self.forecast.points(proposals)
+        foretold = [
+            Figures(float(row[0]), 0.0, dict(zip(self.forecast.costs, map(float, row[1:]), strict=True)), {})
+            for row in means
+        ]
+        missed = [excess(figures, self.limits, self.reference) for figures in foretold]
+        return [proposal for _, proposal in sorted(zip(missed, proposals, strict=True))]
+
+    @property
+    def _bounded(self) -> tuple[Cost, ...]:
+        """Costs that have a budget and are no objective."""
+        return tuple(name for name in self.forecast.costs if name in self.limits and name not in self.costs)
+
+    def least_loss(self, shares: Mapping[Cost, float], *, within_budgets: bool = True) -> Proposal | None:
+        """Return the proposal with the least foretold drop whose costs are at most these shares; None if none is.
+
+        Args:
+            shares: Of the original's costs.
+            within_budgets: Whether the costs that the study has budgets for must keep them, too.
+        """
         forecast = self.forecast
+        budgets = {name: self.limits[name] for name in forecast.costs if within_budgets and name in self.limits}
+        shares = budgets | {name: min(share, budgets.get(name, share)) for name, share in shares.items()}
         names = [name for name in forecast.costs if name in shares]
         savings = np.stack([forecast.savings(name) for name in names])
         needed = [forecast.known.costs.get(name, 1.0) - shares[name] for name in names]
