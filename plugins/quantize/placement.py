@@ -55,9 +55,15 @@ class QuantizedValues:
     narrower: dict[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
 
 
-def place(graph: ModelGraph, layers: Mapping[str, LayerBits]) -> QuantizedValues:
-    """Return the values to quantize for the settings of `layers` (name → bits)."""
-    return _Placing(graph, layers).result()
+def place(graph: ModelGraph, layers: Mapping[str, LayerBits], *, integer_resize: bool = False) -> QuantizedValues:
+    """Return the values to quantize for the settings of `layers` (name → bits).
+
+    Args:
+        graph: The graph.
+        layers: What is asked of each layer.
+        integer_resize: Whether linear resizing runs on integers, too.
+    """
+    return _Placing(graph, layers, integer_resize=integer_resize).result()
 
 
 def values_read(graph: ModelGraph, layers: Mapping[str, LayerBits]) -> dict[str, str]:
@@ -66,8 +72,9 @@ def values_read(graph: ModelGraph, layers: Mapping[str, LayerBits]) -> dict[str,
 
 
 class _Placing:
-    def __init__(self, graph: ModelGraph, layers: Mapping[str, LayerBits]) -> None:
+    def __init__(self, graph: ModelGraph, layers: Mapping[str, LayerBits], *, integer_resize: bool = False) -> None:
         self._graph = graph
+        self._moving_resizes = {"nearest", "linear"} if integer_resize else {"nearest"}
         self._layers = layers
         self._outputs = {info.name for info in graph.outputs}
         self._untouched = {name for name, bits in layers.items() if bits.activation_bits > 8}
@@ -152,7 +159,7 @@ class _Placing:
         if self._graph.is_constant(node.inputs[0]):
             return False
         if node.op == "Resize":
-            return bool(node.attribute("mode", "nearest") == "nearest")
+            return node.attribute("mode", "nearest") in self._moving_resizes
         if node.op == "MaxPool":
             return len([output for output in node.outputs if output]) == 1
         if node.op == "Pad":

@@ -147,12 +147,12 @@ def prepare(
     graph = pad_output_channels(graph, widened)
     padded = narrow_convolutions(graph, layers) if parameters.pad_channels else ()
     graph = pad_input_channels(graph, padded)
-    placed = place(graph, layers)
+    placed = place(graph, layers, integer_resize=parameters.linear_resize == "integer")
     shortcuts = quick_shortcuts(graph, placed.bits, placed.integer_nodes) if parameters.convolve_shortcuts else ()
     if shortcuts:
         graph = convolve_shortcuts(graph, shortcuts)
         layers.update({shortcut.pad: LayerBits(8, 8, 0, 1) for shortcut in shortcuts})
-        placed = place(graph, layers)
+        placed = place(graph, layers, integer_resize=parameters.linear_resize == "integer")
     watches = watched(graph.inputs)
     calibrators = _calibrated(graph, watches, placed, tools, parameters, method, progress.part(0.0, 0.8, "calibration"))
     signed = parameters.activation_type == "int8"

@@ -59,6 +59,7 @@ BLOCKS = {
     "gate": """g = GlobalAveragePool (r1)  c2 = Conv (g, w5, b2)  e = Sigmoid (c2)  q = Mul (r1, e)""",
     "swish": """c2 = Conv <pads = [1,1,1,1]> (r1, w2, b2)  e = Sigmoid (c2)  q = Mul (c2, e)""",
     "resize": 'q = Resize <mode = "nearest"> (r1, , scales)',
+    "linear": 'q = Resize <mode = "linear"> (r1, , scales)',
     "pad": "q = Pad (r1, pads)",
     "slice": "q = Slice (r1, starts, ends, axes, steps)",
     "shuffle": "a = Reshape (r1, split)  t = Transpose <perm = [0,2,1,3,4]> (a)  q = Reshape (t, join)",
@@ -106,7 +107,7 @@ def test_no_float_island_inside(quantize, graph_from, tmp_path, block):
             "halves": np.array([4, 4]),
         },
     )
-    result = quantize(graph, W8A8)
+    result = quantize(graph, W8A8, linear_resize="integer")
     ops = executed(result.graph, tmp_path)
     assert ops["QuantizeLinear"] == 1, ops
     assert ops["DequantizeLinear"] == 0, ops
