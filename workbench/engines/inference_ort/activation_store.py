@@ -8,19 +8,25 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
+import psutil
 
 from workbench.domain.errors import StorageError
+
+_LEAST_MEMORY, _MOST_MEMORY = 512 * 1024**2, 4 * 1024**3
 
 
 class ActivationStore:
     """Arrays by key; what fits neither in memory nor on disk is not kept.
 
     Args:
-        memory_bytes: Limit of what stays in memory; the first arrays stay, later ones are spilled.
+        memory_bytes: Limit of what stays in memory; the first arrays stay, later ones are spilled. None is a quarter of
+            the memory that is free now, between 512 MB and 4 GB.
         disk_bytes: Limit of the files, which vanish with the store.
     """
 
-    def __init__(self, memory_bytes: int = 512 * 1024**2, disk_bytes: int = 8 * 1024**3) -> None:
+    def __init__(self, memory_bytes: int | None = None, disk_bytes: int = 8 * 1024**3) -> None:
+        if memory_bytes is None:
+            memory_bytes = min(max(psutil.virtual_memory().available // 4, _LEAST_MEMORY), _MOST_MEMORY)
         self._limits = memory_bytes, disk_bytes
         self.memory_used, self.disk_used = 0, 0
         self._arrays: dict[Hashable, np.ndarray] = {}
