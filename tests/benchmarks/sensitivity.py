@@ -18,12 +18,13 @@ on all 10,000 images; at 6 and 8 bits these are noise themselves:
 The plain loop took 0.99 s a setting of bits and 0.67 s of pruning. Both knobs together: estimate 2.3 s, 0.020 (0.017)
 of the loop; early 14.6 s, 0.123 (0.107); exact 51.7 s, 0.435 (0.377). Wanted: 1/50, 1/8 and 0.45.
 
-ResNet-56 (`--model resnet56 --times-only --stride 28`), the same samples and values; now and then somebody else was at
-work, and the loop was timed on 14 settings only: 2.48 s a setting of bits, 1.77 s of pruning.
+ResNet-56 (`--model resnet56 --times-only --stride 28`), the same samples and values; the loop was timed on 14 settings
+and took 2.48 to 2.63 s a setting of bits and 1.77 to 1.87 s of pruning. Estimate and early ending beside a little other
+work, exact (with more of the original's values in memory than before) on a quiet machine:
 
-    weight_bits  estimate    9.6 s 0.014           early  43.7 s 0.063           exact 285.5 s 0.410
-    prune_ratio  estimate    3.6 s 0.024 (0.012)   early  23.2 s 0.157 (0.080)   exact  99.3 s 0.669 (0.341)
-    together     estimate   13.2 s 0.016 (0.013)   early  66.9 s 0.079 (0.068)   exact 384.8 s 0.456 (0.390)
+    weight_bits  estimate    9.6 s 0.014           early  43.7 s 0.063           exact 272.7 s 0.371
+    prune_ratio  estimate    3.6 s 0.024 (0.012)   early  23.2 s 0.157 (0.080)   exact  93.3 s 0.595 (0.303)
+    together     estimate   13.2 s 0.016 (0.013)   early  66.9 s 0.079 (0.068)   exact 366.0 s 0.410 (0.351)
 
     python tests/benchmarks/sensitivity.py [--model resnet56] [--truth FILE | --times-only] [--only weight_bits]
 """
