@@ -133,5 +133,6 @@ def measured_window(
     made.session.list_methods()
     qtbot.waitUntil(lambda: made.session.state.inspect is not None and bool(made.session.methods), timeout=_JOB_MS)
     made.open_file(labelled_data)
-    qtbot.waitUntil(lambda: made.session.state.baseline is not None, timeout=_JOB_MS)
+    # The latency comes behind the metric, and would else come in while a test looks.
+    qtbot.waitUntil(lambda: made.session.state.baseline_latency is not None, timeout=_JOB_MS)
     return made

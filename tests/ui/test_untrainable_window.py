@@ -43,7 +43,8 @@ def test_the_operator_without_gradient_and_its_layer_are_named(
     window.open_file(tmp_path / "signs.onnx")
     qtbot.waitUntil(lambda: session.state.inspect is not None and bool(session.methods), timeout=WAIT_MS)
     window.open_file(labelled_data)
-    qtbot.waitUntil(lambda: session.state.baseline is not None, timeout=WAIT_MS)
+    # Its latency comes last, and must not come in between.
+    qtbot.waitUntil(lambda: session.state.baseline_latency is not None, timeout=WAIT_MS)
     layer = session.state.inspect.layers[0].name
     session.do(SetSettings((layer,), "prune_ratio", 0.5))
     session.do(SetSteps((Step(method="prune.taylor"),)))
