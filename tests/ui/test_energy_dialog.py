@@ -66,7 +66,9 @@ def opened(desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 def answer(desk, dialog: EnergyDialog, qtbot: QtBot, found: EnergyReport) -> None:
     dialog.check.click()
     job = desk.runner.last("energy")
+    assert dialog.summary.text().startswith("Waits until")
     desk.runner.start(job)
+    qtbot.waitUntil(lambda: dialog.summary.text().startswith("At work"))
     desk.runner.finish(job, found.model_dump(mode="json"))
     qtbot.waitUntil(lambda: desk.session.state.energy == found and dialog.check.isEnabled())
 

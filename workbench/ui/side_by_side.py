@@ -53,3 +53,9 @@ def at_work(session: Session, kind: type[JobSpec]) -> bool:
     """Whether a job of a kind is under way, or about to be."""
     specs = (session.jobs.spec(record.id) for record in session.jobs.active)
     return any(isinstance(spec, kind) for spec in specs)
+
+
+def work_words(session: Session, kind: type[JobSpec], words: str) -> str:
+    """Return what is said while a job of a kind is under way: that it waits, or `words` once it runs."""
+    own = [record for record in session.jobs.active if isinstance(session.jobs.spec(record.id), kind)]
+    return "Waits until the jobs ahead of it are done." if own and own[0].state == "queued" else words

@@ -16,6 +16,7 @@ from workbench.ui.panels.model_choice import ModelChoice
 from workbench.ui.panels.parameter_form import ParameterForm
 from workbench.ui.panels.report_dialog import Columns, Export, ReportDialog
 from workbench.ui.session import Session
+from workbench.ui.side_by_side import work_words
 
 _COLUMNS = Columns(HEADINGS, TOOLTIPS, stretched=0, first_number=1)
 _FORM_WIDTH = 360
@@ -71,7 +72,8 @@ class EnergyDialog(ReportDialog):
         self.basis.setVisible(report is not None)
         self.tree.clear()
         if report is None:
-            self.summary.setText("At work: some ten seconds at most." if busy else "Nothing known yet.")
+            words = work_words(self._session, EnergyJob, "At work: some ten seconds at most.")
+            self.summary.setText(words if busy else "Nothing known yet.")
             return
         self.summary.setText(in_words(report))
         self.basis.setText(basis(report))

@@ -24,6 +24,7 @@ from workbench.ui.models.preflight_table import (
 from workbench.ui.panels.report_dialog import Columns, Export, ReportDialog
 from workbench.ui.preflight import foretell, foretelling, up_to_date
 from workbench.ui.session import Session
+from workbench.ui.side_by_side import work_words
 
 _MARGIN_PX = 28
 _WIDEST_PX = 260
@@ -95,7 +96,8 @@ class PreflightDialog(ReportDialog):
         self._color(self.stale, "warning")
         self.tree.clear()
         if report is None:
-            self.summary.setText("Foretelling: a few seconds." if busy else "Nothing foretold yet.")
+            words = work_words(self._session, PreflightJob, "Foretelling: a few seconds.")
+            self.summary.setText(words if busy else "Nothing foretold yet.")
             return
         self.summary.setText(in_words(report))
         self.shares.setText(shares_in_words(report))

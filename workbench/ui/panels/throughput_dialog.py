@@ -13,6 +13,7 @@ from workbench.ui.models.throughput_table import HEADINGS, TOOLTIPS, in_words, t
 from workbench.ui.panels.model_choice import ModelChoice
 from workbench.ui.panels.report_dialog import Columns, Export, ReportDialog
 from workbench.ui.session import Session
+from workbench.ui.side_by_side import work_words
 from workbench.ui.throughput import count_samples, counting
 
 _COLUMNS = Columns(HEADINGS, TOOLTIPS, stretched=0, first_number=1)
@@ -78,7 +79,8 @@ class ThroughputDialog(ReportDialog):
         self.noise.setVisible(report is not None and not report.noise.quiet)
         self.tree.clear()
         if report is None:
-            self.summary.setText("Measuring: some seconds." if busy else "Nothing measured yet.")
+            words = work_words(self._session, ThroughputJob, "Measuring: some seconds.")
+            self.summary.setText(words if busy else "Nothing measured yet.")
             return
         self.summary.setText(in_words(report))
         self.noise.setText(f"The machine was not quiet: {report.noise.reason.rstrip('.')}.")
