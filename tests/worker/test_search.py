@@ -125,6 +125,8 @@ def test_pins_and_ties_hold_in_every_candidate_and_the_pin_is_named_as_what_bind
     (binding,) = [one for one in report.binding if one.what.startswith("pin")]
     assert binding.what == "pin of prune_ratio on Conv_4"
     assert binding.gain > 0.02
+    # Of any other candidate it is said, too.
+    assert all(report.bindings[one.number][-1].what == binding.what for one in report.candidates)
     assert report.stopped.startswith("the strategy has nothing new")
 
 

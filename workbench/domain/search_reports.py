@@ -131,7 +131,7 @@ class SearchReport(_Report):
         chosen: Number of the candidate that suits best: the cheapest within the budgets; None if there is none.
         binding: What holds the chosen candidate back.
         bindings: What holds each candidate back, by number; once the search has ended. Pins are asked for the chosen
-            one only.
+            one first, and for others as far as a minute goes.
         stopped: Why the search ended.
         seconds: Wall time over all runs of the study.
     """

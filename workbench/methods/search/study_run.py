@@ -38,6 +38,7 @@ from workbench.methods.search.objectives import Original, limit_words, limits_of
 from workbench.methods.search.preparing import compared_costs, forecast_of, refuse_impossible, take_prices
 from workbench.methods.search.registry import make_strategy
 from workbench.methods.search.reporting import chosen, search_report
+from workbench.methods.search.space import Space
 from workbench.methods.search.stand_ins import StandIns, Stopwatch
 from workbench.methods.search.strategy import SearchTask
 from workbench.methods.search.template import Template, completed
@@ -45,6 +46,7 @@ from workbench.methods.search.trials import TrialBuilder
 
 # Of the time that a study has, what timing structures and what sensitivities may take.
 _TIMING_SHARE, _SENSITIVITY_SHARE = 0.15, 0.2
+_SECONDS_FOR_PINS = 60.0
 
 OnCandidate = Callable[[SearchReport], None]
 OnOutlook = Callable[[Outlook], None]
@@ -215,26 +217,34 @@ class _Run:
         stopped = loop.run(progress.part(0.1, 1.0), cancel)
         self._log(f"Ended: {stopped}.")
         number = chosen(study, loop.entries, self._limits)
-        binding: list[Relaxation] = []
-        if number is not None:
-            binding = [
-                *budget_relaxations(study, loop.entries, number, task),
-                *pin_relaxations(
-                    study,
-                    loop.entries[number - 1],
-                    space,
-                    partial(Template, study, self._graph, self._means.registry),
-                    stand_ins,
-                    self._limits,
-                    cancel,
-                ),
-            ]
-        numbers = range(1, len(loop.entries) + 1)
-        others = {place: tuple(held_back(study, loop.entries, place, task)) for place in numbers}
+        bindings = self._bindings(study, loop.entries, number, task, space, stand_ins, cancel)
         progress.update(1.0)
+        binding = [] if number is None else list(bindings[number])
         report = self._report(loop.entries, self._journal.failed, binding, stopped)
-        bindings = others if number is None else {**others, number: tuple(binding)}
         return self._written(report.model_copy(update={"bindings": bindings}))
+
+    def _bindings(
+        self,
+        study: Study,
+        entries: list[Entry],
+        best: int | None,
+        task: SearchTask,
+        space: Space,
+        stand_ins: StandIns,
+        cancel: CancelToken,
+    ) -> dict[int, tuple[Relaxation, ...]]:
+        """Return what holds each candidate back, by number: budgets of all, and pins as far as a minute goes."""
+        began = time.monotonic()
+        template = partial(Template, study, self._graph, self._means.registry)
+        found = {}
+        for place in sorted(range(1, len(entries) + 1), key=lambda place: place != best):
+            budgets = budget_relaxations if place == best else held_back
+            pins: list[Relaxation] = []
+            # The best is asked whatever it takes; each other one builds and times structures of its own.
+            if place == best or time.monotonic() - began < _SECONDS_FOR_PINS:
+                pins = pin_relaxations(study, entries[place - 1], space, template, stand_ins, self._limits, cancel)
+            found[place] = (*budgets(study, entries, place, task), *pins)
+        return dict(sorted(found.items()))
 
     def _report_so_far(self, entries: list[Entry]) -> None:
         self._on_candidate(self._report(entries, self._journal.failed, [], ""))
