@@ -19,6 +19,8 @@ from workbench.methods.search.space import Proposal, Space
 
 # Hope for this share of a standard deviation: what is uncertain may turn out well, and is then learned of.
 _HOPE = 0.3
+# A budget is surely broken where even so many standard deviations less would break it.
+_SURELY = 2.0
 # So many candidates are built that are foretold to break a budget, to see whether they do.
 _MOST_MISSES = 3
 
@@ -89,17 +91,18 @@ class SearchTask:
         hoped = means[:, : 1 + len(self.costs)].copy()
         hoped[:, 0] -= _HOPE * deviations[:, 0]
         known = self.measured()
+        limits = np.array([self.limits.get(name, np.inf) for name in self.forecast.costs])
+        broken = np.any(means[:, 1:] - _SURELY * deviations[:, 1:] > limits, axis=1).tolist()
         return [
-            0.0 if self.surely_beyond(proposal) else gain(tuple(map(float, point)), known, self.reference)
-            for proposal, point in zip(proposals, hoped, strict=True)
+            0.0 if beyond_it else gain(tuple(map(float, point)), known, self.reference)
+            for point, beyond_it in zip(hoped, broken, strict=True)
         ]
 
     def surely_beyond(self, proposal: Proposal) -> tuple[Cost, float] | None:
         """Return a cost whose budget a proposal surely breaks, and its foretold share; None if it may keep them all."""
         means, deviations = self.forecast.points([proposal])
         for place, name in enumerate(self.forecast.costs, 1):
-            limit = self.limits.get(name)
-            if limit is not None and means[0, place] - 2 * deviations[0, place] > limit:
+            if means[0, place] - _SURELY * deviations[0, place] > self.limits.get(name, np.inf):
                 return name, float(means[0, place])
         return None
 
