@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from workbench.api import (
     ACTIVATION_BITS,
@@ -31,6 +31,7 @@ class Quantization(Method):
     stage: ClassVar[Stage] = Stage.QUANTIZE
     knobs: ClassVar[tuple[Knob, ...]] = (WEIGHT_BITS, ACTIVATION_BITS)
     needs_data: ClassVar[bool] = True
+    within_16_bits: ClassVar[tuple[Mapping[str, Any], ...]] = ({"reduce_range": True}, {"activation_type": "int8"})
     Parameters: ClassVar[type[Parameters]] = QuantizationParameters
     # Binary weights and activations need a rule of their own, which not every method has.
     least_bits: ClassVar[int] = 2
@@ -119,6 +120,16 @@ class Quantization(Method):
                 "integer kernels: look at the prediction before the run, or take weight_scheme symmetric"
             )
         return tuple(found)
+
+    def saturating(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
+        """Return the layers with unsigned data and weights of 8 bits: fewer of either stay within."""
+        if self.parameters.reduce_range or self.parameters.activation_type == "int8":
+            return ()
+        return tuple(
+            name
+            for name, bits in requested_bits(graph, plan)[0].items()
+            if bits.weight_bits == bits.activation_bits == 8 and graph.node(name).op in INTEGER_LAYERS
+        )
 
     def outline(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> ModelGraph | None:
         """Return the file that one made-up sample and the nearest levels lead to: the same nodes and number formats.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.fakes.method_tools import registry_of
 from tests.fakes.methods import NoTraining, RoundWeights, Shake, registry
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.data_description import DataDescription
@@ -20,7 +21,7 @@ from workbench.engines.inference_ort import OrtEngine
 from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph
 from workbench.methods.method import MethodResult, Tools
-from workbench.methods.pipeline import PipelineResult, run_recipe
+from workbench.methods.pipeline import PipelineResult, prepare, run_recipe
 from workbench.methods.registry import MethodRegistry
 from workbench.methods.step_cache import StepCache
 
@@ -312,3 +313,25 @@ class TestCache:
         recipe = Recipe(steps=steps("test.cut_short"))
         run(small_cnn, recipe, engine, known, cache=cache, cancel=cancel)
         assert cache.size_bytes() == 0
+
+
+def test_saturating_sums_are_told_before_the_run_where_the_processor_has_them(
+    small_cnn: ModelGraph, labelled: DataDescription
+) -> None:
+    def told(exact: bool | None, bits: int = 8, **parameters: Any) -> list[str]:
+        recipe = Recipe(
+            data=labelled,
+            plan=Plan(default={"weight_bits": bits, "activation_bits": 8}),
+            steps=steps("quantize.ptq", **parameters),
+        )
+        engine = OrtEngine(threads=1, integer_dot_products=exact)
+        warnings = prepare(small_cnn, recipe, registry_of("quantize"), engine).warnings
+        return [warning for warning in warnings if "saturate" in warning]
+
+    (warning,) = told(exact=False)
+    assert warning.startswith("step 1: this processor adds pairs")
+    assert "3 layer(s) can exceed (Conv_0, Conv_2, Gemm_7)" in warning
+    assert warning.endswith("Set reduce_range or activation_type to int8.")
+    assert told(exact=True) == told(exact=None) == []
+    assert told(exact=False, bits=7) == told(exact=False, reduce_range=True) == []
+    assert told(exact=False, activation_type="int8") == []

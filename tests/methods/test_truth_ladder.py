@@ -13,7 +13,7 @@ from workbench.api import CancelledError, CancelToken, ModelGraph
 from workbench.data.dataset import Dataset, open_split
 from workbench.domain.data_description import DataDescription
 from workbench.domain.knobs import FIRST_PARTY_KNOBS
-from workbench.domain.ladder import IDENTICAL_DB
+from workbench.domain.ladder import IDENTICAL_DB, LadderReport
 from workbench.domain.plan import Plan, resolve
 from workbench.domain.recipe import Step
 from workbench.engines.contracts import Inputs
@@ -28,13 +28,13 @@ from workbench.methods.truth_ladder import Ladder
 
 @pytest.fixture(scope="module")
 def quantized(small_cnn: ModelGraph, engine: OrtEngine, labelled: DataDescription) -> ModelGraph:
-    """The small network in W8A8, calibrated on its own samples."""
+    """The small network in W8A8, calibrated on its own samples; no sum of it saturates on any processor."""
     plan = resolve(
         Plan(default={"weight_bits": 8, "activation_bits": 8}),
         {layer.name: layer.knobs for layer in find_layers(small_cnn)},
         FIRST_PARTY_KNOBS,
     )
-    method = registry_of("quantize").instantiate(Step(method="quantize.ptq"))
+    method = registry_of("quantize").instantiate(Step(method="quantize.ptq", parameters={"reduce_range": True}))
     data = RecipeData(labelled, small_cnn.inputs, engine, small_cnn, seed=0)
     return method.apply(small_cnn, plan, tools(small_cnn, data)).graph
 
@@ -134,19 +134,27 @@ def test_a_float_file_is_compared_where_values_exist_in_every_execution(
 
 
 def test_saturation_is_only_feared_without_integer_dot_products(
-    engine: OrtEngine, file: Path, dataset: Dataset, quantized: ModelGraph
+    tmp_path: Path, file: Path, dataset: Dataset, quantized: ModelGraph
 ) -> None:
-    training = TorchEngine(threads=1)
-    assert Ladder(engine, training, integer_dot_products=True).climb(file, dataset).saturating == ()
-    feared = Ladder(engine, training, integer_dot_products=False).climb(file, dataset).saturating
-    # Two weights of 64 steps already exceed it, and each channel's largest has 127.
-    assert feared == saturating_layers(quantized) != ()
-    narrow = {
-        name: (np.asarray(quantized.constant(name)) // 4).astype(np.int8)
+    # Two weights of 65 steps exceed it with the largest data; here each channel's largest has 63.
+    wide = {
+        name: (np.asarray(quantized.constant(name)) * 2).astype(np.int8)
         for name in quantized.initializers
         if quantized.value(name).dtype == "int8" and len(quantized.constant_shape(name) or ()) > 1
     }
-    assert saturating_layers(quantized.with_initializers(narrow)) == ()
+    wider = quantized.with_initializers(wide)
+    save_model(wider, tmp_path / "wider.onnx")
+
+    def climbed(path: Path, exact: bool | None) -> LadderReport:
+        engine = OrtEngine(threads=1, integer_dot_products=exact)
+        return Ladder(engine, TorchEngine(threads=1)).climb(path, dataset, compared_samples=16)
+
+    assert climbed(tmp_path / "wider.onnx", exact=True).saturating == ()
+    assert climbed(tmp_path / "wider.onnx", exact=None).saturating == ()
+    feared = climbed(tmp_path / "wider.onnx", exact=False)
+    assert feared.saturating == saturating_layers(wider) != ()
+    assert f"({', '.join(feared.saturating)}): results saturate" in feared.verdict
+    assert climbed(file, exact=False).saturating == ()
 
 
 def test_cancel_ends_the_climb(engine: OrtEngine, file: Path, dataset: Dataset) -> None:

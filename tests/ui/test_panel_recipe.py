@@ -13,7 +13,7 @@ from tests.fakes.runner import FakeRunner
 from workbench.domain.recipe import Step
 from workbench.domain.reports import Drawing, DrawnNode
 from workbench.methods.recipe_file import read_recipe
-from workbench.project.commands import SetSteps
+from workbench.project.commands import ReplaceRecipe, SetSteps
 from workbench.project.document import Document
 from workbench.project.state import ProjectState
 from workbench.ui.bridge import JobsBridge
@@ -22,6 +22,7 @@ from workbench.ui.panels.parameter_form import ParameterForm
 from workbench.ui.panels.recipe import RecipePanel
 from workbench.ui.session import Session
 from workbench.ui.theme import Theme
+from workbench.ui.workflow import steps_for
 
 
 class Desk:
@@ -114,6 +115,41 @@ def test_a_model_in_integers_is_kept_or_turned_back_to_float_first(qtbot, tmp_pa
     assert all(row.remedy is None for row in desk.panel.steps.rows)
     desk.session.document.undo()
     assert desk.steps == ["prune.l1", "train.finetune", "quantize.ptq"]
+    desk.bridge.close()
+
+
+def test_where_8_bit_sums_saturate_a_step_offers_a_way_out_and_new_ones_take_it(qtbot, tmp_path):
+    state = resnet20_state()
+    bits = {"weight_bits": 8, "activation_bits": 8}
+    state = state.model_copy(update={"plan": state.plan.model_copy(update={"default": bits})})
+    desk = Desk(state, tmp_path, qtbot)
+    assert all(row.remedy is None for row in desk.panel.steps.rows)
+    ways = {"reduce_range": True}, {"activation_type": "int8"}
+    desk.session.methods = tuple(
+        method.model_copy(update={"within_16_bits": ways if method.id == "quantize.ptq" else ()})
+        for method in desk.session.methods
+    )
+    desk.session.methodsChanged.emit()
+    rows = desk.panel.steps.rows
+    assert [row.remedy is not None for row in rows] == [False, False, True]
+    assert "results saturate" in rows[2].view.warnings[-1]
+    rows[2].remedy.click()
+    assert desk.steps == ["prune.l1", "train.finetune", "quantize.ptq"]
+    assert desk.session.state.steps[2].parameters["reduce_range"] is True
+    assert all(row.remedy is None for row in desk.panel.steps.rows)
+    desk.session.document.undo()
+    step = desk.session.state.steps[2]
+    signed = step.model_copy(update={"parameters": {"activation_type": "int8"}})
+    desk.session.do(SetSteps((*desk.session.state.steps[:2], signed), title="Signed"))
+    assert all(row.remedy is None for row in desk.panel.steps.rows)
+    desk.panel.add_step("quantize.ptq")
+    assert desk.session.state.steps[-1].parameters == {"reduce_range": True}
+    desk.panel.apply_preset(PRESETS[0])
+    assert desk.session.state.steps[0].parameters == {"reduce_range": True}
+    desk.session.do(SetSteps((), title="None"))
+    assert steps_for(desk.session.state.plan, (), desk.session.methods)[-1].parameters == {"reduce_range": True}
+    desk.session.do(ReplaceRecipe(state.plan.model_copy(update={"default": {"weight_bits": 4}}), (step,), title="Four"))
+    assert desk.panel.steps.rows[0].remedy is None
     desk.bridge.close()
 
 

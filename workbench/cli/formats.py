@@ -149,11 +149,6 @@ def ladder(report: LadderReport) -> str:
         table(["node", "operator", "torch: dB", "largest", "as deployed: dB", "largest", ""], rows, right=(2, 3, 4, 5)),
         report.verdict,
     ]
-    if report.saturating:
-        lines.append(
-            f"This processor adds pairs of 8-bit products in 16 bits, which {len(report.saturating)} layer(s) can "
-            f"exceed: {', '.join(report.saturating[:3])}"
-        )
     lines.extend(f"note: {note}" for note in report.notes)
     return "\n".join(lines)
 

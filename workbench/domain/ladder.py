@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from workbench.domain.integer_sums import saturation
 from workbench.domain.measurements import MetricMeasurement
 
 RungName = Literal["simulated", "literal", "deployed"]
@@ -106,16 +107,18 @@ class LadderReport(_Value):
 
     @property
     def verdict(self) -> str:
-        """What the ladder says, in one sentence."""
+        """What the ladder says, in a sentence or two."""
         parted = [
             f"{RUNG_TITLES[name]} parts from the execution before it at node {node}"
             for name, node in _partings(self)
             if node is not None
         ]
-        if parted:
-            return ". ".join(parted) + "."
         executed = [rung for rung in self.rungs if rung.metric is not None]
-        return f"The {len(executed)} executions agree: none falls suddenly below {self.parts_below_db:g} dB."
+        agree = f"The {len(executed)} executions agree: none falls suddenly below {self.parts_below_db:g} dB."
+        said = [". ".join(parted) + "." if parted else agree]
+        if self.saturating:
+            said.append(saturation(self.saturating))
+        return " ".join(said)
 
 
 def _partings(report: LadderReport) -> tuple[tuple[RungName, str | None], ...]:

@@ -321,6 +321,8 @@ class ParameterSchema(_Report):
 
     Attributes:
         refused: By knob the values that it can honour on no layer, each with why.
+        within_16_bits: Parameters, the best first, each of which keeps 8-bit results from saturating on the computer
+            that lists it; none where they don't anyway.
     """
 
     id: str
@@ -333,6 +335,7 @@ class ParameterSchema(_Report):
     json_schema: dict[str, Any] = Field(default_factory=dict)
     plugin: str = ""
     refused: dict[str, tuple[tuple[Setting, str], ...]] = Field(default_factory=dict)
+    within_16_bits: tuple[dict[str, Any], ...] = ()
 
 
 class DemoReport(_Report):

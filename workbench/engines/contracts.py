@@ -131,6 +131,11 @@ class Replay(Protocol):
 class InferenceEngine(Protocol):
     """Runs, measures and calibrates a graph exactly as it will be deployed."""
 
+    @property
+    def integer_dot_products(self) -> bool | None:
+        """Whether products of 8-bit integers are added in 32 bits here, or in pairs in 16; None if not known."""
+        ...
+
     def replay(
         self,
         original: ModelGraph,

@@ -127,6 +127,8 @@ class Method(ABC):
         needs_data: Whether it needs training or calibration samples.
         in_sweeps: Parameters that sweeps take unless they are told otherwise: without what mends a whole model's damage
             at a cost that a single trial does not bear.
+        within_16_bits: Parameters, the best first, each of which keeps sums of two products of 8-bit integers within 16
+            bits, as processors without integer dot products add them; none where a method makes no such sums.
         version: Part of the cache key; raise it when the same input gives another result.
     """
 
@@ -138,6 +140,7 @@ class Method(ABC):
     knobs: ClassVar[tuple[Knob, ...]] = ()
     needs_data: ClassVar[bool] = False
     in_sweeps: ClassVar[Mapping[str, Any]] = {}
+    within_16_bits: ClassVar[tuple[Mapping[str, Any], ...]] = ()
     version: ClassVar[int] = 1
     Parameters: ClassVar[type[BaseModel]] = Parameters
 
@@ -177,6 +180,10 @@ class Method(ABC):
         Raises:
             RecipeError: a setting that this method can't honour, naming layer, knob and reason.
         """
+        return ()
+
+    def saturating(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
+        """Return the layers in whose result two products of 8-bit integers can add up to more than 16 bits."""
         return ()
 
     def foreseen(self, graph: ModelGraph) -> ModelGraph:

@@ -14,6 +14,7 @@ import numpy as np
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.data_description import DataDescription
 from workbench.domain.errors import RecipeError, StorageError
+from workbench.domain.integer_sums import saturation
 from workbench.domain.plan import LayerSettings, resolve
 from workbench.domain.recipe import Recipe
 from workbench.domain.reports import StepReport
@@ -92,6 +93,8 @@ def prepare(
     for index, method in methods:
         with naming(registry.get(method.id), f"step {index + 1}"):
             warnings.extend(method.check(graph, settings))
+            if inference.integer_dot_products is False and (layers := method.saturating(graph, settings)):
+                warnings.append(saturation(layers, method.within_16_bits, f"step {index + 1}"))
             needed = method.requirements(graph)
             samples = max(samples, method.calibrates_on(graph))
             foreseen = method.foreseen(graph)

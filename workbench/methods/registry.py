@@ -153,6 +153,7 @@ def _described(entry: Registered) -> ParameterSchema:
                 for knob in entry.method.knobs
                 if (values := entry.method.refused(knob))
             },
+            within_16_bits=tuple(dict(way) for way in entry.method.within_16_bits),
         )
         json.dumps([schema.model_dump(mode="json"), [asdict(knob) for knob in entry.method.knobs]], allow_nan=False)
     except Exception as error:  # the border to foreign code: one method's mistake must not cost the list of all

@@ -39,13 +39,10 @@ class Ladder:
 
     Attributes:
         inference, training: The engines.
-        integer_dot_products: Whether the processor multiplies 8-bit integers into 32 bits; without, sums of pairs may
-            saturate. None where that is not known.
     """
 
     inference: InferenceEngine
     training: TrainingEngine
-    integer_dot_products: bool | None = True
 
     def climb(
         self,
@@ -121,7 +118,7 @@ class Ladder:
             parts_below_db=PARTS_BELOW_DB,
             parts_literal=first_parting(values, "literal"),
             parts_deployed=first_parting(values, "deployed"),
-            saturating=() if self.integer_dot_products else saturating_layers(graph),
+            saturating=saturating_layers(graph) if self.inference.integer_dot_products is False else (),
             notes=tuple(compared.notes),
         )
 

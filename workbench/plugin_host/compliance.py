@@ -160,6 +160,7 @@ class _Suite:
             ("reports progress", trial.progress_reported),
             ("honours cancel", trial.cancel_honoured),
             ("reports in JSON", trial.report_in_json),
+            ("8-bit sums stay within 16 bits where it says so", trial.within_16_bits),
         )
         start = len(self._checks) / (len(steps) * count + 4)
         part = self._progress.part(min(start, 1.0), min(start + 1 / count, 1.0), method.id)

@@ -12,10 +12,11 @@ from pydantic import ValidationError
 from workbench.domain.cancel import CancelToken, Progress
 from workbench.domain.data_description import DataDescription
 from workbench.domain.errors import CancelledError
-from workbench.domain.knobs import Knob, Setting
+from workbench.domain.knobs import ACTIVATION_BITS, WEIGHT_BITS, Knob, Setting
 from workbench.domain.plan import LayerSettings, Plan, resolve
 from workbench.engines.contracts import InferenceEngine, TrainingEngine
 from workbench.graph.check import check
+from workbench.graph.compared_values import saturating_layers
 from workbench.graph.model import ModelGraph
 from workbench.graph.trial_graph import INPUT_SHAPE, trial_graph
 from workbench.methods.applicability import layer_knobs
@@ -186,6 +187,20 @@ class Trial:
             raise Rejected(f"details are not JSON: {error}") from error
         return f"{len(result.notes)} notes, {len(result.details)} details"
 
+    def within_16_bits(self) -> str:
+        """Check that each of the ways to keep sums of 8-bit products within 16 bits does so."""
+        eights = {WEIGHT_BITS.name: 8, ACTIVATION_BITS.name: 8}
+        bits = {knob.name: eights[knob.name] for knob in self._method.knobs if knob.name in eights}
+        for way in self._method.within_16_bits:
+            instance = self._method(self._method.Parameters.model_validate({**self._parameters, **way}))
+            settings = self._settings(bits)
+            if layers := instance.saturating(self._graph, settings):
+                raise Rejected(f"with {dict(way)} it says itself that {layers[0]} can exceed 16 bits")
+            graph = instance.apply(self._graph, settings, self._tools([])).graph
+            if layers := saturating_layers(graph):
+                raise Rejected(f"with {dict(way)} {layers[0]} can exceed 16 bits")
+        return f"{len(self._method.within_16_bits)} ways" if self._method.within_16_bits else "makes no such sums"
+
     def _ran(self) -> MethodResult:
         if self._result is None:
             raise Rejected("it could not be tried, because the method did not run")
@@ -194,8 +209,8 @@ class Trial:
     def _instance(self) -> Method:
         return self._method(self._method.Parameters.model_validate(self._parameters))
 
-    def _settings(self) -> LayerSettings:
-        default = {knob.name: _medium(knob) for knob in self._method.knobs} | self._chosen
+    def _settings(self, others: Mapping[str, Setting] | None = None) -> LayerSettings:
+        default = {knob.name: _medium(knob) for knob in self._method.knobs} | self._chosen | dict(others or {})
         return resolve(Plan(default=default), layer_knobs(self._graph, self._registry), self._registry.knobs)
 
     def _tools(self, fractions: list[float], token: CancelToken | None = None) -> Tools:

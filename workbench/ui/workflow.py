@@ -40,14 +40,27 @@ def steps_for(plan: Plan, steps: tuple[Step, ...], methods: tuple[ParameterSchem
         offered.sort(key=lambda method: (method.id not in RECOMMENDED, method.id))
         if stage == "train":
             pruned = any(step.method.startswith("prune.") for step in chosen)
-            chosen.extend(Step(method=method.id) for method in offered[:1] if pruned)
+            chosen.extend(new_step(method) for method in offered[:1] if pruned)
             continue
         unread = set(used)
         for method in offered:
             if unread & set(method.knobs):
-                chosen.append(Step(method=method.id))
+                chosen.append(new_step(method))
                 unread -= set(method.knobs)
     return tuple(chosen)
+
+
+def new_step(method: ParameterSchema) -> Step:
+    """Return a step of a method as it is put into a recipe: defaults, and what this computer's integers ask for."""
+    return Step(method=method.id, parameters=dict(method.within_16_bits[0]) if method.within_16_bits else {})
+
+
+def as_put_in(steps: Iterable[Step], methods: Iterable[ParameterSchema]) -> tuple[Step, ...]:
+    """Return a preset's steps with what `new_step` gives those of its methods; the preset's own word stands."""
+    known = {method.id: new_step(method).parameters for method in methods}
+    return tuple(
+        step.model_copy(update={"parameters": {**known.get(step.method, {}), **step.parameters}}) for step in steps
+    )
 
 
 def known_knobs(listed: Iterable[Mapping[str, Any]]) -> tuple[Knob, ...]:

@@ -29,9 +29,10 @@ from workbench.graph.model import ModelGraph
 @cache
 def inference_engine() -> InferenceEngine:
     """Return this process's ONNX Runtime engine."""
+    from workbench.devices.processor import integer_dot_products
     from workbench.engines.inference_ort import OrtEngine
 
-    return OrtEngine()
+    return OrtEngine(integer_dot_products=integer_dot_products())
 
 
 @cache

@@ -13,7 +13,6 @@ from workbench.data.dataset import Dataset, open_split
 from workbench.data.fit import check_fit
 from workbench.data.preview import data_preview, sample_preview
 from workbench.data.readers.array_headers import list_arrays
-from workbench.devices.processor import integer_dot_products
 from workbench.domain.data_description import DataDescription
 from workbench.domain.errors import BadInputError, DataError
 from workbench.domain.measurements import LatencyReport
@@ -65,7 +64,7 @@ def climb_ladder(spec: LadderJob, context: JobContext) -> dict[str, Any]:
     if spec.compared_samples < 1:
         raise BadInputError(f"compared_samples is {spec.compared_samples}", expected="at least 1")
     # Rounding is many short steps; on two threads each waits for the slower core: 40 times longer beside other work.
-    ladder = Ladder(inference_engine(), DeferredTrainingEngine(threads=1), integer_dot_products())
+    ladder = Ladder(inference_engine(), DeferredTrainingEngine(threads=1))
     report = ladder.climb(
         path,
         test_data(spec.data, graph),

@@ -25,6 +25,7 @@ def list_methods(spec: ListMethodsJob, context: JobContext) -> dict[str, Any]:
     "strategies": [OfferedStrategy], "failures": [error]}; the program's own metrics and readers come first.
     """
     registry, failures = installed_methods()
+    saturates = inference_engine().integer_dot_products is False
     offered_metrics = (
         OfferedMetric(name=m.name, title=m.title, plugin=metric_owner(m.name) or "", against=m.against)
         for m in metrics()
@@ -40,7 +41,10 @@ def list_methods(spec: ListMethodsJob, context: JobContext) -> dict[str, Any]:
         for r in readers()
     )
     return {
-        "methods": [schema.model_dump(mode="json") for schema in registry.schemas()],
+        "methods": [
+            schema.model_dump(mode="json", exclude=None if saturates else {"within_16_bits"})
+            for schema in registry.schemas()
+        ],
         "knobs": [asdict(knob) for knob in registry.knobs],
         "metrics": [metric.model_dump(mode="json") for metric in offered_metrics],
         "readers": [reader.model_dump(mode="json") for reader in offered_readers],

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from workbench.devices.kernel_book import KernelBook
+from workbench.domain.integer_sums import saturation
 from workbench.domain.knobs import ACTIVATION_BITS, WEIGHT_BITS
 from workbench.domain.measurements import LatencyReport, ModelLatency
 from workbench.domain.preflight import INTEGER_FORMS, PACKED_BITS, KernelForm, KernelTime, LayerOutlook, Preflight
@@ -40,12 +41,13 @@ def foretell(spec: PreflightJob, context: JobContext) -> dict[str, Any]:
     path = onnx_file(spec.model, context, spec.model_sha256)
     check_measurable(path, device=spec.recipe.device, batch=spec.batch, dimensions=spec.dimensions)
     graph = runnable_model(path)
+    registry = loaded_methods(context)
     progress = context.progress
     progress.update(0.0, "making a stand-in")
     made = outline(
         graph,
         spec.recipe,
-        loaded_methods(context),
+        registry,
         inference_engine(),
         DeferredTrainingEngine(threads=1),
         dimensions=spec.dimensions,
@@ -75,7 +77,9 @@ def foretell(spec: PreflightJob, context: JobContext) -> dict[str, Any]:
             ),
         )
     outlooks = tuple(_outlooks(made, shapes, kernels))
-    return _foretold(spec, made, outlooks, report).model_dump(mode="json")
+    methods = [registry.get(step.method).method for step in spec.recipe.steps if step.enabled]
+    ways_out = next((method.within_16_bits for method in methods if method.within_16_bits), ())
+    return _foretold(spec, made, outlooks, report, ways_out).model_dump(mode="json")
 
 
 def _kernels(
@@ -101,7 +105,11 @@ def _shapes(graph: ModelGraph, spec: PreflightJob) -> dict[str, KernelShape]:
 
 
 def _foretold(
-    spec: PreflightJob, made: Outline, outlooks: tuple[LayerOutlook, ...], report: LatencyReport
+    spec: PreflightJob,
+    made: Outline,
+    outlooks: tuple[LayerOutlook, ...],
+    report: LatencyReport,
+    ways_out: Sequence[Mapping[str, Any]],
 ) -> Preflight:
     original = report.models[0].latency_ms
     predicted = ratio = quantizing = layout = None
@@ -130,9 +138,9 @@ def _foretold(
         noise=report.noise,
     )
     exact = device_named(spec.recipe.device).check().integer_dot_products
-    saturating = () if exact else saturating_layers(made.graph)
+    saturating = saturating_layers(made.graph) if exact is False else ()
     uneven = layers_with_zero_points(made.graph)
-    return foretold.model_copy(update={"warnings": tuple(_warnings(foretold, saturating, uneven))})
+    return foretold.model_copy(update={"warnings": tuple(_warnings(foretold, saturating, uneven, ways_out))})
 
 
 def _share(model: ModelLatency, ops: frozenset[str]) -> float:
@@ -184,7 +192,12 @@ def _form(graph: ModelGraph, layer: str) -> KernelForm:
     return "float32"
 
 
-def _warnings(foretold: Preflight, saturating: tuple[str, ...], uneven: tuple[str, ...]) -> list[str]:
+def _warnings(
+    foretold: Preflight,
+    saturating: tuple[str, ...],
+    uneven: tuple[str, ...],
+    ways_out: Sequence[Mapping[str, Any]],
+) -> list[str]:
     found = []
     slow = [entry for entry in foretold.layers if entry.slower and entry.form != "float32"]
     integers = [entry for entry in foretold.layers if entry.form in INTEGER_FORMS]
@@ -209,10 +222,7 @@ def _warnings(foretold: Preflight, saturating: tuple[str, ...], uneven: tuple[st
             "Between other integer layers they may still pay, because nothing is converted."
         )
     if saturating:
-        found.append(
-            f"This processor adds pairs of 8-bit products in 16 bits, which {len(saturating)} layer(s) can exceed "
-            f"({', '.join(saturating[:3])}): results saturate. Set reduce_range, or activation_type to int8."
-        )
+        found.append(saturation(saturating, ways_out))
     if uneven:
         found.append(
             f"The weights of {len(uneven)} layer(s) have zero points ({', '.join(uneven[:3])}), which costs the "

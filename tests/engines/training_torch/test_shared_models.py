@@ -22,8 +22,8 @@ UNSUPPORTED = {
 REFUSED = {"edge_ext_missing", "edge_noopset", "finn_cybsec", "sr_with_prepost_op18"}
 # The runtime's own rounding: half precision; InstanceNormalization over 640,000 positions (1.1e-4 off in the first
 # layer when checked in float64, where torch is 9e-8 off), in a network that amplifies it.
-# magika: both runtimes are 4e-4 off the result in float64.
-TOLERANCE = {"squeezenet_fp16": 1e-3, "style_candy_op7": 5e-3, "magika_standard_v3_3": 2e-3}
+# magika: both runtimes are 4e-4 off the result in float64. yolox_nano without AVX-512: both 0.8e-4 of the largest.
+TOLERANCE = {"yolox_nano": 2e-4, "squeezenet_fp16": 1e-3, "style_candy_op7": 5e-3, "magika_standard_v3_3": 2e-3}
 SIGNALS = {"basic_pitch_nmp"}  # sound has no offset; with one, its logarithms amplify the last bits
 SIZES = {"height": 64, "width": 96, "length": 16, "max_seq_len_in_batch": 8, "past_seq_len": 3, "total_seq_len": 8}
 SHAPES = {("ppocr_v1_det", "image"): (1, 3, 64, 64), ("silero_vad", "input"): (2, 512)}

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from workbench.api import ModelGraph
+from workbench.domain.data_description import DataDescription
 from workbench.domain.errors import RecipeError
+from workbench.domain.recipe import Step
 from workbench.domain.study import Study
 from workbench.methods.registry import MethodRegistry
 from workbench.methods.search.forming import form_space
@@ -180,3 +182,16 @@ def test_trainings_side_by_side_share_the_cores_and_their_recipes_say_so(chain, 
     assert threads(workers=3) == [None, None, 2, None]
     named = [*STEPS[:2], {"method": "train.finetune", "parameters": {"epochs": 2, "threads": 1}}, STEPS[3]]
     assert threads(workers=3, steps=named) == [None, None, 1, None]
+
+
+def test_steps_that_a_search_fills_in_stay_within_what_the_processor_adds(
+    chain: ModelGraph, registry: MethodRegistry, labelled: DataDescription
+) -> None:
+    def integers(exact: bool | None) -> dict[str, object]:
+        study = completed(Study(data=labelled), chain, registry, integer_dot_products=exact)
+        return next(step.parameters for step in study.steps if step.method == "quantize.ptq")
+
+    assert integers(exact=False) == {"reduce_range": True}
+    assert integers(exact=True) == integers(exact=None) == {}
+    named = Study(data=labelled, steps=(Step(method="quantize.ptq"),))
+    assert completed(named, chain, registry, integer_dot_products=False).steps == named.steps, "what is named stays"

@@ -31,10 +31,10 @@ def executed(graph, tmp_path: Path) -> Counter:
     return Counter(node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node)
 
 
-def sqnr_db(graph, quantized, inputs) -> float:
+def sqnr_db(graph, quantized, inputs, *, optimize=True) -> float:
     (name,) = [info.name for info in graph.outputs]
     exact = open_session(graph, threads=1).run(inputs)[name].astype(np.float64)
-    error = open_session(quantized, threads=1).run(inputs)[name] - exact
+    error = open_session(quantized, threads=1, optimize=optimize).run(inputs)[name] - exact
     return float(10 * np.log10((exact**2).sum() / (error**2).sum()))
 
 
@@ -152,10 +152,11 @@ def test_low_bits_stay_on_integer_kernels_and_within_their_levels(quantize, smal
 
 def test_more_bits_are_closer(quantize, small_cnn):
     inputs = quantize.tools(small_cnn).data.inputs
-    results = [
-        sqnr_db(small_cnn, quantize(small_cnn, {"weight_bits": bits, "activation_bits": bits}).graph, inputs)
-        for bits in (2, 4, 6, 8)
-    ]
+    results = []
+    for bits in (2, 4, 6, 8):
+        result = quantize(small_cnn, {"weight_bits": bits, "activation_bits": bits}).graph
+        # Node by node, where 8-bit sums saturate on no processor.
+        results.append(sqnr_db(small_cnn, result, inputs, optimize=False))
     assert results == sorted(results)
 
 
@@ -286,7 +287,7 @@ def test_layers_that_share_a_weight_must_agree(quantize, graph_from):
     )
     with pytest.raises(RecipeError, match=r"MatMul_2.* is 4, but layer 'MatMul_0' shares the weight 'w' at 8"):
         quantize.check(graph, W8A8, {"MatMul_2": {"weight_bits": 4}})
-    assert sqnr_db(graph, quantize(graph, W8A8).graph, quantize.tools(graph).data.inputs) > 25
+    assert sqnr_db(graph, quantize(graph, W8A8, reduce_range=True).graph, quantize.tools(graph).data.inputs) > 25
 
 
 def test_no_data_for_activations(quantize, small_cnn):
@@ -316,8 +317,9 @@ def test_narrow_convolutions_are_padded_where_that_is_faster_and_compute_the_sam
         }""",
         {name: rng.normal(size=shape).astype(np.float32) / 5 for name, shape in shapes.items()},
     )
-    padded = quantize(graph, W8A8)
-    plain = quantize(graph, W8A8, pad_channels=False)
+    # Where sums saturate, what they come to depends on how a kernel pairs channels.
+    padded = quantize(graph, W8A8, reduce_range=True)
+    plain = quantize(graph, W8A8, reduce_range=True, pad_channels=False)
     # Nothing is gained where three channels are made of three, and so behind the layer that makes three of eleven.
     wider = {"w0": (16, 4, 3, 3), "w1": (16, 16, 3, 3), "w2": (3, 16, 3, 3)}
     for result, expected in ((padded, shapes | wider), (plain, shapes)):
@@ -325,7 +327,8 @@ def test_narrow_convolutions_are_padded_where_that_is_faster_and_compute_the_sam
     assert any("padded" in note for note in padded.notes)
     inputs = quantize.tools(graph).data.inputs
     outputs = [open_session(result.graph).run(inputs)["y"] for result in (padded, plain)]
-    np.testing.assert_array_equal(*outputs)
+    # The integers are the same; kernels may scale the last layer's sums in another order.
+    np.testing.assert_allclose(*outputs, rtol=1e-6)
 
 
 def test_resnet20_has_no_unfused_quantizer(quantize, shared, tmp_path):

@@ -21,10 +21,17 @@ class OrtEngine:
 
     Args:
         threads: Threads that sessions take where the caller asks for 0; 0 is all cores.
+        integer_dot_products: Whether this processor adds products of 8-bit integers in 32 bits; None if not known.
     """
 
-    def __init__(self, threads: int = 0) -> None:
+    def __init__(self, threads: int = 0, *, integer_dot_products: bool | None = None) -> None:
         self._threads = threads
+        self._integer_dot_products = integer_dot_products
+
+    @property
+    def integer_dot_products(self) -> bool | None:
+        """See InferenceEngine."""
+        return self._integer_dot_products
 
     def open(
         self,

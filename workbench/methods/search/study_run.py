@@ -131,7 +131,8 @@ class _Run:
         self._data = _description(study)
         self._test = _split(self._data, "test", self._graph)
         checked_metric(self._test)
-        self._study = completed(study, self._graph, means.registry)
+        exact = means.inference.integer_dot_products
+        self._study = completed(study, self._graph, means.registry, integer_dot_products=exact)
         self._space = form_space(self._graph, self._study, means.registry, means.paying)
         self._template = Template(self._study, self._graph, means.registry, self._space)
         self._strategy = make_strategy(self._study.strategy)

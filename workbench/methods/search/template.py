@@ -22,17 +22,26 @@ _DEPTH, _CHANNELS, _TRAINING, _QUANTIZATION = USUAL_STEPS
 _EPOCHS: Final = 4
 
 
-def completed(study: Study, graph: ModelGraph, registry: MethodRegistry) -> Study:
+def completed(
+    study: Study, graph: ModelGraph, registry: MethodRegistry, *, integer_dot_products: bool | None = None
+) -> Study:
     """Return the study with steps and knobs where it names none.
 
     Without steps: whole branches out, channels out, a brief training on labels and the original's outputs, and
     8-bit integers, as far as those methods are installed, the model has something for them and the data suffices.
     Without knobs: those that the steps read, bits alike on all layers.
 
+    Args:
+        study: What was asked.
+        graph: The original.
+        registry: The known methods.
+        integer_dot_products: Whether 8-bit products are added in 32 bits; where not, steps that it fills in stay within
+            16.
+
     Raises:
         RecipeError: nothing suits, an unknown method or parameter, or a knob that no step reads.
     """
-    steps = study.steps or _usual_steps(study, graph, registry)
+    steps = study.steps or _usual_steps(study, graph, registry, integer_dot_products)
     registry.instantiate_all(Recipe(steps=steps))
     read = {knob.name: knob for step in steps if step.enabled for knob in registry.get(step.method).method.knobs}
     knobs = dict(study.knobs)
@@ -50,7 +59,9 @@ def completed(study: Study, graph: ModelGraph, registry: MethodRegistry) -> Stud
     return study.model_copy(update={"steps": steps, "knobs": knobs})
 
 
-def _usual_steps(study: Study, graph: ModelGraph, registry: MethodRegistry) -> tuple[Step, ...]:
+def _usual_steps(
+    study: Study, graph: ModelGraph, registry: MethodRegistry, integer_dot_products: bool | None
+) -> tuple[Step, ...]:
     able = {knob for knobs in layer_knobs(graph, registry).values() for knob in knobs}
     trains = isinstance(study.data, DataDescription) and study.data.train is not None
     learns = trains and isinstance(study.data, DataDescription) and study.data.task != "outputs"
@@ -62,7 +73,8 @@ def _usual_steps(study: Study, graph: ModelGraph, registry: MethodRegistry) -> t
     if steps and _TRAINING in registry:
         steps.append(Step(method=_TRAINING, parameters={"epochs": _EPOCHS}))
     if trains and _QUANTIZATION in registry and {WEIGHT_BITS.name, ACTIVATION_BITS.name} & able:
-        steps.append(Step(method=_QUANTIZATION))
+        ways = registry.get(_QUANTIZATION).method.within_16_bits if integer_dot_products is False else ()
+        steps.append(Step(method=_QUANTIZATION, parameters=dict(ways[0]) if ways else {}))
     if not steps:
         raise RecipeError(
             "there are no steps that suit this model and data by themselves",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from workbench.domain.integer_operators import computes_in_integers
+from workbench.domain.knobs import ACTIVATION_BITS, WEIGHT_BITS, Knob, Setting
 from workbench.domain.recipe import Step
 from workbench.domain.reports import ParameterSchema
 from workbench.project.state import ProjectState
@@ -20,13 +21,28 @@ STAGES = ("decompose", "prune", "train", "quantize", "encode")
 
 
 @dataclass(frozen=True)
+class StepRemedy:
+    """What would mend the thing that a step's last warning says.
+
+    Attributes:
+        title, tooltip: Of the button.
+        first: A step to put before all others, or None.
+        instead: What this step becomes, or None.
+    """
+
+    title: str
+    tooltip: str
+    first: Step | None = None
+    instead: Step | None = None
+
+
+@dataclass(frozen=True)
 class StepView:
     """One step as the list shows it.
 
     Attributes:
         schema: None when no installed plugin brings the method.
-        remedy: A step that would mend what the last warning says if it came first, and what to call that; None if no
-            step would.
+        remedy: What would mend the thing that the last warning says, if anything would.
     """
 
     step: Step
@@ -34,7 +50,7 @@ class StepView:
     stage: str
     schema: ParameterSchema | None
     warnings: tuple[str, ...] = ()
-    remedy: tuple[Step, str] | None = None
+    remedy: StepRemedy | None = None
 
 
 @dataclass(frozen=True)
@@ -154,7 +170,33 @@ def _step(step: Step, state: ProjectState, known: dict[str, ParameterSchema], lo
         warnings.append(f"The plan sets none of {', '.join(schema.knobs)}: this step would change nothing")
     properties = schema.json_schema.get("properties", {})
     warnings.extend(f"{key} is not a parameter of this method" for key in step.parameters if key not in properties)
-    return StepView(step, schema.title, schema.stage, schema, tuple(warnings))
+    remedy = _within_16_bits(step, state, schema)
+    if remedy is not None:
+        warnings.append(
+            "This processor adds pairs of 8-bit products in 16 bits: with weights and activations of 8 bits results "
+            "saturate, which costs accuracy"
+        )
+    return StepView(step, schema.title, schema.stage, schema, tuple(warnings), remedy)
+
+
+def _within_16_bits(step: Step, state: ProjectState, schema: ParameterSchema) -> StepRemedy | None:
+    """Return the way out where the plan sets weights and activations of 8 bits, and the step does nothing about it."""
+    ways = schema.within_16_bits
+    if not step.enabled or not ways or any(way.items() <= step.parameters.items() for way in ways):
+        return None
+    if not all(_given(state, knob, 8) for knob in (WEIGHT_BITS, ACTIVATION_BITS)):
+        return None
+    properties = schema.json_schema.get("properties", {})
+    titles = [str(properties.get(name, {}).get("title", name)) for name in ways[0]]
+    instead = step.model_copy(update={"parameters": {**step.parameters, **ways[0]}})
+    settings = ", ".join(f"{name} = {value}" for name, value in ways[0].items())
+    return StepRemedy(" and ".join(titles), f"Set {settings} in this step", instead=instead)
+
+
+def _given(state: ProjectState, knob: Knob, value: Setting) -> bool:
+    """Whether the plan gives any layer a value."""
+    lines = (state.plan.default, *state.plan.layers.values())
+    return any(line.get(knob.name) == value for line in lines)
 
 
 def quantized_already(state: ProjectState) -> bool:
@@ -171,7 +213,7 @@ def _offering(view: StepView, before: Sequence[Step]) -> StepView:
     if any(step.enabled and step.method == BACK_TO_FLOAT.method for step in steps):
         return view
     text = "The model is quantized already: switch this step off to keep it so, or turn it back to float first"
-    remedy = (BACK_TO_FLOAT, "Put Back to float first")
+    remedy = StepRemedy("Put Back to float first", f"Add {BACK_TO_FLOAT.method} as the first step", first=BACK_TO_FLOAT)
     return replace(view, warnings=(*view.warnings, text), remedy=remedy)
 
 

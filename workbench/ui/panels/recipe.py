@@ -29,10 +29,11 @@ from workbench.domain.recipe import Evaluation, Step
 from workbench.methods.recipe_file import write_recipe
 from workbench.project.commands import ReplaceRecipe, SetRun, SetSteps
 from workbench.project.state import Change
+from workbench.ui import workflow
 from workbench.ui.files import open_recipe
 from workbench.ui.icons import icon
 from workbench.ui.models.method_choices import method_tip, stage_choices
-from workbench.ui.models.recipe_steps import PRESETS, Preset, StepView, moved, resolve_recipe
+from workbench.ui.models.recipe_steps import PRESETS, Preset, StepRemedy, StepView, moved, resolve_recipe
 from workbench.ui.panels.device_choice import DeviceChoice
 from workbench.ui.panels.empty_state import Pages
 from workbench.ui.panels.export import ask_path
@@ -144,7 +145,8 @@ class RecipePanel(QWidget):
         """Add a step to the end and open its form."""
         steps = self._session.state.steps
         self._opened = {len(steps)}
-        self.set_steps((*steps, Step(method=method)), f"Add {method}")
+        added = workflow.as_put_in((Step(method=method),), self._session.methods)
+        self.set_steps((*steps, *added), f"Add {method}")
         # The new card has its place only after the layout has seen it.
         QTimer.singleShot(0, self, self._show_last)
 
@@ -164,7 +166,8 @@ class RecipePanel(QWidget):
         plan = self._session.state.plan
         default = {**plan.default, **dict(preset.settings)}
         plan = plan.model_copy(update={"default": default})
-        self._session.do(ReplaceRecipe(plan, preset.steps, title=f"Preset: {preset.title}"))
+        steps = workflow.as_put_in(preset.steps, self._session.methods)
+        self._session.do(ReplaceRecipe(plan, steps, title=f"Preset: {preset.title}"))
 
     # --- within -------------------------------------------------------------------------------------------------
 
@@ -192,7 +195,7 @@ class RecipePanel(QWidget):
         row.parametersChanged.connect(partial(self._change, place, "parameters"))
         row.moveRequested.connect(lambda by: self.move_step(place, place + by))
         row.removeRequested.connect(partial(self._remove, place))
-        row.remedyRequested.connect(self._put_first)
+        row.remedyRequested.connect(partial(self._mend, place))
         row.duplicateRequested.connect(partial(self._duplicate, place))
         row.toggled.connect(partial(self._remember_opened, place))
         return row
@@ -206,9 +209,14 @@ class RecipePanel(QWidget):
         self.set_steps(tuple(steps), f"{verb} {steps[place].method}")
         self._quiet = False
 
-    def _put_first(self, step: Step) -> None:
-        self._opened = {place + 1 for place in self._opened}
-        self.set_steps((step, *self._session.state.steps), f"Put {step.method} first")
+    def _mend(self, place: int, remedy: StepRemedy) -> None:
+        steps = list(self._session.state.steps)
+        if remedy.instead is not None:
+            steps[place] = remedy.instead
+        if remedy.first is not None:
+            self._opened = {opened + 1 for opened in self._opened}
+            steps.insert(0, remedy.first)
+        self.set_steps(tuple(steps), remedy.title)
 
     def _move_focused(self, by: int) -> None:
         for place, row in enumerate(self.steps.rows):

@@ -41,7 +41,7 @@ class StepRow(QFrame):
         parametersChanged: The parameters that differ from their defaults.
         toggled: The card was opened or closed.
         dragStarted: The head was pressed and moved.
-        remedyRequested: The step that mends what a warning says is to come first.
+        remedyRequested: What mends the thing that a warning says is to be done.
     """
 
     enabledChanged = Signal(bool)
@@ -119,10 +119,9 @@ class StepRow(QFrame):
             self._body.addWidget(label)
         self.remedy: QPushButton | None = None
         if view.remedy is not None:
-            step, text = view.remedy
-            self.remedy = QPushButton(text)
-            self.remedy.setToolTip(f"Add {step.method} as the first step")
-            self.remedy.clicked.connect(partial(self.remedyRequested.emit, step))
+            self.remedy = QPushButton(view.remedy.title)
+            self.remedy.setToolTip(view.remedy.tooltip)
+            self.remedy.clicked.connect(partial(self.remedyRequested.emit, view.remedy))
             row = QHBoxLayout()
             row.setContentsMargins(_INDENT, 0, 8, 6)
             row.addWidget(self.remedy)
