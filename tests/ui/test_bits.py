@@ -13,12 +13,14 @@ from pytestqt.qtbot import QtBot
 
 from tests.fakes.drawings import resnet_drawing
 from tests.fakes.projects import methods, resnet20_state
-from workbench.domain.knobs import ACTIVATION_BITS, FIRST_PARTY_KNOBS, WEIGHT_BITS
+from workbench.domain.knobs import ACTIVATION_BITS, FIRST_PARTY_KNOBS, WEIGHT_BITS, Knob
+from workbench.domain.measurements import DeviceDescription, Latency, Noise
 from workbench.domain.plan import Plan
+from workbench.domain.preflight import KernelTime, LayerOutlook, Preflight
 from workbench.domain.recipe import Step
 from workbench.domain.reports import ParameterSchema
 from workbench.project.commands import ReplacePlan, SetSteps
-from workbench.project.state import ProjectState
+from workbench.project.state import Change, Foretold, ProjectState
 from workbench.ui import colors, workflow
 from workbench.ui.graph_view import overlays
 from workbench.ui.main_window import MainWindow
@@ -27,6 +29,7 @@ from workbench.ui.models.layer_table import FIXED_COLUMNS, resolve_layers
 from workbench.ui.models.setting_choices import refused_values
 from workbench.ui.palette_entries import palette_entries
 from workbench.ui.panels.bits_menu import fill_bits_menu
+from workbench.ui.session import Session
 
 BY_ID = {preset.id: preset for preset in PRESETS}
 INNER = "layer2.0.conv1"
@@ -192,6 +195,77 @@ def test_lists_and_menus_grey_out_what_the_recipe_cannot_do(desk: Callable[..., 
     layers.apply_setting((INNER,), WEIGHT_BITS, 1)
     assert session.state.plan == before
     assert said == ["1 layer can't have W bits 1: Training needs 2 bits or more (step Training)"]
+
+
+def foretold(session: Session, *, device: str = "local") -> Foretold:
+    """What the device was measured to take: the inner layer is slower in integers and with packed weights of 4 bits."""
+
+    def outlook(layer: str, **times: float) -> LayerOutlook:
+        kernels = (
+            KernelTime(form=form, microseconds=time, ci95=(0.99 * time, 1.01 * time)) for form, time in times.items()
+        )
+        return LayerOutlook(
+            layer=layer, op="Conv", size="", weight_bits=32, activation_bits=32, form="float32", kernels=tuple(kernels)
+        )
+
+    report = Preflight(
+        device=DeviceDescription(name=device, cpu="c", threads=1, runtime="r", provider="p"),
+        batch=1,
+        original=Latency(median=1.0, p90=1.1, ci95=(0.99, 1.01)),
+        predicted=None,
+        ratio=None,
+        quantizing_share=None,
+        layout_share=None,
+        layers=(
+            outlook(INNER, float32=40.0, uint8=60.0, packed8=20.0, packed4=50.0),
+            outlook("conv1", float32=40.0, uint8=10.0),
+        ),
+        noise=Noise(quiet=True, drift_ratio=0.0),
+    )
+    threads = session.state.latency.threads
+    return Foretold(recipe_sha256="", threads=threads, report=report)
+
+
+def test_choices_say_what_the_device_was_measured_to_take(desk: Callable[..., object], qtbot: QtBot) -> None:
+    window: MainWindow = desk().window
+    session, layers = window.session, window.panels["layers"]
+
+    def texts(layer: str, knob: Knob) -> dict[object, str]:
+        table = layers.model.table
+        row = [entry.name for entry in table.rows].index(layer)
+        index = layers.proxy.mapFromSource(layers.model.index(row, len(FIXED_COLUMNS) + table.knobs.index(knob)))
+        delegate = layers.view.itemDelegateForColumn(index.column())
+        combo = delegate.createEditor(layers.view.viewport(), QStyleOptionViewItem(), index)
+        qtbot.addWidget(combo)
+        red = Qt.ItemDataRole.ForegroundRole
+        return {
+            combo.itemData(place): combo.itemText(place) + (" slow" if combo.itemData(place, red) else "")
+            for place in range(1, combo.count())
+        }
+
+    session.do(ReplacePlan(Plan()))
+    assert set(texts(INNER, WEIGHT_BITS).values()) == {str(bits) for bits in WEIGHT_BITS.choices}
+    session.document.record(Change.PREFLIGHT, preflight=foretold(session))
+    by_activations = texts(INNER, ACTIVATION_BITS)
+    assert by_activations[8] == "8   1.50× slow"
+    assert by_activations[4] == "4   1.50× slow"
+    assert by_activations[32] == "32"
+    assert texts("conv1", ACTIVATION_BITS)[8] == "8   0.25×"
+    # Beside float activations weights are unpacked while they are multiplied, or not at all.
+    alone = texts(INNER, WEIGHT_BITS)
+    assert (alone[8], alone[4], alone[2]) == (
+        "8   0.50×", "4   1.25× slow", "2",
+    )  # fmt: skip
+    layers.apply_setting((INNER,), ACTIVATION_BITS, 8)
+    assert texts(INNER, WEIGHT_BITS)[2] == "2   1.50× slow"
+
+    session.selection.set_layers((INNER,))
+    combo = window.panels["inspector"].knobs.editors["activation_bits"].findChild(QComboBox)
+    place = combo.findData(8)
+    assert "1.50" in combo.itemData(place, Qt.ItemDataRole.ToolTipRole)
+
+    session.document.record(Change.PREFLIGHT, preflight=foretold(session, device="board"))
+    assert texts(INNER, ACTIVATION_BITS)[8] == "8", "what another device takes says nothing of this one"
 
 
 def test_a_plan_that_a_step_was_put_under_later_says_so_in_the_cell() -> None:

@@ -70,9 +70,13 @@ class LayerOutlook(_Value):
 
     @property
     def slower(self) -> bool:
-        """Whether what the plan makes of it is surely slower than float, beyond both intervals and the clock's step."""
-        plain, planned = self.time("float32"), self.time(self.form)
-        return plain is not None and planned is not None and planned.ci95[0] > plain.ci95[1] + _CLOCK_STEP
+        """Whether what the plan makes of it is surely slower than float."""
+        return self.surely_slower(self.form)
+
+    def surely_slower(self, form: KernelForm) -> bool:
+        """Return whether a form is slower than float beyond both intervals and the clock's step."""
+        plain, other = self.time("float32"), self.time(form)
+        return plain is not None and other is not None and other.ci95[0] > plain.ci95[1] + _CLOCK_STEP
 
 
 class Prediction(_Value):

@@ -22,6 +22,7 @@ from workbench.ui.models.importance import Importance, layer_importance, says_im
 from workbench.ui.models.layer_geometry import geometry_facts
 from workbench.ui.models.layer_table import LayerRow, LayerTable
 from workbench.ui.models.layer_ties import BranchView, GroupView, Limit, Member, branch_view, group_view, limits
+from workbench.ui.models.measured_choices import NONE_MEASURED, MeasuredChoice
 from workbench.ui.models.memory_facts import memory_facts
 from workbench.ui.models.result_plan import result_plans, take_over_title
 from workbench.ui.models.setting_choices import refused_by_all
@@ -40,6 +41,7 @@ class KnobView:
         note: What an edit reaches beyond the selection, or leaves out of it.
         counts: The channels that a share of them is taken of, where one layer is selected.
         refused: Choices that can't be done on any of the layers, each with why.
+        measured: Choices whose time on the device is known, where one layer is selected.
     """
 
     knob: Knob
@@ -49,6 +51,7 @@ class KnobView:
     note: str = ""
     counts: ChannelCounts | None = None
     refused: Mapping[Setting, str] = field(default_factory=dict)
+    measured: Mapping[Setting, MeasuredChoice] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -367,6 +370,7 @@ def _knobs(
                 note=". ".join(notes),
                 counts=own,
                 refused=refused_by_all(cell.refused for cell in able),
+                measured=able[0].measured if len(names) == 1 else NONE_MEASURED,
             )
         )
     return tuple(views)

@@ -22,11 +22,13 @@ from workbench.domain.knobs import Knob, Setting
 from workbench.ui import colors
 from workbench.ui.models import numbers
 from workbench.ui.models.layer_model import ROW_ROLE
-from workbench.ui.models.layer_table import FIXED_COLUMNS, LayerRow, LayerTable
+from workbench.ui.models.layer_table import FIXED_COLUMNS, KnobCell, LayerRow, LayerTable
+from workbench.ui.models.measured_choices import NONE_MEASURED, MeasuredChoice
 from workbench.ui.models.setting_choices import NONE_REFUSED
 from workbench.ui.theme import Theme
 
 Index = QModelIndex | QPersistentModelIndex
+_LIST_MARGIN_PX = 24
 DEFAULT = object()
 """Data of the entry that takes a layer's own setting away."""
 
@@ -65,20 +67,29 @@ class KnobDelegate(QStyledItemDelegate):
         if knob is not None and knob.choices:
             box = QComboBox(parent)
             box.addItem("Default", DEFAULT)
+            cell = self._cell(index)
+            measured = NONE_MEASURED if cell is None else cell.measured
             for choice in knob.choices:
-                box.addItem(numbers.setting_text(choice, knob.unit), choice)
-            grey_out(box, self._refused(index))
+                known = measured.get(choice)
+                text = numbers.setting_text(choice, knob.unit)
+                box.addItem(text if known is None else f"{text}   {known.text}", choice)
+            grey_out(box, NONE_REFUSED if cell is None else cell.refused, measured)
+            for place, choice in enumerate(knob.choices, start=1):
+                if choice in measured and measured[choice].slower:
+                    box.setItemData(place, self._theme.color("error"), Qt.ItemDataRole.ForegroundRole)
+            # The cell is as wide as two digits; what a choice takes is read in the list.
+            box.view().setMinimumWidth(box.view().sizeHintForColumn(0) + _LIST_MARGIN_PX)
             box.activated.connect(lambda _: self._commit(box))
             return box
         if knob is not None and not isinstance(knob.untouched, str):
             return setting_spin_box(knob, parent)
         return QLineEdit(parent)
 
-    def _refused(self, index: Index) -> Mapping[Setting, str]:
+    def _cell(self, index: Index) -> KnobCell | None:
         row = index.data(ROW_ROLE)
         cells = row.knobs if isinstance(row, LayerRow) else ()
         place = index.column() - len(FIXED_COLUMNS)
-        return cells[place].refused if 0 <= place < len(cells) else NONE_REFUSED
+        return cells[place] if 0 <= place < len(cells) else None
 
     def setEditorData(self, editor: QWidget, index: Index) -> None:
         """Start from the setting in force."""
@@ -145,13 +156,17 @@ class SensitivityDelegate(QStyledItemDelegate):
         painter.restore()
 
 
-def grey_out(combo: QComboBox, refused: Mapping[Setting, str]) -> None:
-    """Let the entries of a list whose data is refused be seen, with the reason, but not be chosen."""
+def grey_out(
+    combo: QComboBox, refused: Mapping[Setting, str], measured: Mapping[Setting, MeasuredChoice] = NONE_MEASURED
+) -> None:
+    """Let the entries of a list whose data is refused be seen, with the reason, but not be chosen; name known times."""
     for index in range(combo.count()):
         reason = refused.get(combo.itemData(index))
+        known = measured.get(combo.itemData(index))
         # A combo box's own model is one of items, which its declared type does not say.
         combo.model().item(index).setEnabled(reason is None)  # type: ignore[attr-defined]
-        combo.setItemData(index, reason, Qt.ItemDataRole.ToolTipRole)
+        tip = reason if reason is not None or known is None else known.sentence
+        combo.setItemData(index, tip, Qt.ItemDataRole.ToolTipRole)
 
 
 def drop_share(drop: float, top: float) -> float:

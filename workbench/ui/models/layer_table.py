@@ -12,14 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from workbench.domain.knobs import KEEP, PRUNE_RATIO, Knob, Setting
+from workbench.domain.knobs import ACTIVATION_BITS, KEEP, PRUNE_RATIO, Knob, Setting
 from workbench.domain.measurements import Interval
 from workbench.domain.plan import Origin
+from workbench.domain.preflight import LayerOutlook
 from workbench.domain.reports import InspectReport, LayerReport, ParameterSchema
 from workbench.project.commands import SetSettings
 from workbench.project.state import ProjectState, Sensitivities
 from workbench.ui.models import numbers
 from workbench.ui.models.layer_settings import InForce, not_settable, resolve_settings, together
+from workbench.ui.models.measured_choices import MeasuredChoice, known_outlooks, measured_choices
 from workbench.ui.models.setting_choices import Refusals
 
 FIXED_COLUMNS = ("Layer", "Op", "Shape", "Params", "MACs")
@@ -38,6 +40,7 @@ class KnobCell:
         note: Shown on hover beside the value, e.g. what moves along.
         follows: Whether the value is that of a coupled layer, which the note names.
         refused: Choices that can't be done on the layer, each with why.
+        measured: Choices whose time on the device is known.
     """
 
     value: Setting | None
@@ -46,6 +49,7 @@ class KnobCell:
     note: str = ""
     follows: bool = False
     refused: Mapping[Setting, str] = field(default_factory=dict)
+    measured: Mapping[Setting, MeasuredChoice] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,11 @@ def resolve_layers(
     partners = {knob.name: _partners(report, knob) for knob in (*shown, PRUNE_RATIO, KEEP)}
     known = {method.id: method for method in methods}
     refusals = Refusals(known.values(), state.steps)
-    rows = tuple(_row(layer, shown, settings[layer.name], labels, drops, partners, refusals) for layer in report.layers)
+    outlooks = known_outlooks(state)
+    rows = tuple(
+        _row(layer, shown, settings[layer.name], labels, drops, partners, refusals, outlooks.get(layer.name))
+        for layer in report.layers
+    )
     read = {knob for step in state.steps if step.enabled and step.method in known for knob in known[step.method].knobs}
     return LayerTable(
         knobs=shown,
@@ -247,11 +255,13 @@ def _row(
     drops: Mapping[str, tuple[Drop, ...]],
     sets: Mapping[str, Mapping[str, tuple[str, ...]]],
     refusals: Refusals,
+    outlook: LayerOutlook | None,
 ) -> LayerRow:
     partners = {
         knob: tuple(name for name in names.get(layer.name, ()) if name != layer.name) for knob, names in sets.items()
     }
     coupled = partners[PRUNE_RATIO.name]
+    activations = settings[ACTIVATION_BITS.name].value if ACTIVATION_BITS.name in settings else None
     cells = []
     for knob in knobs:
         reason = not_settable(layer, knob)
@@ -270,9 +280,9 @@ def _row(
         refused = refusals.of(layer, knob)
         if given.value in refused:
             note = f"A run will refuse it: {refused[given.value]}. {note}".strip()
-        cells.append(
-            KnobCell(given.value, given.origin is not Origin.DEFAULT, None, note, bool(given.given_by), refused)
-        )
+        measured = measured_choices(outlook, knob, activations)
+        own = given.origin is not Origin.DEFAULT
+        cells.append(KnobCell(given.value, own, None, note, bool(given.given_by), refused, measured))
     return LayerRow(
         name=layer.name,
         label=labels[layer.name],

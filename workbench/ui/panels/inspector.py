@@ -33,7 +33,7 @@ from workbench.ui.setting_acts import foretold_setting, give_setting
 from workbench.ui.theme import title_font
 
 _REFRESH = Change.MODEL | Change.DATA | Change.BASELINE | Change.SENSITIVITY | Change.PLAN | Change.RECIPE
-_REFRESH |= Change.CANDIDATES | Change.STAIRCASE | Change.ROOFLINE | Change.DEVICE
+_REFRESH |= Change.CANDIDATES | Change.STAIRCASE | Change.ROOFLINE | Change.DEVICE | Change.PREFLIGHT
 
 
 class InspectorPanel(QWidget):

@@ -246,7 +246,7 @@ class KnobRows(QWidget):
         editor.setToolTip(view.reason or f"{knob.doc}\nAllowed: {knob.describe_range()}{told}")
         self._titles[name].setEnabled(view.reason is None)
         editor.set_counts(view.counts)
-        editor.set_refused(view.refused)
+        editor.set_refused(view.refused, view.measured)
         if view.value != editor.value() or view.value is None:
             editor.set_value(view.value if view.reason is None else knob.untouched)
         state.setText("" if view.reason else "several" if view.value is None else "own" if view.own else "default")

@@ -11,6 +11,7 @@ from workbench.domain.knobs import Knob, Setting
 from workbench.ui.models import numbers
 from workbench.ui.models.channel_counts import ChannelCounts
 from workbench.ui.models.layer_delegates import grey_out, setting_spin_box, spin_factor, spin_value
+from workbench.ui.models.measured_choices import MeasuredChoice
 
 _STEPS = 1000
 _SLIDER = 64
@@ -81,10 +82,10 @@ class KnobEditor(QWidget):
         finally:
             self._quiet = False
 
-    def set_refused(self, refused: Mapping[Setting, str]) -> None:
-        """Grey out the choices that can't be done here, each with the reason as its tooltip."""
+    def set_refused(self, refused: Mapping[Setting, str], measured: Mapping[Setting, MeasuredChoice]) -> None:
+        """Grey out the choices that can't be done here, with the reason as tooltip; what is measured is one, too."""
         if self._combo is not None:
-            grey_out(self._combo, refused)
+            grey_out(self._combo, refused, measured)
 
     def set_counts(self, counts: ChannelCounts | None) -> None:
         """Say beside a share how many channels it leaves, and let the slider stop where the recipe rounds to."""

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QMenu, QToolButton, QWidget
 from workbench.domain.knobs import Knob, Setting
 from workbench.ui.models import numbers
 from workbench.ui.models.layer_table import LayerTable
+from workbench.ui.models.measured_choices import NONE_MEASURED, MeasuredChoice
 from workbench.ui.models.method_choices import MOST_BESIDE, method_tip, recommended_first
 from workbench.ui.models.setting_choices import refused_by_all
 from workbench.ui.session import Session
@@ -36,8 +37,10 @@ def layer_menu(
     menu.setToolTipsVisible(True)
     for entry in sorted(table.knobs, key=lambda other: other is not knob):
         cells = [table.cell(name, entry) for name in layers]
-        refused = refused_by_all(cell.refused for cell in cells if cell is not None and cell.reason is None)
-        _add_settings(menu.addMenu(f"Set {entry.title}"), entry, apply, refused)
+        able = [cell for cell in cells if cell is not None and cell.reason is None]
+        refused = refused_by_all(cell.refused for cell in able)
+        measured = able[0].measured if len(able) == 1 else NONE_MEASURED
+        _add_settings(menu.addMenu(f"Set {entry.title}"), entry, apply, refused, measured)
     reset = menu.addMenu("Reset to default")
     for entry in table.knobs:
         reset.addAction(entry.title, partial(apply, entry, None))
@@ -101,13 +104,22 @@ def replace_menu(button: QToolButton, menu: QMenu) -> None:
         before.deleteLater()
 
 
-def _add_settings(menu: QMenu, knob: Knob, apply: Apply, refused: Mapping[Setting, str]) -> None:
+def _add_settings(
+    menu: QMenu,
+    knob: Knob,
+    apply: Apply,
+    refused: Mapping[Setting, str],
+    measured: Mapping[Setting, MeasuredChoice],
+) -> None:
     menu.setToolTipsVisible(True)
     values: tuple[Setting, ...] = knob.choices
     if not values and knob.low is not None and knob.high is not None:
         values = tuple(value for value in _RATIOS if knob.low <= value <= knob.high)
     for value in values:
-        action = menu.addAction(numbers.setting_text(value, knob.unit), partial(apply, knob, value))
+        known = measured.get(value)
+        text = numbers.setting_text(value, knob.unit)
+        # Behind a tab menus have a column of their own.
+        action = menu.addAction(text if known is None else f"{text}\t{known.text}", partial(apply, knob, value))
         action.setEnabled(value not in refused)
-        action.setToolTip(refused.get(value, ""))
+        action.setToolTip(refused.get(value, "" if known is None else known.sentence))
     menu.setEnabled(bool(values))

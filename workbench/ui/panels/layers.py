@@ -40,7 +40,7 @@ from workbench.ui.preferences import Preferences
 from workbench.ui.session import Session
 from workbench.ui.setting_acts import foretold_setting, give_setting
 
-_REFRESH = Change.MODEL | Change.PLAN | Change.SENSITIVITY | Change.RECIPE
+_REFRESH = Change.MODEL | Change.PLAN | Change.SENSITIVITY | Change.RECIPE | Change.PREFLIGHT | Change.DEVICE
 _PROBLEMS_SHOWN = 3
 
 
