@@ -14,7 +14,6 @@ from workbench.domain.errors import (
     UnsupportedGraphError,
     WorkbenchError,
 )
-from workbench.domain.integer_operators import computes_in_integers
 from workbench.domain.interface import API_VERSION
 from workbench.domain.knobs import (
     ACTIVATION_BITS,
@@ -27,6 +26,7 @@ from workbench.domain.knobs import (
     Knob,
     Setting,
 )
+from workbench.domain.operator_kinds import computes_in_integers
 from workbench.domain.plan import LayerSettings, Origin, Plan
 from workbench.domain.reports import LayerReport
 from workbench.engines.contracts import (

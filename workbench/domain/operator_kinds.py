@@ -1,4 +1,4 @@
-"""What an executed operator is there for, so that what a runtime adds of its own is not mistaken for arithmetic."""
+"""What an operator is there for: which compute in integers, and which a runtime adds of its own for layout and type."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ KIND_TITLES: Final[dict[OperatorKind, str]] = {
     "conversion": "conversions between types",
 }
 _LAYOUT: Final = frozenset({"ReorderInput", "ReorderOutput", "Transpose"})
-_CONVERSIONS: Final = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast"})
+_QUANTIZERS: Final = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
+_CONVERSIONS: Final = _QUANTIZERS | {"Cast"}
 _PACKED: Final = frozenset({"MatMulNBits", "GatherBlockQuantized"})
-_INTEGERS: Final = frozenset({"QGemm", "QAttention", "ConvInteger", "MatMulInteger"})
-_INTEGER_BEGINNINGS: Final = ("QLinear", "DynamicQuantize", "MatMulInteger", "Integer")
+_INTEGERS: Final = frozenset({"QGemm", "QAttention"})
+_INTEGER_BEGINNINGS: Final = ("QLinear", "DynamicQuantize", "ConvInteger", "MatMulInteger")
 
 
 def operator_kind(op: str) -> OperatorKind:
@@ -32,6 +33,11 @@ def operator_kind(op: str) -> OperatorKind:
     if op in _PACKED:
         return "packed"
     return "integers" if op in _INTEGERS or op.startswith(_INTEGER_BEGINNINGS) else "float"
+
+
+def computes_in_integers(op: str) -> bool:
+    """Whether an operator quantizes, dequantizes, or takes weights or data in integers."""
+    return op in _QUANTIZERS or operator_kind(op) in ("integers", "packed")
 
 
 def kind_shares(operators: Iterable[OperatorTime]) -> dict[OperatorKind, float]:

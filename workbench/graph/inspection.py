@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from workbench.domain.errors import BadInputError
-from workbench.domain.integer_operators import computes_in_integers
 from workbench.domain.knobs import RANK_RATIO
+from workbench.domain.operator_kinds import computes_in_integers
 from workbench.domain.reports import GroupReport, InspectReport, LayerDetail, LayerReport, ModelSummary, TensorReport
 from workbench.graph.branches import with_branches
 from workbench.graph.channels import blocked_layers, group_reports

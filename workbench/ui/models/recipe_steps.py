@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from workbench.domain.integer_operators import computes_in_integers
 from workbench.domain.knobs import ACTIVATION_BITS, WEIGHT_BITS, Knob, Setting
+from workbench.domain.operator_kinds import computes_in_integers
 from workbench.domain.recipe import Step
 from workbench.domain.reports import ParameterSchema
 from workbench.project.state import ProjectState
