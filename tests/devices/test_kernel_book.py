@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from workbench.devices import SshDevice
+from workbench.devices import Device, SshDevice, ThisComputer
 from workbench.devices.kernel_book import KernelBook
 from workbench.domain.cancel import CancelToken
-from workbench.domain.errors import CancelledError
-from workbench.graph.kernel_graphs import KernelShape, kernel_forms
+from workbench.domain.errors import CancelledError, ModelFileError
+from workbench.graph.kernel_graphs import KernelShape, kernel_forms, kernel_graph
+from workbench.graph.model import ModelGraph
 
 SMALL = KernelShape("Gemm", (1, 16), (8, 16), 1, True, (("transB", 1),))
 LARGE = KernelShape("Gemm", (1, 2048), (2048, 2048), 1, True, (("transB", 1),))
@@ -63,3 +64,42 @@ def test_kernels_of_another_device_are_timed_there_and_kept_apart(settings, tmp_
     KernelBook(tmp_path / "book", threads=1).times({"a": SMALL})
     assert len(list((tmp_path / "book").glob("*.json"))) == 2
     assert KernelBook(tmp_path / "book", threads=1, device=device).times({"b": LARGE}) == {"b": found["b"]}
+
+
+def of_tomorrow(graph: ModelGraph) -> ModelGraph:
+    """The same with operators that no runtime has yet."""
+    model = graph.edit()
+    for node in model.graph:
+        node.op_type += "OfTomorrow"
+        node.domain = "com.microsoft"
+    model.opset_imports["com.microsoft"] = 1
+    return graph.edited(model)
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_kernel_that_the_runtime_refuses_costs_no_other(remote: bool, settings, tmp_path: Path) -> None:
+    device: Device = SshDevice(settings()) if remote else ThisComputer()
+    plain, integers = (kernel_graph(SMALL, form) for form in ("float32", "uint8"))
+    ((first, none, third),) = device.time_kernels([[plain, of_tomorrow(plain), integers]], count=1, seconds=0.05)
+    assert none is None
+    assert first is not None
+    assert third is not None
+    with pytest.raises(ModelFileError):
+        list(device.time_kernels([[of_tomorrow(plain)]], count=1, seconds=0.05))
+
+
+class Yesterday(ThisComputer):
+    """A computer whose runtime knows no packed weights."""
+
+    def time_kernels(self, groups, **rest):
+        older = (
+            [of_tomorrow(g) if "MatMulNBits" in {n.op for n in g.nodes} else g for g in graphs] for graphs in groups
+        )
+        return super().time_kernels(older, **rest)
+
+
+def test_forms_that_the_device_lacks_are_left_out_and_remembered_so(tmp_path: Path) -> None:
+    found = KernelBook(tmp_path, threads=1, device=Yesterday()).times({"a": LARGE})["a"]
+    assert [entry.form for entry in found] == ["float32", "uint8", "int8"]
+    assert set(kernel_forms(LARGE)) - {entry.form for entry in found} == {"packed8", "packed4"}
+    assert KernelBook(tmp_path, threads=1, device=Yesterday()).times({"a": LARGE})["a"] == found

@@ -268,6 +268,23 @@ def test_choices_say_what_the_device_was_measured_to_take(desk: Callable[..., ob
     assert texts(INNER, ACTIVATION_BITS)[8] == "8", "what another device takes says nothing of this one"
 
 
+def test_what_the_runtime_of_the_device_has_no_kernel_for_cannot_be_chosen(desk: Callable[..., object]) -> None:
+    session: Session = desk().window.session
+    known = foretold(session)
+    inner, other = known.report.layers
+    layers = (inner.model_copy(update={"refused": ("uint8", "packed4")}), other)
+    known = known.model_copy(update={"report": known.report.model_copy(update={"layers": layers})})
+    table = resolve_layers(session.state.model_copy(update={"preflight": known}), FIRST_PARTY_KNOBS, listed())
+    bits = table.cell(INNER, ACTIVATION_BITS), table.cell("conv1", ACTIVATION_BITS), table.cell(INNER, WEIGHT_BITS)
+    assert [set(cell.refused) for cell in bits if cell is not None] == [
+        set(ACTIVATION_BITS.choices) - {32},
+        {16},
+        set(),
+    ]
+    assert bits[0] is not None
+    assert bits[0].refused[8] == "The runtime of this device has no integer kernel for this Conv"
+
+
 def test_a_plan_that_a_step_was_put_under_later_says_so_in_the_cell() -> None:
     state = resnet20_state().model_copy(
         update={"plan": Plan(layers={INNER: {"weight_bits": 1}}), "steps": (Step(method="quantize.qat"),)}

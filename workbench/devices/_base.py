@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from workbench.devices.energy_rounds import EnergyRounds
 from workbench.domain.cancel import CancelToken, Progress
+from workbench.domain.errors import DeviceError
 from workbench.domain.measurements import DeviceDescription, LatencyReport, Noise
 from workbench.domain.remote_device import DeviceCheck
 from workbench.domain.throughput import ThroughputReport
@@ -64,8 +65,10 @@ class Device(Protocol):
         seconds: float = 0.1,
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
-    ) -> Iterator[list[TimedKernel]]:
+    ) -> Iterator[list[TimedKernel | None]]:
         """Yield the times of the kernels of one-layer models; those of a group are timed in turn.
+
+        A kernel that the device's runtime refuses is None.
 
         Args:
             groups: The models.
@@ -76,7 +79,7 @@ class Device(Protocol):
             cancel: Checked between rounds; what was yielded before is as it should be.
 
         Raises:
-            ModelFileError: the runtime refuses a kernel.
+            ModelFileError: the runtime refuses all kernels of a group.
             DeviceError: the device can't be reached, or can't measure.
             CancelledError: `cancel` was set.
         """
@@ -164,3 +167,19 @@ class Device(Protocol):
     ) -> EnergyFound:
         """Read the energy counters while models run, in rounds; otherwise as `measure`."""
         ...
+
+
+def all_timed(times: Sequence[TimedKernel | None], device: Device) -> list[TimedKernel]:
+    """Return the times of kernels of which every one is needed.
+
+    Raises:
+        DeviceError: the device's runtime refused one.
+    """
+    found = [time for time in times if time is not None]
+    if len(found) < len(times):
+        raise DeviceError(
+            f"the runtime refuses {len(times) - len(found)} of {len(times)} kernels that are to be timed",
+            where=device.name,
+            action="Bring the onnxruntime there up to date.",
+        )
+    return found

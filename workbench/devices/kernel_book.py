@@ -13,6 +13,7 @@ from workbench.devices._base import Device
 from workbench.devices.device_file import DeviceFile
 from workbench.devices.this_computer import ThisComputer
 from workbench.domain.cancel import CancelToken, Progress
+from workbench.domain.errors import DeviceError
 from workbench.domain.preflight import KernelForm, KernelTime
 from workbench.graph.kernel_graphs import KernelShape, kernel_forms, kernel_graph
 
@@ -45,7 +46,9 @@ class KernelBook:
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
     ) -> dict[str, tuple[KernelTime, ...]]:
-        """Return the times of all forms by layer; what is not known yet is measured and kept.
+        """Return the times of all forms by layer, less those that the device's runtime refuses.
+
+        What is not known yet is measured and kept.
 
         Args:
             shapes: By layer.
@@ -53,8 +56,8 @@ class KernelBook:
             cancel: Checked between rounds of measuring; what was measured before stays.
 
         Raises:
-            ModelFileError: the runtime refuses a kernel.
-            DeviceError: the device can't be reached, or can't measure.
+            ModelFileError: the runtime refuses all kernels of a shape.
+            DeviceError: the device can't be reached, or can't measure, or refuses floats.
             CancelledError: `cancel` was set.
         """
         new = {shape.key: shape for shape in shapes.values() if shape.key not in self._times}
@@ -65,9 +68,14 @@ class KernelBook:
                 groups, count=len(new), threads=self._threads, seconds=_SECONDS, progress=progress, cancel=cancel
             )
             for key, found in zip(new, timed, strict=True):
-                self._times[key] = {
-                    form: (entry.microseconds, *entry.ci95) for form, entry in zip(forms[key], found, strict=True)
-                }
+                known = {form: entry for form, entry in zip(forms[key], found, strict=True) if entry is not None}
+                if "float32" not in known:
+                    raise DeviceError(
+                        f"the runtime refuses {new[key].op} in float",
+                        where=self._device.name,
+                        action="Bring the onnxruntime there up to date.",
+                    )
+                self._times[key] = {form: (entry.microseconds, *entry.ci95) for form, entry in known.items()}
         finally:
             if new:
                 self._keep()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from workbench.devices._base import Device
+from workbench.devices._base import Device, all_timed
 from workbench.devices.bandwidth import PASSES
 from workbench.devices.device_file import DeviceFile
 from workbench.devices.this_computer import ThisComputer
@@ -92,7 +92,7 @@ class PeakBook:
         )
         best: dict[str, ComputePeak] = {}
         for (words, _, macs), times in zip(_KERNELS, timed, strict=True):
-            for form, found in zip(PEAK_FORMS, times, strict=True):
+            for form, found in zip(PEAK_FORMS, all_timed(times, self._device), strict=True):
                 middle, fast, slow = (2e-3 * macs / us for us in (found.fast, *found.fast_ci95))
                 if form not in best or middle > best[form].gflops:
                     best[form] = ComputePeak(form=form, gflops=middle, ci95=(slow, fast), kernel=words)

@@ -81,7 +81,7 @@ class RemoteTimes(RemoteAnswer):
 
 
 class RemoteKernelTimes(RemoteAnswer):
-    """What the agent measured of single kernels; see `devices.agent.kernels.time_kernels`."""
+    """What the agent measured of single kernels, none where refused; see `devices.agent.kernels.time_kernels`."""
 
     runs_us: tuple[tuple[float, ...], ...]
 
@@ -89,7 +89,7 @@ class RemoteKernelTimes(RemoteAnswer):
     @classmethod
     def _are_times(cls, rows: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
         # The runtime counts whole microseconds, of which a small kernel may take none.
-        if not rows or any(not row or not all(0 <= time < math.inf for time in row) for row in rows):
+        if not any(rows) or any(not all(0 <= time < math.inf for time in row) for row in rows):
             raise ValueError("times in microseconds")
         return rows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -93,11 +94,11 @@ class SshDevice:
         seconds: float = 0.1,
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
-    ) -> Iterator[list[TimedKernel]]:
+    ) -> Iterator[list[TimedKernel | None]]:
         """Time all groups in one run there; see Device.time_kernels.
 
         Raises:
-            ModelFileError: the runtime there refuses a kernel.
+            ModelFileError: the runtime there refuses all kernels of a group.
             DeviceError: the device can't be reached, or can't measure.
             JobError: the run failed there, or its result is damaged.
             CancelledError: `cancel` was set.
@@ -127,7 +128,7 @@ class SshDevice:
         self._known = result.device
         times = iter(result.runs_us)
         for size in sizes:
-            yield [kernel_time(next(times)) for _ in range(size)]
+            yield [kernel_time(runs) if runs else None for runs in itertools.islice(times, size)]
 
     def measure(
         self,

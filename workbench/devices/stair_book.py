@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from workbench.devices._base import Device
+from workbench.devices._base import Device, all_timed
 from workbench.devices.device_file import DeviceFile
 from workbench.devices.this_computer import ThisComputer
 from workbench.domain.cancel import CancelToken, Progress
@@ -65,7 +65,7 @@ class StairBook:
             cancel: Checked between rounds.
 
         Raises:
-            ModelFileError: the runtime refuses a kernel.
+            ModelFileError: the runtime refuses all kernels of a layer.
             DeviceError: the device can't be reached, or can't measure.
             CancelledError: `cancel` was set.
         """
@@ -84,7 +84,7 @@ class StairBook:
         for (key, (entry, counts)), times in zip(new.items(), timed, strict=True):
             points: dict[str, list[StairPoint]] = {form: [] for form in STAIR_FORMS}
             places = ((count, form) for count in counts for form in STAIR_FORMS)
-            for (count, form), time in zip(places, times, strict=True):
+            for (count, form), time in zip(places, all_timed(times, self._device), strict=True):
                 points[form].append(StairPoint(channels=count, microseconds=time.microseconds, ci95=time.ci95))
             self._curves[key] = tuple(Stairs.of(form, points[form]) for form in STAIR_FORMS)
             self._keep()

@@ -85,7 +85,7 @@ class ThisComputer:
         seconds: float = 0.1,
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
-    ) -> Iterator[list[TimedKernel]]:
+    ) -> Iterator[list[TimedKernel | None]]:
         """Time each group when it is asked for; see Device.time_kernels."""
         for number, graphs in enumerate(groups):
             if progress is not None:

@@ -45,7 +45,8 @@ class LayerOutlook(_Value):
         weight_bits, activation_bits: Of the plan; 32 is untouched.
         form: What the plan makes of its arithmetic.
         kernels: Times by form; empty where the operator has no integer kernel or its size is not known.
-        reason: Why there are none.
+        refused: Forms that its operator has, but not the device's runtime.
+        reason: Why there are no times.
     """
 
     layer: str
@@ -55,6 +56,7 @@ class LayerOutlook(_Value):
     activation_bits: int
     form: KernelForm
     kernels: tuple[KernelTime, ...] = ()
+    refused: tuple[KernelForm, ...] = ()
     reason: str = ""
 
     def time(self, form: KernelForm) -> KernelTime | None:

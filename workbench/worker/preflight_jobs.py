@@ -5,16 +5,24 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from workbench.devices.kernel_book import KernelBook
 from workbench.domain.integer_sums import saturation
 from workbench.domain.knobs import ACTIVATION_BITS, WEIGHT_BITS
 from workbench.domain.measurements import LatencyReport, ModelLatency
-from workbench.domain.preflight import INTEGER_FORMS, PACKED_BITS, KernelForm, KernelTime, LayerOutlook, Preflight
+from workbench.domain.preflight import (
+    FORM_TITLES,
+    INTEGER_FORMS,
+    PACKED_BITS,
+    KernelForm,
+    KernelTime,
+    LayerOutlook,
+    Preflight,
+)
 from workbench.engines.inference_ort.kernel_rounds import LAYOUT_CHANGES
 from workbench.graph.compared_values import layers_with_zero_points, saturating_layers
-from workbench.graph.kernel_graphs import INTEGER_OPERATORS, KernelShape, kernel_shapes
+from workbench.graph.kernel_graphs import INTEGER_OPERATORS, KernelShape, kernel_forms, kernel_shapes
 from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph
 from workbench.graph.packed_codes import NBITS_OPERATOR
@@ -90,13 +98,13 @@ def _kernels(
     book = KernelBook(cache_folder() / "kernels" if spec.remember else None, spec.threads, device)
     plain = book.times(shapes, progress=context.progress.part(0.0, 0.6), cancel=context.cancel)
     padded = book.times(deployed, progress=context.progress.part(0.6, 1.0), cancel=context.cancel)
-    return {
-        name: tuple(
-            entry if entry.form == "float32" else other
-            for entry, other in zip(times, padded.get(name, times), strict=True)
+    found = {}
+    for name, times in plain.items():
+        forms = {entry.form: entry for entry in padded.get(name, times)}
+        found[name] = tuple(
+            entry if entry.form == "float32" else forms[entry.form] for entry in times if entry.form in forms
         )
-        for name, times in plain.items()
-    }
+    return found
 
 
 def _shapes(graph: ModelGraph, spec: PreflightJob) -> dict[str, KernelShape]:
@@ -160,6 +168,9 @@ def _outlooks(
         size = "×".join(map(str, weight_values(made.unquantized, weight).shape))
         if shape is not None:
             size = f"{size} on {'×'.join(map(str, shape.data))}"
+        times = kernels.get(node.name, ())
+        timed = {entry.form for entry in times}
+        refused = () if shape is None else tuple(form for form in kernel_forms(shape) if form not in timed)
         found.append(
             LayerOutlook(
                 layer=node.name,
@@ -168,7 +179,8 @@ def _outlooks(
                 weight_bits=int(made.settings.number(node.name, WEIGHT_BITS)),
                 activation_bits=int(made.settings.number(node.name, ACTIVATION_BITS)),
                 form=_form(made.graph, node.name),
-                kernels=kernels.get(node.name, ()),
+                kernels=times,
+                refused=refused,
                 reason=reason,
             )
         )
@@ -223,6 +235,13 @@ def _warnings(
         )
     if saturating:
         found.append(saturation(saturating, ways_out))
+    for form in get_args(KernelForm):
+        missing = [entry.layer for entry in foretold.layers if form in entry.refused]
+        if missing:
+            found.append(
+                f"The runtime of this device has no kernel for {FORM_TITLES[form]}: {len(missing)} layer(s) can't be "
+                f"computed so ({', '.join(missing[:3])})."
+            )
     if uneven:
         found.append(
             f"The weights of {len(uneven)} layer(s) have zero points ({', '.join(uneven[:3])}), which costs the "

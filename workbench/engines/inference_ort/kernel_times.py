@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from workbench.domain.cancel import CancelToken
+from workbench.domain.errors import ModelFileError
 from workbench.engines.inference_ort.kernel_rounds import run_in_rounds, run_microseconds
 from workbench.engines.inference_ort.options import session_options
 from workbench.engines.inference_ort.session import OrtSession, open_session
@@ -48,8 +49,10 @@ def time_kernels(
     seconds: float,
     seed: int = 0,
     cancel: CancelToken | None = None,
-) -> list[TimedKernel]:
+) -> list[TimedKernel | None]:
     """Run all models in rounds of random order for `seconds`, 6 to 100 rounds of 4 runs each.
+
+    Devices differ in the operators that their runtime has: a model that it refuses is None in the result.
 
     Args:
         graphs: The models.
@@ -60,22 +63,31 @@ def time_kernels(
         cancel: Checked between rounds.
 
     Raises:
-        ModelFileError: the runtime refuses a model.
+        ModelFileError: the runtime refuses all models; this is about the first.
         CancelledError: `cancel` was set.
     """
     with tempfile.TemporaryDirectory(prefix="workbench-kernels-") as folder:
-        sessions = [_profiled(graph, Path(folder) / str(index), threads) for index, graph in enumerate(graphs)]
-        written: list[Path] = []
+        opened: dict[int, OrtSession] = {}
+        refusal: ModelFileError | None = None
+        for index, graph in enumerate(graphs):
+            try:
+                opened[index] = _profiled(graph, Path(folder) / str(index), threads)
+            except ModelFileError as error:
+                refusal = refusal or error
+        if refusal is not None and not opened:
+            raise refusal
+        written: dict[int, Path] = {}
         try:
             run_in_rounds(
-                [partial(session.run_exactly, arrays) for session, arrays in zip(sessions, inputs, strict=True)],
+                [partial(session.run_exactly, inputs[index]) for index, session in opened.items()],
                 seconds=seconds,
                 seed=seed,
                 check=None if cancel is None else cancel.raise_if_cancelled,
             )
         finally:
-            written = [session.end_profiling() for session in sessions]
-        return [kernel_time(run_microseconds(json.loads(path.read_text())), seed) for path in written]
+            written = {index: session.end_profiling() for index, session in opened.items()}
+        times = {index: run_microseconds(json.loads(path.read_text())) for index, path in written.items()}
+        return [kernel_time(times[index], seed) if index in times else None for index in range(len(graphs))]
 
 
 def _profiled(graph: ModelGraph, prefix: Path, threads: int) -> OrtSession:

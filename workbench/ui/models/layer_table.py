@@ -21,7 +21,7 @@ from workbench.project.commands import SetSettings
 from workbench.project.state import ProjectState, Sensitivities
 from workbench.ui.models import numbers
 from workbench.ui.models.layer_settings import InForce, not_settable, resolve_settings, together
-from workbench.ui.models.measured_choices import MeasuredChoice, known_outlooks, measured_choices
+from workbench.ui.models.measured_choices import MeasuredChoice, known_outlooks, measured_choices, refused_by_device
 from workbench.ui.models.setting_choices import Refusals
 
 FIXED_COLUMNS = ("Layer", "Op", "Shape", "Params", "MACs")
@@ -277,7 +277,7 @@ def _row(
             note = f"Moves together with {named}" + (f" and {more} more" if more > 0 else "")
         if given.given_by:
             note = f"Takes what is set for {labels[given.given_by]}. {note}"
-        refused = refusals.of(layer, knob)
+        refused = {**refused_by_device(outlook, knob), **refusals.of(layer, knob)}
         if given.value in refused:
             note = f"A run will refuse it: {refused[given.value]}. {note}".strip()
         measured = measured_choices(outlook, knob, activations)

@@ -10,6 +10,7 @@ from workbench.domain.knobs import ACTIVATION_BITS, WEIGHT_BITS, Knob, Setting
 from workbench.domain.preflight import KernelForm, LayerOutlook
 from workbench.project.state import ProjectState
 from workbench.ui.models import numbers
+from workbench.ui.models.setting_choices import NONE_REFUSED
 
 NONE_MEASURED: Mapping[Setting, MeasuredChoice] = MappingProxyType({})
 _PACKED: Mapping[Setting, KernelForm] = {8: "packed8", 4: "packed4"}
@@ -56,6 +57,14 @@ def measured_choices(
         sentence = f"By itself the layer takes {text} its time in float on this device{how}"
         found[value] = MeasuredChoice(text, sentence, outlook.surely_slower(form))
     return found
+
+
+def refused_by_device(outlook: LayerOutlook | None, knob: Knob) -> Mapping[Setting, str]:
+    """Return the choices that a layer can't be given because the device's runtime has no kernel for them."""
+    if outlook is None or knob != ACTIVATION_BITS or "uint8" not in outlook.refused:
+        return NONE_REFUSED
+    reason = f"The runtime of this device has no integer kernel for this {outlook.op}"
+    return {value: reason for value in knob.choices if _form(knob, value, value) == "uint8"}
 
 
 def _form(knob: Knob, value: Setting, activation_bits: Setting | None) -> KernelForm | None:
