@@ -13,6 +13,11 @@ Latest figures (2 cores; beside the neighbour some four other programs at work, 
     20 and 21, 1 s  1.0480      100          100                   80                     83  1.043 to 1.063
     10 and 11, 2 s  1.0939       40           40                   33                     40  1.087 to 1.103
 
+The same on another processor (2 cores of an AMD Zen 3 server), besides the neighbour tests at work for the second pair:
+
+    20 and 21, 1 s  1.0494      100          100                  100                     89  1.045 to 1.055
+    10 and 11, 2 s  1.1001       40           40                   39                     23  1.094 to 1.101
+
 Beside others, the larger model of the first pair takes 0.4 % more than its share (the middle of the repeats is 1.0518):
 caches that others use cost it more. That is not noise, and the intervals don't hold it.
 """

@@ -50,6 +50,9 @@ measured, and the error:
 interval; of the 32 random plans the ranks agree at Spearman 0.997. With two threads, earlier: W8A8 0.534 and 0.496
 foretold, 0.527 and 0.495 measured; signed 1.565 and 1.633, 1.563 and 1.701. Foretelling takes 5 to 10 s, less when the
 kernels are known. Of signed activations it says "20 of 20 integer layers take longer than in float".
+
+On another processor (2 cores of an AMD Zen 3 server, no VNNI; the same command, quiet): W8A8 0.605 foretold, 0.603
+measured, signed 1.248 and 1.244; all 36 plans: median error 0.3 %, largest 2.0 %, 36 inside, Spearman 0.993.
 """
 
 from __future__ import annotations

@@ -237,27 +237,30 @@ def test_choices_say_what_the_device_was_measured_to_take(desk: Callable[..., ob
         delegate = layers.view.itemDelegateForColumn(index.column())
         combo = delegate.createEditor(layers.view.viewport(), QStyleOptionViewItem(), index)
         qtbot.addWidget(combo)
-        red = Qt.ItemDataRole.ForegroundRole
-        return {
-            combo.itemData(place): combo.itemText(place) + (" slow" if combo.itemData(place, red) else "")
-            for place in range(1, combo.count())
-        }
+        assert combo.view().minimumWidth() > combo.view().sizeHintForColumn(0)
+        found = {}
+        for place in range(1, combo.count()):
+            option = QStyleOptionViewItem()
+            combo.itemDelegate().initStyleOption(option, combo.model().index(place, 0))
+            assert combo.itemText(place) == str(combo.itemData(place)), "closed, it is as short as ever"
+            found[combo.itemData(place)] = option.text
+        return found
 
     session.do(ReplacePlan(Plan()))
     assert set(texts(INNER, WEIGHT_BITS).values()) == {str(bits) for bits in WEIGHT_BITS.choices}
     session.document.record(Change.PREFLIGHT, preflight=foretold(session))
     by_activations = texts(INNER, ACTIVATION_BITS)
-    assert by_activations[8] == "8   1.50× slow"
-    assert by_activations[4] == "4   1.50× slow"
+    assert by_activations[8] == "8   1.50× time, slower"
+    assert by_activations[4] == "4   1.50× time, slower"
     assert by_activations[32] == "32"
-    assert texts("conv1", ACTIVATION_BITS)[8] == "8   0.25×"
+    assert texts("conv1", ACTIVATION_BITS)[8] == "8   0.25× time"
     # Beside float activations weights are unpacked while they are multiplied, or not at all.
     alone = texts(INNER, WEIGHT_BITS)
     assert (alone[8], alone[4], alone[2]) == (
-        "8   0.50×", "4   1.25× slow", "2",
+        "8   0.50× time", "4   1.25× time, slower", "2",
     )  # fmt: skip
     layers.apply_setting((INNER,), ACTIVATION_BITS, 8)
-    assert texts(INNER, WEIGHT_BITS)[2] == "2   1.50× slow"
+    assert texts(INNER, WEIGHT_BITS)[2] == "2   1.50× time, slower"
 
     session.selection.set_layers((INNER,))
     combo = window.panels["inspector"].knobs.editors["activation_bits"].findChild(QComboBox)

@@ -132,7 +132,7 @@ def test_where_8_bit_sums_saturate_a_step_offers_a_way_out_and_new_ones_take_it(
     desk.session.methodsChanged.emit()
     rows = desk.panel.steps.rows
     assert [row.remedy is not None for row in rows] == [False, False, True]
-    assert "results saturate" in rows[2].view.warnings[-1]
+    assert "saturate on this processor" in rows[2].view.warnings[-1]
     rows[2].remedy.click()
     assert desk.steps == ["prune.l1", "train.finetune", "quantize.ptq"]
     assert desk.session.state.steps[2].parameters["reduce_range"] is True

@@ -24,11 +24,11 @@ from workbench.ui.models import numbers
 from workbench.ui.models.layer_model import ROW_ROLE
 from workbench.ui.models.layer_table import FIXED_COLUMNS, KnobCell, LayerRow, LayerTable
 from workbench.ui.models.measured_choices import NONE_MEASURED, MeasuredChoice
-from workbench.ui.models.setting_choices import NONE_REFUSED
 from workbench.ui.theme import Theme
 
 Index = QModelIndex | QPersistentModelIndex
 _LIST_MARGIN_PX = 24
+TIME_ROLE = Qt.ItemDataRole.UserRole + 1
 DEFAULT = object()
 """Data of the entry that takes a layer's own setting away."""
 
@@ -68,15 +68,11 @@ class KnobDelegate(QStyledItemDelegate):
             box = QComboBox(parent)
             box.addItem("Default", DEFAULT)
             cell = self._cell(index)
-            measured = NONE_MEASURED if cell is None else cell.measured
             for choice in knob.choices:
-                known = measured.get(choice)
-                text = numbers.setting_text(choice, knob.unit)
-                box.addItem(text if known is None else f"{text}   {known.text}", choice)
-            grey_out(box, NONE_REFUSED if cell is None else cell.refused, measured)
-            for place, choice in enumerate(knob.choices, start=1):
-                if choice in measured and measured[choice].slower:
-                    box.setItemData(place, self._theme.color("error"), Qt.ItemDataRole.ForegroundRole)
+                box.addItem(numbers.setting_text(choice, knob.unit), choice)
+            name_times(box)
+            if cell is not None:
+                grey_out(box, cell.refused, cell.measured)
             # The cell is as wide as two digits; what a choice takes is read in the list.
             box.view().setMinimumWidth(box.view().sizeHintForColumn(0) + _LIST_MARGIN_PX)
             box.activated.connect(lambda _: self._commit(box))
@@ -156,6 +152,21 @@ class SensitivityDelegate(QStyledItemDelegate):
         painter.restore()
 
 
+class _TimeDelegate(QStyledItemDelegate):
+    """Writes what a choice was measured to take behind it, in the open list alone."""
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: Index) -> None:
+        """Lengthen the text."""
+        super().initStyleOption(option, index)
+        if known := index.data(TIME_ROLE):
+            option.text = f"{option.text}   {known}"
+
+
+def name_times(combo: QComboBox) -> None:
+    """Let an open list name the times that `grey_out` gives its entries."""
+    combo.setItemDelegate(_TimeDelegate(combo))
+
+
 def grey_out(
     combo: QComboBox, refused: Mapping[Setting, str], measured: Mapping[Setting, MeasuredChoice] = NONE_MEASURED
 ) -> None:
@@ -167,6 +178,7 @@ def grey_out(
         combo.model().item(index).setEnabled(reason is None)  # type: ignore[attr-defined]
         tip = reason if reason is not None or known is None else known.sentence
         combo.setItemData(index, tip, Qt.ItemDataRole.ToolTipRole)
+        combo.setItemData(index, None if known is None else known.text, TIME_ROLE)
 
 
 def drop_share(drop: float, top: float) -> float:

@@ -19,11 +19,10 @@ _MOST_INTEGER_BITS = 8
 
 @dataclass(frozen=True)
 class MeasuredChoice:
-    """A choice: its time over that in float, as text, the same in a sentence, and whether it is surely slower."""
+    """A choice: its time over that in float, as text that says so where it is surely slower, and in a sentence."""
 
     text: str
     sentence: str
-    slower: bool
 
 
 def known_outlooks(state: ProjectState) -> Mapping[str, LayerOutlook]:
@@ -54,8 +53,9 @@ def measured_choices(
             continue
         text = f"{numbers.fixed(ratio, 2)}{numbers.TIMES}"
         how = " with packed weights (quantize.weight_only)" if form in _PACKED.values() else " in integers"
+        slower = ", slower" if outlook.surely_slower(form) else ""
         sentence = f"By itself the layer takes {text} its time in float on this device{how}"
-        found[value] = MeasuredChoice(text, sentence, outlook.surely_slower(form))
+        found[value] = MeasuredChoice(f"{text} time{slower}", sentence)
     return found
 
 

@@ -172,10 +172,7 @@ def _step(step: Step, state: ProjectState, known: dict[str, ParameterSchema], lo
     warnings.extend(f"{key} is not a parameter of this method" for key in step.parameters if key not in properties)
     remedy = _within_16_bits(step, state, schema)
     if remedy is not None:
-        warnings.append(
-            "This processor adds pairs of 8-bit products in 16 bits: with weights and activations of 8 bits results "
-            "saturate, which costs accuracy"
-        )
+        warnings.append("Sums of 8-bit products saturate on this processor, which costs accuracy")
     return StepView(step, schema.title, schema.stage, schema, tuple(warnings), remedy)
 
 

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLineEdit,
 from workbench.domain.knobs import Knob, Setting
 from workbench.ui.models import numbers
 from workbench.ui.models.channel_counts import ChannelCounts
-from workbench.ui.models.layer_delegates import grey_out, setting_spin_box, spin_factor, spin_value
+from workbench.ui.models.layer_delegates import grey_out, name_times, setting_spin_box, spin_factor, spin_value
 from workbench.ui.models.measured_choices import MeasuredChoice
 
 _STEPS = 1000
@@ -118,6 +118,7 @@ class KnobEditor(QWidget):
         self._combo.setPlaceholderText("Several values")
         for choice in self._knob.choices:
             self._combo.addItem(numbers.setting_text(choice, self._knob.unit), choice)
+        name_times(self._combo)
         self._combo.setCurrentIndex(-1)
         self._combo.activated.connect(lambda _: self._send())
         layout.addWidget(self._combo)
