@@ -9,9 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from workbench.devices import this_computer
+from workbench.devices.processor import integer_dot_products
 from workbench.domain.installation import own_command
 from workbench.domain.remote_device import RemoteDevice
+from workbench.jobs.context import JobContext
+from workbench.jobs.specs import CompressJob
+from workbench.methods.recipe_file import read_recipe
 from workbench.project.device_book import DeviceBook
+from workbench.worker.dispatch import run_job
 
 
 @pytest.fixture
@@ -119,6 +125,22 @@ def test_metric_there_is_that_of_here(run, known):
     status, _, said = run("evaluate", "net.onnx", "--data", "data.yaml", "--device", "loop", "--project", "p.mcw")
     assert status == 2
     assert "--project" in said
+
+
+def test_sums_that_saturate_on_the_device_alone_are_told(known, desk, monkeypatch):
+    # The device is this very computer: it says of itself what it is, while here is taken for one that is exact.
+    there = integer_dot_products() is False
+    monkeypatch.setattr(this_computer, "integer_dot_products", lambda: True)
+    (desk / "recipe.yaml").write_text(
+        "version: 1\ndata: data.yaml\nplan: {default: {weight_bits: 8, activation_bits: 8}}\n"
+        "steps: [{method: quantize.ptq, parameters: {calibration_samples: 8}}]\ndevice: loop\n"
+    )
+    recipe = read_recipe(desk / "recipe.yaml")
+    job = CompressJob(model="net.onnx", recipe=recipe, out=str(desk / "small.onnx"), latency_seconds=0.2)
+    report = run_job(job, JobContext())
+    told = [warning for warning in report["warnings"] if "On device loop sums of 8-bit products" in warning]
+    assert len(told) == there
+    assert not there or "workbench evaluate --device" in told[0]
 
 
 @pytest.mark.slow

@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from workbench.domain.cancel import CancelToken, Progress
+from workbench.domain.errors import DeviceError
 from workbench.domain.measurements import LatencyReport
+from workbench.domain.remote_device import LOCAL
+from workbench.domain.reports import CandidateReport
+from workbench.graph.compared_values import saturating_layers
+from workbench.graph.storage import open_model
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import CompressJob, EstimateJob, InteractionsJob, SweepJob
 from workbench.methods.candidate import make_candidate
@@ -18,7 +23,7 @@ from workbench.methods.search.baseline import read_baseline
 from workbench.methods.sensitivity import sweep
 from workbench.methods.step_cache import StepCache
 from workbench.methods.sweep_setup import Swept, Watched
-from workbench.worker.device_jobs import device_named
+from workbench.worker.device_jobs import device_named, saturates
 from workbench.worker.engines import DeferredTrainingEngine, inference_engine
 from workbench.worker.installed_methods import loaded_methods
 from workbench.worker.latency_gauge import DeviceGauge
@@ -69,7 +74,26 @@ def compress(spec: CompressJob, context: JobContext) -> dict[str, Any]:
         cancel=context.cancel,
         log=context.log,
     )
+    if spec.measure_latency:
+        report = _with_warning(report, spec.recipe.device)
     return report.model_dump(mode="json")
+
+
+def _with_warning(report: CandidateReport, device: str) -> CandidateReport:
+    """Return the report with a word where 8-bit sums saturate on the device, but not here where accuracy was taken."""
+    if device == LOCAL or saturates(LOCAL):
+        return report
+    layers = saturating_layers(open_model(Path(report.candidate.path)))
+    try:
+        if not layers or not saturates(device):
+            return report
+    except DeviceError:  # it has gone since the latency was measured: no reason to lose a finished candidate
+        return report
+    warning = (
+        f"On device {device} sums of 8-bit products can saturate in {len(layers)} layer(s), which they did not here: "
+        "take the metric there too (workbench evaluate --device), or set reduce_range."
+    )
+    return report.model_copy(update={"warnings": (*report.warnings, warning)})
 
 
 def sweep_layers(spec: SweepJob, context: JobContext) -> dict[str, Any]:

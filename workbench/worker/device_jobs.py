@@ -21,6 +21,16 @@ def check_device(spec: CheckDeviceJob, context: JobContext) -> dict[str, Any]:
     return device.check(context.cancel).model_dump(mode="json")
 
 
+def saturates(name: str) -> bool:
+    """Return whether sums of 8-bit products saturate here, where accuracy is taken, or on the device of that name.
+
+    Raises:
+        DeviceError: there is no such device, or it can't be reached.
+    """
+    here = ThisComputer().check().integer_dot_products is False
+    return here or (name != LOCAL and remote_device_named(name).check().integer_dot_products is False)
+
+
 def device_named(name: str) -> Device:
     """Return the device of that name.
 

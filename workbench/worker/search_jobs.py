@@ -20,7 +20,7 @@ from workbench.jobs.specs import SearchJob
 from workbench.methods.search.study_run import Means, run_study
 from workbench.methods.search.trials import TrialBuilder
 from workbench.project.lock import ProjectLock
-from workbench.worker.device_jobs import device_named
+from workbench.worker.device_jobs import device_named, saturates
 from workbench.worker.engines import DeferredTrainingEngine, inference_engine
 from workbench.worker.installed_methods import loaded_methods
 from workbench.worker.local_trials import LocalTrials
@@ -55,6 +55,8 @@ def search(spec: SearchJob, context: JobContext) -> dict[str, Any]:
                     DeviceStopwatch(path, lambda: device_named(study.device), study),
                     _measure(study),
                     paying_counts(path, study, spec.staircases),
+                    # Asked only where the search chooses the steps: another device takes seconds to answer.
+                    not study.steps and saturates(study.device),
                 ),
                 on_candidate=lambda so_far: context.partial("candidate", so_far.model_dump(mode="json")),
                 on_outlook=lambda outlook: context.partial("outlook", outlook.model_dump(mode="json")),

@@ -187,11 +187,11 @@ def test_trainings_side_by_side_share_the_cores_and_their_recipes_say_so(chain, 
 def test_steps_that_a_search_fills_in_stay_within_what_the_processor_adds(
     chain: ModelGraph, registry: MethodRegistry, labelled: DataDescription
 ) -> None:
-    def integers(exact: bool | None) -> dict[str, object]:
-        study = completed(Study(data=labelled), chain, registry, integer_dot_products=exact)
+    def integers(*, saturates: bool) -> dict[str, object]:
+        study = completed(Study(data=labelled), chain, registry, saturates=saturates)
         return next(step.parameters for step in study.steps if step.method == "quantize.ptq")
 
-    assert integers(exact=False) == {"reduce_range": True}
-    assert integers(exact=True) == integers(exact=None) == {}
+    assert integers(saturates=True) == {"reduce_range": True}
+    assert integers(saturates=False) == {}
     named = Study(data=labelled, steps=(Step(method="quantize.ptq"),))
-    assert completed(named, chain, registry, integer_dot_products=False).steps == named.steps, "what is named stays"
+    assert completed(named, chain, registry, saturates=True).steps == named.steps, "what is named stays"

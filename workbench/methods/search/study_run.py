@@ -63,6 +63,7 @@ class Means:
         stopwatch: Times stand-ins on the study's device.
         measure: Measures files on the study's device.
         paying: By layer, channel counts that are known to be faster than all larger ones.
+        saturates: Whether sums of 8-bit products saturate here or on the study's device.
     """
 
     registry: MethodRegistry
@@ -72,6 +73,7 @@ class Means:
     stopwatch: Stopwatch
     measure: MeasureLatency
     paying: Mapping[str, Collection[int]] = field(default_factory=dict)
+    saturates: bool = False
 
 
 def run_study(
@@ -131,8 +133,7 @@ class _Run:
         self._data = _description(study)
         self._test = _split(self._data, "test", self._graph)
         checked_metric(self._test)
-        exact = means.inference.integer_dot_products
-        self._study = completed(study, self._graph, means.registry, integer_dot_products=exact)
+        self._study = completed(study, self._graph, means.registry, saturates=means.saturates)
         self._space = form_space(self._graph, self._study, means.registry, means.paying)
         self._template = Template(self._study, self._graph, means.registry, self._space)
         self._strategy = make_strategy(self._study.strategy)

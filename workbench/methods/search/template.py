@@ -22,9 +22,7 @@ _DEPTH, _CHANNELS, _TRAINING, _QUANTIZATION = USUAL_STEPS
 _EPOCHS: Final = 4
 
 
-def completed(
-    study: Study, graph: ModelGraph, registry: MethodRegistry, *, integer_dot_products: bool | None = None
-) -> Study:
+def completed(study: Study, graph: ModelGraph, registry: MethodRegistry, *, saturates: bool = False) -> Study:
     """Return the study with steps and knobs where it names none.
 
     Without steps: whole branches out, channels out, a brief training on labels and the original's outputs, and
@@ -35,13 +33,13 @@ def completed(
         study: What was asked.
         graph: The original.
         registry: The known methods.
-        integer_dot_products: Whether 8-bit products are added in 32 bits; where not, steps that it fills in stay within
-            16.
+        saturates: Whether 8-bit products are added in 16 bits where the study's files run: steps that it fills in stay
+            within.
 
     Raises:
         RecipeError: nothing suits, an unknown method or parameter, or a knob that no step reads.
     """
-    steps = study.steps or _usual_steps(study, graph, registry, integer_dot_products)
+    steps = study.steps or _usual_steps(study, graph, registry, saturates=saturates)
     registry.instantiate_all(Recipe(steps=steps))
     read = {knob.name: knob for step in steps if step.enabled for knob in registry.get(step.method).method.knobs}
     knobs = dict(study.knobs)
@@ -59,9 +57,7 @@ def completed(
     return study.model_copy(update={"steps": steps, "knobs": knobs})
 
 
-def _usual_steps(
-    study: Study, graph: ModelGraph, registry: MethodRegistry, integer_dot_products: bool | None
-) -> tuple[Step, ...]:
+def _usual_steps(study: Study, graph: ModelGraph, registry: MethodRegistry, *, saturates: bool) -> tuple[Step, ...]:
     able = {knob for knobs in layer_knobs(graph, registry).values() for knob in knobs}
     trains = isinstance(study.data, DataDescription) and study.data.train is not None
     learns = trains and isinstance(study.data, DataDescription) and study.data.task != "outputs"
@@ -73,7 +69,7 @@ def _usual_steps(
     if steps and _TRAINING in registry:
         steps.append(Step(method=_TRAINING, parameters={"epochs": _EPOCHS}))
     if trains and _QUANTIZATION in registry and {WEIGHT_BITS.name, ACTIVATION_BITS.name} & able:
-        ways = registry.get(_QUANTIZATION).method.within_16_bits if integer_dot_products is False else ()
+        ways = registry.get(_QUANTIZATION).method.within_16_bits if saturates else ()
         steps.append(Step(method=_QUANTIZATION, parameters=dict(ways[0]) if ways else {}))
     if not steps:
         raise RecipeError(
