@@ -76,6 +76,7 @@ from workbench.graph.passes.merge_affine_ahead import merge_affine_ahead
 from workbench.graph.passes.merge_branches import merge_branches
 from workbench.graph.passes.merge_slices import merge_slices
 from workbench.graph.passes.note_sparsity import note_sparsity
+from workbench.graph.passes.note_weight_bits import note_weight_bits
 from workbench.graph.passes.pad_channels import pad_input_channels, pad_output_channels, paddable_outputs
 from workbench.graph.passes.remove_branches import remove_branches
 from workbench.graph.passes.remove_channels import remove_channels
@@ -250,6 +251,7 @@ __all__ = [
     "normalised",
     "not_finite",
     "note_sparsity",
+    "note_weight_bits",
     "observe_samples",
     "odd_levels",
     "odd_scales",

@@ -33,6 +33,7 @@ from workbench.api import (
     fold_batch_norm,
     fold_constants,
     layer_nodes,
+    note_weight_bits,
     remove_quantizers,
     sparsity_of,
     store_codebooks,
@@ -178,7 +179,11 @@ class WeightSharing(Method):
             stored = store_codebooks(graph, books, usable)
             graph, notes = stored.graph, (*notes, *stored.notes)
         if integers:
-            narrow = store_narrow(graph.with_initializers(integers), usable)
+            worth = {subject.weight: subject.bits for subject in subjects if subject.integer}
+            readers = {node.name: worth[weight.name] for node, weight in layer_nodes(graph) if weight.name in worth}
+            # Codes are wider than that where there is no type of so few bits, and the size counts what is noted.
+            noted = note_weight_bits(graph.with_initializers(integers), readers)
+            narrow = store_narrow(noted, usable)
             graph, notes = narrow.graph, (*notes, *narrow.notes)
         tools.progress.update(1.0)
         details: dict[str, Any] = {"weight_error": errors, **({"output_error": learned} if learned else {})}

@@ -117,6 +117,21 @@ def test_integers_of_a_step_before_stay_integers(share, quantize, network):
     assert error < 0.3
 
 
+def test_integers_of_three_bits_in_codes_of_four_are_counted_as_three(share, quantize, network):
+    quantized = quantize(
+        network, {"weight_bits": 8, "activation_bits": 8}, tools=quantize.tools(network, {"x": IMAGES})
+    )
+    shared = share(quantized.graph, 3).graph
+    size = len(shared.to_bytes())
+    # A weight too small to gain from codes stays in 8 bits.
+    unused = {weight.name: np.prod(weight.shape) * (weight.bits - 3) / 8 for _, weight in layer_nodes(shared)}
+    assert min(unused.values()) > 0
+    assert packed_size_bytes(shared, size) == pytest.approx(size - sum(unused.values()), abs=3)
+    four = quantize(network, {"weight_bits": 4, "activation_bits": 8}, tools=quantize.tools(network, {"x": IMAGES}))
+    # More levels than there are leave the weights at the bits that they had.
+    assert {state.bits for state in layer_states(share(four.graph, 6).graph).values()} == {4}
+
+
 def test_one_layer_alone_and_zeros_that_stay(share, network):
     nodes = {weight.name: node.name for node, weight in layer_nodes(network)}
     alone = share(network, 32, layers={nodes["w2"]: {"codebook_bits": 2}}).graph
