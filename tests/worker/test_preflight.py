@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from workbench.api import ModelGraph
 from workbench.domain.errors import BadInputError, CancelledError, RecipeError
+from workbench.domain.measurements import LatencyReport
 from workbench.domain.plan import Plan
 from workbench.domain.preflight import Preflight
 from workbench.domain.recipe import Recipe, Step
 from workbench.graph.storage import save_model
 from workbench.jobs.context import JobContext
 from workbench.jobs.specs import PreflightJob
+from workbench.worker import preflight_jobs
 from workbench.worker.dispatch import run_job
+from workbench.worker.measuring_jobs import latency
 
 EIGHT = Plan(default={"weight_bits": 8, "activation_bits": 8})
 
@@ -46,6 +50,23 @@ def test_layers_are_timed_in_all_forms_and_the_plan_is_marked(model: str, small_
     assert report.quantizing_share is not None
     assert 0 <= report.quantizing_share < 1
     assert report.left_out == ()
+
+
+def test_a_drifting_clock_leaves_what_is_foretold_within_its_interval(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drifting(*paths: Any, **settings: Any) -> LatencyReport:
+        report = latency(*paths, **settings)
+        first = report.models[0].latency_ms
+        slow = first.model_copy(update={name: 1.5 * getattr(first, name) for name in ("median", "p90", "p99")})
+        return report.model_copy(
+            update={"models": (report.models[0].model_copy(update={"latency_ms": slow}), *report.models[1:])}
+        )
+
+    monkeypatch.setattr(preflight_jobs, "latency", drifting)
+    predicted = foretold(model, Recipe(plan=EIGHT, steps=(Step(method="quantize.ptq"),))).predicted
+    assert predicted is not None
+    assert predicted.ci95[0] < predicted.median < predicted.ci95[1]
 
 
 def test_signed_activations_are_seen(model: str) -> None:
