@@ -13,7 +13,7 @@ from workbench.api import CancelledError, CancelToken, ModelGraph
 from workbench.data.dataset import Dataset, open_split
 from workbench.domain.data_description import DataDescription
 from workbench.domain.knobs import FIRST_PARTY_KNOBS
-from workbench.domain.ladder import IDENTICAL_DB, LadderReport
+from workbench.domain.ladder import IDENTICAL_DB, Agreement, LadderReport, ValueAgreement
 from workbench.domain.plan import Plan, resolve
 from workbench.domain.recipe import Step
 from workbench.engines.contracts import Inputs
@@ -162,3 +162,18 @@ def test_cancel_ends_the_climb(engine: OrtEngine, file: Path, dataset: Dataset) 
     token.cancel()
     with pytest.raises(CancelledError):
         Ladder(engine, TorchEngine(threads=1)).climb(file, dataset, cancel=token)
+
+
+def test_a_rung_that_drifts_in_small_steps_is_named_where_it_is_first_too_far() -> None:
+    levels = (60.0, 51.0, 42.0, 33.0, 28.0, 24.0)
+    agreements = [Agreement(sqnr_db=level, max_error=1.0) for level in levels]
+    values = tuple(
+        ValueAgreement(value=f"v{i}", node=f"n{i}", op="Conv", steps=True, literal=agreements[0], deployed=agreement)
+        for i, agreement in enumerate(agreements)
+    )
+    report = LadderReport(path="x", sha256="y", rungs=(), values=values, parts_below_db=30.0)
+    assert report.verdict == (
+        "ONNX Runtime, as deployed drifts from the execution before it, step by step: first below 30 dB at node n4."
+    )
+    assert "3 executions agree" not in report.verdict
+    assert "agree" in report.model_copy(update={"values": values[:4]}).verdict

@@ -84,7 +84,7 @@ class LadderReport(_Value):
         rungs: From the simulation to the deployed file.
         values: In the order of the graph.
         compared_samples: How many samples the values were compared on.
-        parts_below_db: Ratio below which a sudden fall is said to be a parting of two rungs.
+        parts_below_db: Ratio below which a sudden fall is said to be a parting of two rungs, another one a drift.
         parts_literal, parts_deployed: The first node where a rung parts from the one before, or None.
         saturating: Layers whose sums of two products can exceed 16 bits on a processor without integer dot products.
         notes: What else there is to say.
@@ -108,17 +108,30 @@ class LadderReport(_Value):
     @property
     def verdict(self) -> str:
         """What the ladder says, in a sentence or two."""
-        parted = [
-            f"{RUNG_TITLES[name]} parts from the execution before it at node {node}"
-            for name, node in _partings(self)
-            if node is not None
-        ]
+        parted = []
+        for name, node in _partings(self):
+            sunk = self._sunk(name)
+            if node is not None:
+                parted.append(f"{RUNG_TITLES[name]} parts from the execution before it at node {node}")
+            elif sunk is not None:
+                parted.append(
+                    f"{RUNG_TITLES[name]} drifts from the execution before it, step by step: first below "
+                    f"{self.parts_below_db:g} dB at node {sunk}"
+                )
         executed = [rung for rung in self.rungs if rung.metric is not None]
-        agree = f"The {len(executed)} executions agree: none falls suddenly below {self.parts_below_db:g} dB."
+        agree = f"The {len(executed)} executions agree: none falls below {self.parts_below_db:g} dB."
         said = [". ".join(parted) + "." if parted else agree]
         if self.saturating:
             said.append(saturation(self.saturating))
         return " ".join(said)
+
+    def _sunk(self, name: RungName) -> str | None:
+        """Return the first node at which a rung is below the ratio, however it came there."""
+        for value in self.values:
+            agreement = value.literal if name == "literal" else value.deployed
+            if agreement is not None and agreement.sqnr_db < self.parts_below_db:
+                return value.node
+        return None
 
 
 def _partings(report: LadderReport) -> tuple[tuple[RungName, str | None], ...]:
