@@ -370,16 +370,19 @@ def _allocated(
             choices[name] = pairs(name, weights, grouped, read, bits.activation_bits, macs)
         else:
             choices[name] = [Choice(count, loss, units[name] * count) for count, loss in weights.items()]
-    average = settings.average_bits if settings.budget == "average_bits" else settings.bit_operations * _FULL
+    by_size = settings.budget == "average_bits"
+    budget = settings.average_bits if by_size else settings.bit_operations
+
+    def written(cost: float) -> str:
+        share = cost / max(whole, 1e-300)
+        unit = "weight bits on average" if by_size else "of the bit operations with 8-bit weights"
+        return f"{share if by_size else share / _FULL:.3f} {unit}"
+
     alike = [
         Tie(frozenset(names), weight_bits) if both else frozenset(names) for names in ties.values() if len(names) > 1
     ]
-    found = allocate(choices, average * whole, [*alike, *grouped.ties])
-    reached = found.cost / max(whole, 1e-300)
-    if settings.budget == "average_bits":
-        note = f"{reached:.3f} weight bits on average (budget {average:g})"
-    else:
-        note = f"{reached / _FULL:.3f} of the bit operations with 8-bit weights (budget {settings.bit_operations:g})"
+    found = allocate(choices, budget * whole * (1 if by_size else _FULL), [*alike, *grouped.ties], written=written)
+    note = f"{written(found.cost)} (budget {budget:g})"
     return {name: found.layers[name] for name in estimated}, note
 
 

@@ -89,7 +89,11 @@ class Tie:
 
 
 def allocate(
-    choices: Mapping[str, Sequence[Choice]], budget: float, ties: Iterable[frozenset[str] | Tie] = ()
+    choices: Mapping[str, Sequence[Choice]],
+    budget: float,
+    ties: Iterable[frozenset[str] | Tie] = (),
+    *,
+    written: Callable[[float], str] = "{:g}".format,
 ) -> Allocation:
     """Return the assignment of least loss whose cost is within the budget.
 
@@ -97,6 +101,7 @@ def allocate(
         choices: By layer; a single choice pins it.
         budget: In the unit of the costs.
         ties: Sets of layers that must get equal values, or values that agree in one respect.
+        written: Writes a cost as the user knows it, for messages.
 
     Raises:
         RecipeError: no assignment is within the budget (names the least that is), or tied layers share no value.
@@ -130,8 +135,8 @@ def allocate(
                 "layers that must be alike can't have equal settings", action="Give them the same choices, or pin them."
             )
         raise RecipeError(
-            f"nothing is within the budget of {budget:g}",
-            found=f"at least {float(costs @ least):g} with the choices given",
+            f"nothing is within the budget of {written(budget)}",
+            found=f"at least {written(float(costs @ least))} with the choices given",
             action="Raise the budget, allow smaller choices, or pin fewer layers.",
         )
     chosen = {

@@ -120,8 +120,12 @@ def test_bit_operations_are_a_budget_too(mixed, small_cnn, tools):
 def test_bad_settings_are_refused_before_anything_is_measured(mixed, small_cnn):
     with pytest.raises(RecipeError, match="fewest_bits is 6 and most_bits 3"):
         mixed.check(small_cnn, LOW, fewest_bits=6, most_bits=3)
-    with pytest.raises(RecipeError, match="nothing is within the budget"):
+    with pytest.raises(RecipeError, match=r"nothing is within the budget of 4\.000 weight bits on average") as caught:
         mixed.check(small_cnn, LOW, fewest_bits=5, average_bits=4.0)
+    assert "at least 5.000 weight bits on average" in str(caught.value)
+    with pytest.raises(RecipeError, match=r"budget of 0\.250 of the bit operations with 8-bit weights") as caught:
+        mixed.check(small_cnn, LOW, fewest_bits=4, budget="bit_operations", bit_operations=0.25)
+    assert "at least 0.500 of the bit operations" in str(caught.value)
     every = {layer: {"weight_bits": 8} for layer in weights(small_cnn)}
     assert any("No layer is free" in warning for warning in mixed.check(small_cnn, LOW, every))
 
