@@ -90,6 +90,10 @@ class QuantizationAwareTraining(Quantization):
                     action="Take more bits, or leave the step before out that made the zeros.",
                 )
 
+    def saturating(self, graph: ModelGraph, plan: LayerSettings) -> tuple[str, ...]:
+        """Return the layers whose sums can exceed 16 bits, among them the ends that get 8 bits in place of 1."""
+        return super().saturating(graph, with_ends(plan, self.parameters.ends)[0])
+
     def outline(self, graph: ModelGraph, plan: LayerSettings, tools: Tools) -> ModelGraph | None:
         """Return what rounding alone leads to, with the bits of the first and the last layer as they will be.
 

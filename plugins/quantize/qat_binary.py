@@ -134,7 +134,8 @@ def _beside(form: TrainingForm, name: str) -> tuple[int, ...]:
 def with_ends(plan: LayerSettings, ends: Ends) -> tuple[LayerSettings, tuple[str, ...]]:
     """Return the plan in which the first and the last layer have more than 1 bit, and whom that concerned.
 
-    A layer that the plan names keeps what it says.
+    A layer that the plan names keeps what it says. One whose weight stays in float reads floats too: ONNX Runtime would
+    round the weight by itself, with one scale for all, where it finds integers before and behind.
 
     Args:
         plan: Bits of every layer, in the graph's order.
@@ -147,7 +148,8 @@ def with_ends(plan: LayerSettings, ends: Ends) -> tuple[LayerSettings, tuple[str
         few = [
             name
             for name in dict.fromkeys((names[0], names[-1]))
-            if plan.number(name, knob) == 1 and plan.origin(name, knob) is not Origin.LINE
+            if (plan.number(name, knob) == 1 or (ends == "float" and name in changed))
+            and plan.origin(name, knob) is not Origin.LINE
         ]
         plan = plan.with_values(knob, dict.fromkeys(few, _ENDS[ends]))
         changed.update(dict.fromkeys(few))

@@ -118,7 +118,7 @@ class QatParameters(QuantizationParameters, TrainingParameters):
         "8bit",
         title="First and last layer",
         description="What the first and the last layer get in place of 1 bit where the plan does not name them: 8 "
-        "bits, float, or what the plan says of all.",
+        "bits, float (weights, and what they read), or what the plan says of all.",
     )
     damping: float | None = Field(
         None,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workbench.graph.kernel_graphs import INTEGER_OPERATORS
 from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph, Node
 from workbench.graph.weights import Weight
@@ -70,7 +71,11 @@ def saturating_layers(graph: ModelGraph) -> tuple[str, ...]:
     return tuple(
         node.name
         for node, weight in layer_nodes(graph)
-        if weight.dtype == "int8" and weight.quantized and _unsigned_data(graph, node) and _saturates(graph, weight)
+        if node.op in INTEGER_OPERATORS
+        and weight.dtype == "int8"
+        and weight.quantized
+        and _unsigned_data(graph, node)
+        and _saturates(graph, weight)
     )
 
 

@@ -12,6 +12,8 @@ from workbench.domain.errors import DataError, UnsupportedGraphError, WorkbenchE
 from workbench.engines.contracts import Batch
 from workbench.engines.inference_ort import open_session
 from workbench.engines.inference_ort.calibration import CALIBRATORS
+from workbench.graph.compared_values import saturating_layers
+from workbench.graph.layers import layer_nodes
 
 W8A8 = {"weight_bits": 8, "activation_bits": 8}
 BITS = [{"weight_bits": weights, "activation_bits": activations} for weights, activations in ((8, 8), (4, 8), (2, 2))]
@@ -167,3 +169,21 @@ def test_layers_without_a_quantized_form_are_named_before_the_run(quantize, grap
     (warning,) = [text for text in quantize.check(graph, W8A8) if "no quantized form" in text]
     assert "because LSTM has no quantized form" in warning
     assert layer in warning
+
+
+def test_what_computes_in_float_is_not_said_to_saturate(quantize, graph_from):
+    rng = np.random.default_rng(0)
+    graph = graph_from(
+        """<ir_version: 8, opset_import: ["": 17]> g (float[N,3,8,8] x) => (float[N,6,16,16] y) {
+            c = Conv <pads = [1,1,1,1]> (x, w1)  r = Relu (c)  y = ConvTranspose <strides = [2,2]> (r, w2)
+        }""",
+        {
+            "w1": rng.normal(size=(8, 3, 3, 3)).astype(np.float32),
+            "w2": rng.normal(size=(8, 6, 2, 2)).astype(np.float32),
+        },
+    )
+    inputs = {"x": rng.normal(size=(16, 3, 8, 8)).astype(np.float32)}
+    result = quantize(graph, W8A8, tools=quantize.tools(graph, inputs))
+    assert result.graph.value("w2_quantized").dtype == "int8"
+    layers = {node.op: node.name for node, _ in layer_nodes(result.graph)}
+    assert saturating_layers(result.graph) == (layers["Conv"],)

@@ -154,11 +154,21 @@ def test_first_and_last_layer_are_finer_unless_the_plan_names_them(methods, netw
     (said,) = [text for text in method(parameters).check(network, settings(network)) if "in place of 1 bit" in text]
     assert first in said
     assert last in said
+    # Eight bits can saturate where one bit cannot, and that is to be said of the two alone.
+    assert method(parameters).saturating(network, settings(network)) == (first, last)
     named = settings(network, layers={first: {"weight_bits": 1}})
+    assert method(parameters).saturating(network, named) == (last,)
     assert levels(method(parameters).apply(network, named, tools).graph, "w1") == [-1, 1]
     assert len(levels(method(parameters).outline(network, settings(network), tools), "w1")) > 2
     floating = method.Parameters(**FAST, epochs=0, ends="float")
-    assert "w3" in method(floating).apply(network, settings(network), tools).graph.initializers
+    assert method(floating).saturating(network, settings(network)) == ()
+    assert not any("float weights" in text for text in method(floating).check(network, settings(network)))
+    graph = method(floating).apply(network, settings(network), tools).graph
+    for weight in ("w1", "w3"):
+        (reader,) = graph.consumers(weight)
+        source = graph.producer(reader.inputs[0])
+        # The runtime would round a weight between integers by itself.
+        assert source is None or source.op != "DequantizeLinear"
 
 
 def test_the_same_seed_gives_the_same_bytes(train):
