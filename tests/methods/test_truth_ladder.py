@@ -175,5 +175,4 @@ def test_a_rung_that_drifts_in_small_steps_is_named_where_it_is_first_too_far() 
     assert report.verdict == (
         "ONNX Runtime, as deployed drifts from the execution before it, step by step: first below 30 dB at node n4."
     )
-    assert "3 executions agree" not in report.verdict
     assert "agree" in report.model_copy(update={"values": values[:4]}).verdict
