@@ -100,6 +100,7 @@ from workbench.graph.quantization import (
 )
 from workbench.graph.sparsity import Sparsity, sparsity_of
 from workbench.graph.units import Unit, find_units
+from workbench.graph.weights import RECURRENT_WEIGHTS
 from workbench.methods.budget import Choice, Chosen, Tie, allocate
 from workbench.methods.calibration import needed_data, not_finite, observe_samples, parts_within
 from workbench.methods.keep_zeros import sparse_weights
@@ -126,6 +127,7 @@ __all__ = [
     "MOST_BRANCHES",
     "PRUNE_RATIO",
     "RANK_RATIO",
+    "RECURRENT_WEIGHTS",
     "ROUND_TO_SCALE",
     "SPARSITY",
     "SPARSITY_PATTERN",

@@ -17,10 +17,9 @@ from workbench.api import (
     Setting,
     Stage,
     Tools,
-    layer_nodes,
 )
 
-from .layers import INTEGER_LAYERS, ROUNDED_LAYERS, LayerBits, requested_bits, some, takes_zero_points
+from .layers import INTEGER_LAYERS, LayerBits, requested_bits, some, takes_zero_points
 from .parameters import QuantizationParameters
 from .prepared import prepare
 
@@ -71,14 +70,6 @@ class Quantization(Method):
                 *warnings,
                 f"{len(slow)} layer(s) with quantized activations compute in float, because the runtime has no integer "
                 f"kernel for them: {some(slow)}",
-            )
-        without = [(node.name, node.op) for node, _ in layer_nodes(graph) if node.op not in ROUNDED_LAYERS]
-        if without:
-            kinds = ", ".join(sorted({op for _, op in without}))
-            warnings = (
-                *warnings,
-                f"{len(without)} layer(s) stay in float, because {kinds} has no quantized form here: "
-                f"{some([name for name, _ in without])}",
             )
         if self.parameters.weight_scheme == "affine":
             warnings = (*warnings, *self._of_zero_points(graph, layers))

@@ -9,6 +9,7 @@ import numpy as np
 
 from workbench.api import (
     ACTIVATION_BITS,
+    RECURRENT_WEIGHTS,
     WEIGHT_BITS,
     LayerSettings,
     ModelGraph,
@@ -25,8 +26,6 @@ from workbench.api import (
 
 # Operators with integer kernels for quantized weights and data.
 INTEGER_LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
-# With a quantized form: those, and where weights alone are rounded.
-ROUNDED_LAYERS = INTEGER_LAYERS | {"ConvTranspose", "Gather"}
 UNTOUCHED = 32
 _NARROW = 16
 _LARGEST_KERNEL = 25
@@ -129,7 +128,8 @@ def refuse_other_bits(
 
 def channel_axis(node: Node, weight: np.ndarray, position: int) -> int | None:
     """Return the axis of a weight's output channels, or None where one scale must serve the whole weight."""
-    if node.op == "ConvTranspose":
+    # Of recurrent layers the first axis is that of directions, the second that of all gates' outputs.
+    if node.op == "ConvTranspose" or node.op in RECURRENT_WEIGHTS:
         return 1
     if node.op == "Gemm":
         transposed = bool(node.attribute("transB" if position == 1 else "transA", 0))
@@ -255,6 +255,14 @@ def quick_shortcuts(
 def weight_name(graph: ModelGraph, name: str, bits: Mapping[str, LayerBits]) -> str:
     """Return the name of a layer's weight."""
     return graph.node(name).inputs[bits[name].weight]
+
+
+def weight_names(graph: ModelGraph, name: str, bits: Mapping[str, LayerBits]) -> tuple[str, ...]:
+    """Return the names of all weights of a layer: a recurrent one has another for what the step before gave."""
+    node = graph.node(name)
+    second = RECURRENT_WEIGHTS.get(node.op)
+    first = weight_name(graph, name, bits)
+    return (first,) if second is None else (first, node.inputs[second])
 
 
 def _weight_position(graph: ModelGraph, node: Node) -> int:

@@ -53,7 +53,7 @@ from .layers import (
     refuse_not_finite,
     requested_bits,
     smallest_scale,
-    weight_name,
+    weight_names,
 )
 from .parameters import QuantizationParameters
 from .placement import QuantizedValues, place
@@ -168,7 +168,8 @@ def prepare(
     plain = {*(held or ()), *(shortcut.pad for shortcut in shortcuts)}
     part = progress.part(0.8, 1.0, "weights")
     weights = _rounded(graph, layers, scales, tools, parameters, rounding, part, plain)
-    halves = dict.fromkeys(weight_name(graph, name, layers) for name, bits in layers.items() if bits.weight_bits == 16)
+    sixteen = [name for name, bits in layers.items() if bits.weight_bits == 16]
+    halves = dict.fromkeys(weight for name in sixteen for weight in weight_names(graph, name, layers))
     seen = [note for watch in watches.values() for note in watch.notes()]
     for note in seen:
         tools.log(note)
@@ -243,19 +244,19 @@ def _rounded(
         rule = parameters.weight_range
         if rule == "auto":
             rule = "minmax" if bits.weight_bits == 8 else "mse"
-        weight = weight_name(graph, name, layers)
-        array = graph.constant(weight)
-        if array is None or array.dtype != np.float32:
-            raise UnsupportedGraphError(
-                f"weight {weight!r} is not a stored float32 tensor",
-                where=name,
-                action="Leave this layer at 32 bits.",
-            )
-        axis = channel_axis(node, array, bits.weight) if parameters.weight_scales == "channel" else None
-        smallest = smallest_scale(graph, node, data_scales.get(name), axis, array)
         width = min(bits.weight_bits, 7) if parameters.reduce_range else bits.weight_bits
         affine = name not in symmetric and parameters.with_zero_points(graph, name)
-        rounded[weight] = rounding.quantized(array, axis, width, rule, smallest_scale=smallest, affine=affine)
+        for weight in weight_names(graph, name, layers):
+            array = graph.constant(weight)
+            if array is None or array.dtype != np.float32:
+                raise UnsupportedGraphError(
+                    f"weight {weight!r} is not a stored float32 tensor",
+                    where=name,
+                    action="Leave this layer at 32 bits.",
+                )
+            axis = channel_axis(node, array, bits.weight) if parameters.weight_scales == "channel" else None
+            smallest = smallest_scale(graph, node, data_scales.get(name), axis, array)
+            rounded[weight] = rounding.quantized(array, axis, width, rule, smallest_scale=smallest, affine=affine)
     progress.update(1.0)
     return rounded
 

@@ -31,9 +31,9 @@ _KNOBS: dict[str, tuple[str, ...]] = {
     "Gemm": (*_ALL, RANK_RATIO.name, *_SPARSE),
     "MatMul": (*_ALL, RANK_RATIO.name, *_SPARSE),
     "Gather": (WEIGHT_BITS.name,),
-    "LSTM": (PRUNE_RATIO.name,),
-    "GRU": (PRUNE_RATIO.name,),
-    "RNN": (PRUNE_RATIO.name,),
+    "LSTM": _ALL,
+    "GRU": _ALL,
+    "RNN": _ALL,
     # Already integer: listed with their costs, nothing can be turned on them.
     "ConvInteger": (),
     "MatMulInteger": (),

@@ -11,6 +11,7 @@ from math import prod
 from workbench.graph.diff import noted_weight_bits
 from workbench.graph.layers import layer_nodes
 from workbench.graph.model import ModelGraph
+from workbench.graph.weights import weights_of
 
 
 def packed_size_bytes(graph: ModelGraph, size_bytes: int) -> int:
@@ -20,7 +21,8 @@ def packed_size_bytes(graph: ModelGraph, size_bytes: int) -> int:
     Without noted bits below those stored, this is `size_bytes`.
     """
     unused: dict[str, int] = {}
-    for node, weight in layer_nodes(graph):
+    every = ((node, weight) for node, _ in layer_nodes(graph) for weight in weights_of(graph, node))
+    for node, weight in every:
         bits = noted_weight_bits(node)
         if bits is None or bits >= weight.bits:
             continue

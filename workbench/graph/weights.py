@@ -31,6 +31,9 @@ WEIGHT_INPUTS: dict[str, tuple[int, ...]] = {
     NBITS_OPERATOR: (1,),
 }
 
+# Input of the weight that multiplies what the step before gave, by operator.
+RECURRENT_WEIGHTS: dict[str, int] = {"LSTM": 2, "GRU": 2, "RNN": 2}
+
 _TRANSPARENT = frozenset(
     {"DequantizeLinear", "QuantizeLinear", "Cast", "Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze"}
 )
@@ -87,6 +90,16 @@ def weight_of(graph: ModelGraph, node: Node) -> Weight | None:
             if weight is not None:
                 return weight
     return None
+
+
+def weights_of(graph: ModelGraph, node: Node) -> tuple[Weight, ...]:
+    """Return all stored weights of a node, the one of `weight_of` first: recurrent operators have two."""
+    first = weight_of(graph, node)
+    if first is None:
+        return ()
+    position = RECURRENT_WEIGHTS.get(node.op)
+    second = None if position is None or len(node.inputs) <= position else stored(graph, node.inputs[position])
+    return (first,) if second is None else (first, second)
 
 
 def _packed_weight(graph: ModelGraph, node: Node) -> Weight | None:

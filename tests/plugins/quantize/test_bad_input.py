@@ -154,7 +154,7 @@ def test_channels_of_an_input_that_never_change_are_named(quantize, small_cnn):
     assert any("all channels of input 'x' never change" in note for note in notes)
 
 
-def test_layers_without_a_quantized_form_are_named_before_the_run(quantize, graph_from):
+def test_layers_that_compute_in_float_all_the_same_are_named_before_the_run(quantize, graph_from):
     rng = np.random.default_rng(0)
     shapes = {"w": (1, 16, 6), "r": (1, 16, 4), "k": (4, 3)}
     graph = graph_from(
@@ -166,9 +166,10 @@ def test_layers_without_a_quantized_form_are_named_before_the_run(quantize, grap
         | {"zero": np.zeros(1, np.int64)},
     )
     (layer,) = [node.name for node in graph.nodes if node.op == "LSTM"]
-    (warning,) = [text for text in quantize.check(graph, W8A8) if "no quantized form" in text]
-    assert "because LSTM has no quantized form" in warning
+    (warning,) = [text for text in quantize.check(graph, W8A8) if "compute in float" in text]
+    assert "the runtime has no integer kernel for them" in warning
     assert layer in warning
+    assert not any("compute in float" in text for text in quantize.check(graph, {"weight_bits": 8}))
 
 
 def test_what_computes_in_float_is_not_said_to_saturate(quantize, graph_from):
